@@ -1,0 +1,50 @@
+"""bigrain: bi-granular retrieval over collections larger than memory.
+
+A light, learned code of every document stands in memory and finds candidates; its heavy original on
+disk verifies them.
+
+>>> import bigrain
+>>> col = bigrain.create("docs.grain")
+>>> col.add(["Grain is stored in silos.", "The moon orbits the earth."])
+AddCounts(added=2, replaced=0, passages=2, warnings=())
+>>> col.commit()
+1
+>>> col.search("where is wheat kept?")[0].text
+'Grain is stored in silos.'
+"""
+
+from bigrain.collection import Collection, create, open
+from bigrain.config import DenseField, LexicalField, MultiVectorField, SparseField
+from bigrain.encoders.base import CallableEncoder, Encoder
+from bigrain.errors import *  # noqa: F403
+from bigrain.errors import __all__ as _errors
+from bigrain.progress import ProgressUpdate
+from bigrain.registry import encoder_names, register_encoder
+from bigrain.search.fuse import Fusion
+from bigrain.text.chunk import Chunking
+from bigrain.types import AddCounts, Document, Hit, Part, Passage
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "AddCounts",
+    "CallableEncoder",
+    "Chunking",
+    "Collection",
+    "DenseField",
+    "Document",
+    "Encoder",
+    "Fusion",
+    "Hit",
+    "LexicalField",
+    "MultiVectorField",
+    "Part",
+    "Passage",
+    "ProgressUpdate",
+    "SparseField",
+    "create",
+    "encoder_names",
+    "open",
+    "register_encoder",
+    *_errors,
+]

@@ -1,0 +1,1 @@
+"""How vectors become bytes: codes for memory, records for disk. One idea a file."""

@@ -1,0 +1,63 @@
+"""Heavy rows: full vectors on disk, each record ending in a checksum of its own.
+
+A record is the vector's payload, padded to whole 32-bit words, and a 32-bit checksum
+(`kernels.row_checksums`), so that a single row read at random is checked before it is believed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain import kernels
+
+__all__ = ["RowCodec"]
+
+Floats = npt.NDArray[np.float32]
+Bytes = npt.NDArray[np.uint8]
+CHECKSUM_BYTES = 4
+
+
+@dataclass(frozen=True)
+class RowCodec:
+    """Records of `dim` numbers of type float16 or float32."""
+
+    dim: int
+    dtype: str
+
+    @property
+    def payload_bytes(self) -> int:
+        raw = self.dim * np.dtype(self.dtype).itemsize
+        return raw + -raw % 4
+
+    @property
+    def record_bytes(self) -> int:
+        return self.payload_bytes + CHECKSUM_BYTES
+
+    def encode(self, vectors: Floats) -> Bytes:
+        """Records (n, record_bytes) of (n, dim) vectors."""
+        records = np.zeros((len(vectors), self.record_bytes), np.uint8)
+        raw = np.ascontiguousarray(vectors, np.dtype(self.dtype).newbyteorder("<"))
+        records[:, : raw.itemsize * self.dim] = raw.view(np.uint8).reshape(len(vectors), -1)
+        payload = np.ascontiguousarray(records[:, : self.payload_bytes])
+        checksums = kernels.row_checksums(payload).astype("<u4")
+        records[:, self.payload_bytes :] = checksums.view(np.uint8).reshape(-1, CHECKSUM_BYTES)
+        return records
+
+    def decode(self, records: Bytes) -> Floats:
+        """Vectors (n, dim) as float32; checksums are not looked at."""
+        raw = np.ascontiguousarray(records[:, : self.dim * np.dtype(self.dtype).itemsize])
+        return raw.view(np.dtype(self.dtype).newbyteorder("<")).astype(np.float32)
+
+    def first_damaged(self, records: Bytes) -> int | None:
+        """The first record whose checksum does not match, or None."""
+        payload = np.ascontiguousarray(records[:, : self.payload_bytes])
+        stored = np.ascontiguousarray(records[:, self.payload_bytes :]).view("<u4")[:, 0]
+        wrong = np.flatnonzero(kernels.row_checksums(payload) != stored)
+        return int(wrong[0]) if len(wrong) else None
+
+    def score(self, records: Bytes, query: Floats, metric: str) -> Floats:
+        """Exact scores of records for one query: inner product, or negative squared distance."""
+        return kernels.score_rows(records, self.dim, self.dtype, query, metric)

@@ -1,0 +1,708 @@
+"""A collection: open it, add to it, commit, search, evaluate, verify. Read this file first.
+
+Everything below is told in terms of parts that live elsewhere: `writing` takes changes in,
+`storage` keeps them, `families` and `index` know the fields, `search` answers. A collection joins
+them and owns what has a lifetime: the catalogue, open segments, the writer's lock, the snapshot in
+view.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+import uuid
+import warnings
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain import config
+from bigrain.budget import Budget, peak_bytes, process_bytes
+from bigrain.encoders.base import check_fingerprint
+from bigrain.errors import (
+    BudgetError,
+    ClosedError,
+    CollectionExistsError,
+    ConfigError,
+    InvalidInputError,
+    InvalidQueryError,
+    PendingChangesError,
+    ReadOnlyError,
+    StorageError,
+    UnknownFieldError,
+)
+from bigrain.families import Family, make_family
+from bigrain.index.base import Segment, open_views
+from bigrain.index.postings import ListCache
+from bigrain.progress import ProgressLike, Reporter, reporting
+from bigrain.search.fuse import DEFAULT_FUSION, Fusion
+from bigrain.search.hits import make_hits
+from bigrain.search.pipeline import Answer, answer
+from bigrain.search.plan import Plan, make_plan
+from bigrain.search.view import FieldView, SnapshotView
+from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
+from bigrain.storage.files import Disk, Files, Lock
+from bigrain.storage.folder import Folder, Pin
+from bigrain.storage.segment import SegmentFile
+from bigrain.text.chunk import Chunking
+from bigrain.types import AddCounts, Document, Documents, Hit
+from bigrain.writing.checking import Report, check_collection
+from bigrain.writing.merging import merge_views, segments_to_merge
+from bigrain.writing.session import Sealed, WriteSession, expand
+
+if TYPE_CHECKING:
+    from bigrain.evaluation import Evaluation
+
+__all__ = ["Collection", "create", "open"]
+
+DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
+QUERY_BATCH = 32
+
+
+def create(
+    path: str | os.PathLike[str],
+    fields: Mapping[str, config.Field] | None = None,
+    memory_budget_bytes: int | None = None,
+    *,
+    chunking: Chunking | None = DEFAULT_CHUNKING,
+    fusion: Fusion = DEFAULT_FUSION,
+    files: Files | None = None,
+) -> Collection:
+    """Make a new collection folder and open it for writing.
+
+    `fields` maps names to `LexicalField`, `DenseField`, `SparseField` or `MultiVectorField`; None
+    means "lexical" (BM25) and "dense" (the bundled encoder). `chunking` says how long texts are cut
+    into passages (None: never); `fusion` how fields are joined. `memory_budget_bytes` bounds what
+    the collection keeps in memory; None is a quarter of the machine's.
+
+    Raises `CollectionExistsError` if there is something at `path`, `ConfigError` for settings.
+    """
+    target, files = Path(path), files or Disk()
+    budget = Budget.of(memory_budget_bytes)
+    given = config.default_fields() if fields is None else dict(fields)
+    if not given:
+        raise ConfigError("a collection needs at least one field, such as LexicalField()")
+    families = {}
+    for name, field in given.items():
+        if not isinstance(field, config.Field):
+            raise ConfigError(
+                f"field {config.check_field_name(name)!r} is a {type(field).__name__}; use "
+                "LexicalField, DenseField, SparseField or MultiVectorField"
+            )
+        families[name] = make_family(config.check_field_name(name), field)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise CollectionExistsError(
+            f"{target} is already there; bigrain.open(path) opens it, or choose another path"
+        )
+    if not target.parent.is_dir():
+        raise ConfigError(f"{target.parent} is not a folder; make it first")
+    # Made beside its final place and renamed, so that a crash leaves no half collection.
+    draft = Folder(files, target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.new")
+    try:
+        draft.make()
+        Catalogue.create(
+            files,
+            draft.path,
+            settings={
+                "chunking": None if chunking is None else chunking.to_dict(),
+                "fusion": fusion.to_dict(),
+                "next_docno": 0,
+            },
+            fields={n: (f.spec.to_dict(), f.fingerprint()) for n, f in families.items()},
+            cache_bytes=budget.catalogue,
+        )
+        if target.exists():
+            target.rmdir()
+        files.rename(draft.path, target)
+        files.sync_folder(target.parent)
+    except BaseException:
+        shutil.rmtree(draft.path, ignore_errors=True)
+        raise
+    return Collection(target, files, budget, read_only=False)
+
+
+def open(  # noqa: A001 - bigrain.open reads like the builtin it resembles
+    path: str | os.PathLike[str],
+    read_only: bool = False,
+    memory_budget_bytes: int | None = None,
+    *,
+    files: Files | None = None,
+) -> Collection:
+    """Open a collection.
+
+    Any number of handles may read. The first change takes the writer's lock, which is held until
+    `close`; a second writer gets a `LockedError` naming the first. Raises `NotACollectionError`,
+    `FormatError` (written by a newer bigrain), `EncoderMismatchError`, `BudgetError` or
+    `DamagedError`.
+    """
+    return Collection(
+        Path(path), files or Disk(), Budget.of(memory_budget_bytes), read_only=read_only
+    )
+
+
+class Collection:
+    """An open collection; made by `bigrain.create` and `bigrain.open`.
+
+    Searching is safe from many threads; changes come from one thread at a time.
+    """
+
+    def __init__(self, path: Path, files: Files, budget: Budget, *, read_only: bool) -> None:
+        self._folder, self._budget, self.read_only = Folder(files, path), budget, read_only
+        self._folder.require()
+        self._catalogue = Catalogue(files, path, cache_bytes=budget.catalogue)
+        self._session: WriteSession | None = None
+        self._held = _Held(self._catalogue)
+        self._finalizer = weakref.finalize(self, self._held.let_go)
+        self._segments: dict[str, Segment] = {}
+        self._cache = ListCache(budget.lists)
+        self._changing = threading.RLock()
+        self._closed = False
+        try:
+            self._catalogue.check_format()
+            settings = self._catalogue.settings()
+            chunking = settings["chunking"]
+            self._chunking = None if chunking is None else Chunking.from_dict(chunking)
+            self._fusion = Fusion(**settings["fusion"])
+            self._families: dict[str, Family] = {}
+            for name, (spec, fingerprint) in self._catalogue.fields().items():
+                family = make_family(name, config.field_from_dict(spec))
+                check_fingerprint(name, fingerprint, family.fingerprint())
+                self._families[name] = family
+            self._view = self._load()
+        except BaseException:
+            self._finalizer()
+            raise
+
+    # -- changing ---------------------------------------------------------------------------
+
+    def add(self, documents: Documents, progress: ProgressLike = None) -> AddCounts:
+        """Add documents, or replace those whose id is there already; all or none.
+
+        `documents` is an iterable, of any length, of text, mappings with `id`, `text`, `title`,
+        `metadata`, or `Document`s; ids that are left out are made up. Nothing is visible or durable
+        before `commit`. Raises `InvalidDocumentError` or `DuplicateIdError` naming the row.
+        """
+        with self._changing, reporting(progress) as reporter:
+            counts = self._writer().add(documents, reporter)
+        for message in counts.warnings:
+            warnings.warn(message, stacklevel=2)
+        return counts
+
+    def add_vectors(self, field: str, ids: Sequence[str], vectors: Any) -> AddCounts:
+        """Give documents their vectors in a field without an encoder.
+
+        `vectors`: dense (n, dim) array; sparse (n, vocabulary) scipy CSR matrix; multi-vector
+        (values (T, dim), offsets (n + 1,)). The ids must be in the collection, unless no field
+        reads text: then new documents are made. Raises `InvalidVectorsError` naming the row,
+        `UnknownFieldError`, `UnknownDocumentError` or `DuplicateIdError`; nothing is changed then.
+        """
+        if field not in self._families:
+            raise UnknownFieldError(
+                f"no field {field!r} in this collection; it has {', '.join(self._families)}"
+            )
+        with self._changing:
+            return self._writer().add_vectors(field, list(ids), vectors)
+
+    def delete(self, ids: str | Iterable[str], *, missing: str = "raise") -> int:
+        """Delete documents by id; returns how many. `missing="ignore"` passes over unknown ids."""
+        wanted = [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
+        with self._changing:
+            return self._writer().delete(wanted, missing=missing)
+
+    def commit(self, progress: ProgressLike = None) -> int:
+        """Make all pending changes durable and visible at once; returns the snapshot's number.
+
+        If it fails, nothing is published and the changes are still pending.
+        """
+        with self._changing, reporting(progress) as reporter:
+            self._require_open()
+            session = self._session
+            if session is None or not session.changed:
+                self.rollback()
+                return self._view.number
+            sealed = session.seal(reporter)
+            try:
+                self._require_budget(sealed)
+                snapshot, _ = session.publish(sealed, self._open_segments())
+            except BaseException:
+                session.abandon(sealed)
+                raise
+            self._adopt(sealed)
+            session.discard()
+            self._session = None
+            self._show(self._load())
+            self._tidy(reporter)
+            return snapshot
+
+    def rollback(self) -> None:
+        """Forget all pending changes."""
+        with self._changing:
+            session, self._session = self._session, None
+            if session is not None:
+                session.discard()
+
+    def compact(self, progress: ProgressLike = None) -> int:
+        """Merge each field's segments into one, drop what is deleted; returns the snapshot.
+
+        Memory stays within the budget. Snapshots that other handles still read keep their files
+        until a later compaction.
+        """
+        with self._changing, reporting(progress) as reporter:
+            self._require_open()
+            if self._session is not None and self._session.changed:
+                raise PendingChangesError("there are pending changes; commit() or rollback() first")
+            self.rollback()
+            groups = {
+                name: list(field.index.views)
+                for name, field in self._view.fields.items()
+                if _worth_merging(field)
+            }
+            self._merge(groups, reporter)
+            self._purge(documents=True)
+            return self._view.number
+
+    def close(self) -> None:
+        """Let go of files and locks; pending changes are forgotten."""
+        with self._changing:
+            if not self._closed:
+                self.rollback()
+                self._closed = True
+                self._segments.clear()
+                self._finalizer()
+
+    def __enter__(self) -> Collection:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- searching --------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: Any,
+        k: int = 10,
+        fields: Sequence[str] | str | Mapping[str, float] | None = None,
+        filter: object = None,
+        recall: float | None = None,
+        explain: bool = False,
+        *,
+        n_candidates: int | None = None,
+        fusion: Fusion | None = None,
+    ) -> list[Hit]:
+        """The best k documents, best first.
+
+        `query`: text, or a representation (a vector, a mapping column -> weight, token vectors).
+        `fields`: which fields to ask, or a mapping to their weights; None asks all that can answer.
+        `filter`: a condition on metadata, as text or dictionary (`bigrain.search.filter`).
+        `recall`: the share of the true top k wanted from dense codes, 1.0 looks at everything;
+        `n_candidates` sets the number of verified candidates directly. `explain` fills
+        `Hit.explanation`. Scores come from the originals on disk, not from codes.
+        """
+        view = self._require_open()
+        plan = make_plan(
+            view, [query], k=k, fields=fields, filter=filter, recall=recall,
+            n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
+        )  # fmt: skip
+        return make_hits(view, plan, 0, answer(view, plan)[0])
+
+    def search_many(
+        self,
+        queries: Sequence[Any],
+        k: int = 10,
+        fields: Sequence[str] | str | Mapping[str, float] | None = None,
+        recall: float | None = None,
+        threads: int = 1,
+        arrays: bool = False,
+        *,
+        filter: object = None,
+        n_candidates: int | None = None,
+        fusion: Fusion | None = None,
+    ) -> Any:
+        """`search` for many queries, sharing the work on codes.
+
+        Returns a list of lists of `Hit`, or with `arrays=True` (ids (n, k) object array, scores
+        (n, k) float32), rows shorter than k ending in None and -inf.
+        """
+        view = self._require_open()
+        if isinstance(queries, str | bytes | Mapping):
+            raise InvalidQueryError(
+                f"search_many takes several queries; put the {type(queries).__name__} in a list"
+            )
+        if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
+            raise InvalidQueryError(f"threads={threads!r} must be a whole number from 1")
+        listed = list(queries)
+
+        def run(start: int) -> tuple[Plan, list[Answer]]:
+            plan = make_plan(
+                view, listed[start : start + QUERY_BATCH], k=k, fields=fields, filter=filter,
+                recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
+            )  # fmt: skip
+            return plan, answer(view, plan)
+
+        starts = range(0, len(listed), QUERY_BATCH)
+        if threads == 1 or len(starts) < 2:
+            done: Iterable[tuple[Plan, list[Answer]]] = map(run, starts)
+        else:
+            with ThreadPoolExecutor(threads) as pool:
+                done = list(pool.map(run, starts))
+        if arrays:
+            return _as_arrays(view, k, [a for _, answers in done for a in answers])
+        return [
+            make_hits(view, plan, i, found)
+            for plan, answers in done
+            for i, found in enumerate(answers)
+        ]
+
+    def evaluate(
+        self,
+        queries: Mapping[str, str] | str | os.PathLike[str],
+        judgments: Mapping[str, Mapping[str, int]] | str | os.PathLike[str],
+        *,
+        k: int = 100,
+        measures: Sequence[str] | None = None,
+        systems: Mapping[str, Mapping[str, Any]] | None = None,
+        ignore_identical_ids: bool = False,
+        keep_runs: bool = False,
+        progress: ProgressLike = None,
+    ) -> Evaluation:
+        """nDCG@10, recall, MRR, MAP and latency for each field that reads text and for all fused.
+
+        `queries` and `judgments` are dictionaries or files (BEIR, TREC). `systems` maps names to
+        arguments of `search` to compare other settings. Needs the extra `eval`.
+        """
+        from bigrain import evaluation
+
+        given = systems
+        if given is None:
+            able = [n for n, f in self._families.items() if f.spec.reads_text]
+            if not able:
+                raise InvalidInputError(
+                    "no field of this collection reads text, so text queries cannot be evaluated; "
+                    "use bigrain.evaluation.score with runs of search_many"
+                )
+            given = {name: {"fields": [name]} for name in able}
+            if len(able) > 1:
+                given = {**given, "fused": {"fields": able}}
+
+        def system(options: Mapping[str, Any]) -> evaluation.System:
+            def run(text: str, depth: int) -> list[tuple[str, float]]:
+                ids, scores = self.search_many([text], depth, arrays=True, **options)
+                found = ids[0] != None  # noqa: E711 - elementwise
+                return list(zip(ids[0][found].tolist(), scores[0][found].tolist(), strict=True))
+
+            return run
+
+        asked = (
+            dict(queries)
+            if isinstance(queries, Mapping)
+            else evaluation.load_queries(Path(queries))
+        )
+        judged = (
+            {q: dict(d) for q, d in judgments.items()}
+            if isinstance(judgments, Mapping)
+            else evaluation.load_judgments(Path(judgments))
+        )
+        return evaluation.evaluate_systems(
+            {name: system(options) for name, options in given.items()},
+            asked,
+            judged,
+            k=k,
+            measures=list(measures or evaluation.DEFAULT_MEASURES),
+            baseline=next(iter(given)) if len(given) > 1 else None,
+            ignore_identical_ids=ignore_identical_ids,
+            name=self._folder.path.name,
+            progress=progress,
+            keep_runs=keep_runs,
+        )
+
+    # -- looking ----------------------------------------------------------------------------
+
+    @property
+    def path(self) -> Path:
+        return self._folder.path
+
+    @property
+    def snapshot(self) -> int:
+        """The snapshot this handle sees."""
+        return self._require_open().number
+
+    def refresh(self) -> int:
+        """See what has been committed since; returns the snapshot now in view."""
+        with self._changing:
+            view = self._require_open()
+            if self._catalogue.snapshot()[0] != view.number:
+                self._show(self._load())
+            return self._view.number
+
+    def __len__(self) -> int:
+        return self._require_open().n_documents
+
+    def __contains__(self, identifier: object) -> bool:
+        return isinstance(identifier, str) and self.get([identifier]) != [None]
+
+    def get(self, ids: Sequence[str]) -> list[Document | None]:
+        """Documents by id, as stored; None for ids that are not there."""
+        view = self._require_open()
+        found = view.catalogue.documents_by_id(list(ids), view.number)
+        return [
+            None
+            if identifier not in found
+            else Document(
+                found[identifier].text,
+                identifier,
+                found[identifier].title,
+                found[identifier].metadata,
+            )
+            for identifier in ids
+        ]
+
+    def documents(self) -> Iterator[Document]:
+        """Every document of the newest snapshot, in the order they were added."""
+        for stored in self._require_open().catalogue.live_documents():
+            yield Document(stored.text, stored.id, stored.title, stored.metadata)
+
+    @property
+    def fields(self) -> dict[str, config.Field]:
+        """The fields and their configuration."""
+        return {name: family.spec for name, family in self._families.items()}
+
+    def stats(self) -> dict[str, Any]:
+        """Documents, segments, bytes by field and grain, memory, encoders. All sizes in bytes."""
+        view = self._require_open()
+        fields = {}
+        for name, field in view.fields.items():
+            views = field.index.views
+            on_disk = sum(v.segment.file.n_bytes for v in views)
+            light = sum(v.segment.memory_bytes for v in views)
+            fields[name] = {
+                **field.family.spec.to_dict(),
+                "segments": len(views),
+                "rows": field.index.n_rows,
+                "light_bytes_in_memory": light + field.index.memory_bytes,
+                "bytes_on_disk": on_disk,
+                "encoder_fingerprint": field.family.fingerprint(),
+            }
+        catalogue = sum(
+            path.stat().st_size for path in self._folder.path.glob(f"{CATALOGUE}*") if path.exists()
+        )
+        return {
+            "path": str(self._folder.path),
+            "snapshot": view.number,
+            "documents": view.n_documents,
+            "deleted_documents_kept": len(view.dead),
+            "segments": sum(f["segments"] for f in fields.values()),
+            "fields": fields,
+            "bytes_on_disk": {
+                "catalogue": catalogue,
+                "segments": sum(f["bytes_on_disk"] for f in fields.values()),
+            },
+            "memory": {
+                "budget": self._budget.total,
+                "light_grains": sum(f["light_bytes_in_memory"] for f in fields.values()),
+                "list_cache": self._cache.n_bytes,
+                "process_now": process_bytes(),
+                "process_peak": peak_bytes(),
+            },
+            "pending_changes": self._session is not None and self._session.changed,
+        }
+
+    def verify(self, progress: ProgressLike = None) -> Report:
+        """Read everything through: checksums, counts, and that every code has its original."""
+        self._require_open()
+        with reporting(progress) as reporter:
+            return check_collection(self._folder, reporter)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _require_open(self) -> SnapshotView:
+        if self._closed:
+            raise ClosedError(f"{self._folder.path} was closed; open it again")
+        return self._view
+
+    def _writer(self) -> WriteSession:
+        """The session of pending changes, begun now if there is none."""
+        self._require_open()
+        if self.read_only:
+            raise ReadOnlyError(
+                f"{self._folder.path} was opened with read_only=True; open it without to change it"
+            )
+        if self._session is None:
+            if self._held.lock is None:
+                self._held.lock = self._folder.lock_for_writing()
+            self.refresh()
+            self._session = WriteSession.begin(
+                self._folder, self._catalogue, self._families, self._budget, self._chunking,
+                self._view.number, self._open_segments(),
+            )  # fmt: skip
+        return self._session
+
+    def _open_segments(self) -> dict[str, list[Segment]]:
+        return {
+            name: [v.segment for v in field.index.views]
+            for name, field in self._view.fields.items()
+        }
+
+    def _load(self) -> SnapshotView:
+        """The newest snapshot, pinned; segments that are open already are used again."""
+        while True:
+            number, n_documents = self._catalogue.snapshot()
+            pin = self._folder.pin(number)
+            if self._catalogue.snapshot()[0] == number:
+                break
+            if pin is not None:
+                pin.release()
+        try:
+            view = self._build_view(number, n_documents)
+        except BaseException:
+            if pin is not None:
+                pin.release()
+            raise
+        old, self._held.pin = self._held.pin, pin
+        if old is not None:
+            old.release()
+        return view
+
+    def _build_view(self, number: int, n_documents: int) -> SnapshotView:
+        catalogue = self._catalogue
+        dead = catalogue.dead_documents(number)
+        long = catalogue.long_documents()
+        replaced = catalogue.superseded(number)
+        listed: dict[str, list[SegmentRow]] = {name: [] for name in self._families}
+        for row in catalogue.segments(number):
+            listed[row.field].append(row)
+        dead_units = expand(dead)
+        fields = {}
+        for name, family in self._families.items():
+            segments = [self._open_segment(family, row) for row in listed[name]]
+            views = open_views(segments, dead_units, replaced)
+            fields[name] = FieldView(family, family.index(views, self._cache))
+        keep = {row.file for rows in listed.values() for row in rows}
+        for file in set(self._segments) - keep:
+            del self._segments[file]  # closed when the last search that uses it ends
+        self._require_budget([])
+        return SnapshotView(
+            number, n_documents, catalogue, fields, np.sort(dead[:, 0]), long[:, 0], long[:, 1]
+        )
+
+    def _open_segment(self, family: Family, row: SegmentRow) -> Segment:
+        if row.file not in self._segments:
+            file = SegmentFile(self._folder.files, self._folder.segments / row.file)
+            self._segments[row.file] = family.open_segment(file)
+        return self._segments[row.file]
+
+    def _require_budget(self, more: Sequence[Sealed]) -> None:
+        needed = sum(s.memory_bytes for s in self._segments.values())
+        needed += sum(one.segment.memory_bytes for one in more)
+        if needed > self._budget.light:
+            raise BudgetError(
+                f"the light grains need {needed:,} bytes, but memory_budget_bytes="
+                f"{self._budget.total:,} leaves {self._budget.light:,} for them; open with "
+                f"at least {needed * 10 // 6 + 1:,}, or make fields with smaller light_bytes"
+            )
+
+    def _adopt(self, sealed: Sequence[Sealed]) -> None:
+        self._segments.update((one.file.name, one.segment) for one in sealed)
+
+    def _show(self, view: SnapshotView) -> None:
+        self._view = view
+
+    def _tidy(self, reporter: Reporter) -> None:
+        """After a commit, merge small segments that have piled up."""
+        try:
+            while True:
+                groups = {
+                    name: segments_to_merge(field.index.views)
+                    for name, field in self._view.fields.items()
+                }
+                groups = {name: views for name, views in groups.items() if views}
+                if not groups:
+                    return
+                self._merge(groups, reporter)
+                self._purge(documents=False)
+        except StorageError as error:
+            warnings.warn(
+                f"the commit is durable, but merging small segments failed: {error}", stacklevel=3
+            )
+
+    def _merge(self, groups: Mapping[str, Sequence[Any]], reporter: Reporter) -> None:
+        """Publish a snapshot in which each group of segments has become one."""
+        if not groups:
+            return
+        session = self._writer()
+        sealed: list[Sealed] = []
+        reporter.stage("merging", len(groups), "fields")
+        try:
+            for name, views in groups.items():
+                merged = merge_views(self._folder, self._families[name], views)
+                if merged is not None:
+                    sealed.append(merged)
+                retired = [view.segment.file.name for view in views]
+                self._catalogue.retire_segments(retired, died=session.snapshot)
+                reporter.advance()
+            # Their rows are in ascending order of unit and replace nothing but the retired ones.
+            session.publish(sealed, {})
+        except BaseException:
+            session.abandon(sealed)
+            self.rollback()
+            raise
+        self._adopt(sealed)
+        session.discard()
+        self._session = None
+        self._show(self._load())
+
+    def _purge(self, *, documents: bool) -> None:
+        """Drop files, and deleted documents, that no open handle can see."""
+        session = self._writer()
+        oldest = self._folder.oldest_pinned(self._view.number)
+        try:
+            files = self._catalogue.purge(oldest, documents=documents)
+        finally:
+            session.discard()
+            self._session = None
+        for name in files:
+            self._folder.files.remove(self._folder.segments / name)
+        self._show(self._load())
+
+
+class _Held:
+    """What a handle must let go of, by `close` or when it is forgotten."""
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.lock: Lock | None = None
+        self.pin: Pin | None = None
+
+    def let_go(self) -> None:
+        try:
+            self.catalogue.close()
+        finally:
+            for held in (self.pin, self.lock):
+                if held is not None:
+                    held.release()
+            self.pin = self.lock = None
+
+
+def _worth_merging(field: FieldView) -> bool:
+    views = field.index.views
+    return len(views) > 1 or any(view.live is not None for view in views)
+
+
+def _as_arrays(
+    view: SnapshotView, k: int, answers: Sequence[Answer]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+    numbers = {n for a in answers for n in a.documents.tolist()}
+    names = view.catalogue.ids(sorted(numbers))
+    ids = np.full((len(answers), k), None, object)
+    scores = np.full((len(answers), k), -np.inf, np.float32)
+    for row, found in enumerate(answers):
+        n = len(found.documents)
+        ids[row, :n] = [names[number] for number in found.documents.tolist()]
+        scores[row, :n] = found.scores
+    return ids, scores

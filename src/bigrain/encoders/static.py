@@ -1,0 +1,103 @@
+"""The bundled encoder: a vector a word piece, summed and normalised. No model runs.
+
+    v(text) = normalise( sum over distinct pieces t of  count(t)^p * scale_t * row_t )
+
+`row_t` are int8, `scale_t` folds row scale and learned importance, p dampens repetition. Prefixes
+of the vector are Matryoshka widths. How it was trained: training/README.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.encoders.wordpiece import BertTokeniser
+from bigrain.errors import ConfigError, DamagedError
+
+__all__ = ["StaticEncoder"]
+
+FOLDER = Path(__file__).parent / "static_v1"
+BATCH = 2048
+FOREIGN_SHARE = 0.3
+
+
+class StaticEncoder:
+    """A static encoder from a folder with `config.json`, `vocab.txt`, `table.npy`, `scales.npy`."""
+
+    family = "dense"
+
+    def __init__(self, folder: Path = FOLDER) -> None:
+        try:
+            self._config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            for name, digest in self._config["sha256"].items():
+                found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+                if found != digest:
+                    raise DamagedError(name, "the encoder's weights", digest[:12], found[:12])
+            vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
+            self._table = np.load(folder / "table.npy")
+            self._scales = np.load(folder / "scales.npy").astype(np.float32)
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{folder} holds no static encoder: {error.filename} is missing"
+            ) from error
+        self._tokeniser = BertTokeniser(vocabulary)
+        self._latin = np.array([_is_covered(piece) for piece in vocabulary])
+
+    @property
+    def dim(self) -> int:
+        return int(self._table.shape[1])
+
+    def fingerprint(self) -> dict[str, Any]:
+        return {
+            "name": self._config["name"],
+            "dim": self.dim,
+            "tf_power": self._config["tf_power"],
+            "weights": self._config["sha256"],
+        }
+
+    def encode_documents(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        """(n, dim) unit vectors; a text without known pieces gives zeros."""
+        out = np.empty((len(texts), self.dim), np.float32)
+        for start in range(0, len(texts), BATCH):
+            ids, offsets = self._tokeniser.encode(texts[start : start + BATCH])
+            out[start : start + BATCH] = self._pool(ids, offsets)
+        return out
+
+    def _pool(self, ids, offsets):
+        rows = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
+        pairs, counts = np.unique(rows << 32 | ids, return_counts=True)
+        ids = (pairs & 0xFFFFFFFF).astype(np.int32)
+        w = self._scales[ids] * counts ** np.float32(self._config["tf_power"])
+        out = np.zeros((len(offsets) - 1, self.dim), np.float32)
+        if len(ids):
+            starts = np.flatnonzero(np.concatenate(([True], np.diff(pairs >> 32) > 0)))
+            out[(pairs >> 32)[starts]] = np.add.reduceat(w[:, None] * self._table[ids], starts)
+        n = np.linalg.norm(out, axis=1, keepdims=True)
+        return out / np.where(n > 0, n, 1)
+
+    def encode_queries(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
+        return self.encode_documents(texts)
+
+    def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
+        """Says so when much of the text is in scripts this English encoder does not know."""
+        ids, _ = self._tokeniser.encode(texts)
+        if len(ids) == 0:
+            return ()
+        foreign = 1 - float(self._latin[ids].mean())
+        if foreign < FOREIGN_SHARE:
+            return ()
+        return (
+            f"{foreign:.0%} of the text is outside what {self._config['name']} knows (English); "
+            "such documents are found by their words (the lexical field) rather than by meaning",
+        )
+
+
+def _is_covered(piece: str) -> bool:
+    """Whole words and pieces of two letters or more in Latin letters, digits, punctuation."""
+    return piece.isascii() and piece != "[UNK]"

@@ -1,0 +1,109 @@
+"""What a family does for a field, from text or vectors to an index that can be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.config import Field
+from bigrain.errors import InvalidQueryError, InvalidVectorsError
+from bigrain.index.base import Builder, FieldIndex, Segment, Units, View
+from bigrain.index.postings import ListCache
+from bigrain.storage.files import Files
+from bigrain.storage.segment import SegmentFile
+
+__all__ = ["Family", "as_matrix", "check_text_query", "first_bad_row", "require_count"]
+
+
+class Family(Protocol):
+    """One field at work. `per_passage`: a row for every passage, else one a document."""
+
+    per_passage: bool
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def spec(self) -> Field: ...
+
+    def fingerprint(self) -> dict[str, Any]: ...
+    def notices(self, texts: Sequence[str]) -> tuple[str, ...]: ...
+    def encode_documents(self, texts: Sequence[str]) -> Any: ...
+    def check_vectors(self, ids: Sequence[str], vectors: Any) -> Any:
+        """The user's vectors in the builder's form, or `InvalidVectorsError` naming the row."""
+        ...
+
+    def accepts(self, query: Any) -> bool:
+        """Whether a query of this type can be meant for this field."""
+        ...
+
+    def queries(self, queries: Sequence[Any]) -> Any:
+        """Text or representations in the index's form, or `InvalidQueryError`."""
+        ...
+
+    def builder(
+        self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
+    ) -> Builder: ...
+    def open_segment(self, file: SegmentFile) -> Segment: ...
+    def index(self, views: Sequence[View[Any]], cache: ListCache) -> FieldIndex: ...
+    def merge(self, files: Files, path: Path, views: Sequence[View[Any]]) -> Units: ...
+    def explain(self, index: Any, query: Any, unit: int) -> dict[str, Any]:
+        """Why a unit scores what it scores, in this field's own terms."""
+        ...
+
+
+def as_matrix(name: str, vectors: Any, dim: int) -> npt.NDArray[np.float32]:
+    """Numbers of shape (n, dim), finite, as float32."""
+    try:
+        array = np.asarray(vectors)
+    except ValueError as error:
+        raise InvalidVectorsError(f"field {name!r}: vectors of unequal length ({error})") from None
+    if array.dtype.kind not in "fiu" or array.ndim != 2:
+        raise InvalidVectorsError(
+            f"field {name!r}: expected a (n, {dim}) array of numbers, got shape {array.shape} of "
+            f"{array.dtype}"
+        )
+    if array.shape[1] != dim:
+        raise InvalidVectorsError(
+            f"field {name!r}: vectors are {array.shape[1]} wide, the field is {dim}"
+        )
+    with np.errstate(over="ignore"):
+        matrix = np.ascontiguousarray(array, np.float32)
+    bad = first_bad_row(matrix)
+    if bad is not None:
+        row, why = bad
+        raise InvalidVectorsError(f"field {name!r}, row {row}: {why}")
+    return matrix
+
+
+def first_bad_row(matrix: npt.NDArray[np.float32]) -> tuple[int, str] | None:
+    """The first row with a number that is not finite, and what it is."""
+    finite = np.isfinite(matrix)
+    if finite.all():
+        return None
+    row, column = (int(i) for i in np.argwhere(~finite)[0])
+    return (
+        row,
+        f"the number at position {column} is {matrix[row, column]}; every one must be finite",
+    )
+
+
+def require_count(name: str, ids: Sequence[str], n: int) -> None:
+    """As many vectors as ids."""
+    if len(ids) != n:
+        raise InvalidVectorsError(f"field {name!r}: {len(ids)} ids but {n} vectors")
+
+
+def check_text_query(name: str, query: Any, encoder: object) -> str:
+    """The query, if it is text and the field can encode text."""
+    if not isinstance(query, str):
+        raise InvalidQueryError(f"field {name!r} takes text, got {type(query).__name__}")
+    if encoder is None:
+        raise InvalidQueryError(
+            f"field {name!r} has no encoder, so it cannot be asked with text; pass a vector, or "
+            "name other fields with fields=[...]"
+        )
+    return query

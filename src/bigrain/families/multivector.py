@@ -1,0 +1,133 @@
+"""Multi-vector fields: a ragged array of token vectors, one record a passage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.config import MultiVectorField
+from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
+from bigrain.families.base import as_matrix, check_text_query, require_count
+from bigrain.families.dense import FLOAT16_MAX
+from bigrain.index.base import Units, View
+from bigrain.index.multivector import (
+    MultiVectorBuilder,
+    MultiVectorIndex,
+    MultiVectorSegment,
+    merge_multivector,
+)
+from bigrain.index.postings import ListCache
+from bigrain.registry import make_encoder
+from bigrain.storage.files import Files
+from bigrain.storage.segment import SegmentFile
+
+__all__ = ["MultiVectorFamily"]
+
+Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
+
+
+class MultiVectorFamily:
+    per_passage = True
+
+    def __init__(self, name: str, spec: MultiVectorField) -> None:
+        self.name, self.spec = name, spec
+        self.encoder = None if spec.encoder is None else make_encoder(spec.encoder)
+        if self.encoder is not None and self.encoder.family != "multivector":
+            raise ConfigError(
+                f"field {name!r}: encoder {spec.encoder!r} gives {self.encoder.family} "
+                "representations, not multi-vector ones"
+            )
+
+    def fingerprint(self) -> dict[str, Any]:
+        if self.encoder is None:
+            return {"name": "vectors brought by the user", "dim": self.spec.dim}
+        return self.encoder.fingerprint()
+
+    def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
+        return () if self.encoder is None else self.encoder.notices(texts)
+
+    def encode_documents(self, texts: Sequence[str]) -> Ragged:
+        assert self.encoder is not None
+        return self._ragged(self.encoder.encode_documents(texts), len(texts), None)
+
+    def check_vectors(self, ids: Sequence[str], vectors: Any) -> Ragged:
+        return self._ragged(vectors, len(ids), ids)
+
+    def _ragged(self, vectors: Any, n: int, ids: Sequence[str] | None) -> Ragged:
+        if not (isinstance(vectors, tuple) and len(vectors) == 2):
+            raise InvalidVectorsError(
+                f"field {self.name!r}: expected (values (T, {self.spec.dim}), offsets (n + 1,)), "
+                f"got {type(vectors).__name__}"
+            )
+        values = as_matrix(self.name, vectors[0], self.spec.dim)
+        offsets = np.asarray(vectors[1])
+        if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or len(offsets) < 1:
+            raise InvalidVectorsError(
+                f"field {self.name!r}: offsets must be whole numbers, (n + 1,)"
+            )
+        offsets = offsets.astype(np.int64)
+        if offsets[0] != 0 or offsets[-1] != len(values):
+            raise InvalidVectorsError(
+                f"field {self.name!r}: offsets run from {offsets[0]} to {offsets[-1]}; they must "
+                f"run from 0 to the number of tokens, {len(values)}"
+            )
+        short = np.flatnonzero(np.diff(offsets) < 1)
+        if len(short):
+            row = int(short[0])
+            named = "" if ids is None or row >= len(ids) else f" (document {ids[row]!r})"
+            raise InvalidVectorsError(
+                f"field {self.name!r}, row {row}{named}: "
+                f"{int(offsets[row + 1] - offsets[row])} tokens; every document needs at least one"
+            )
+        if ids is None:
+            ids = [""] * n
+        require_count(self.name, ids, len(offsets) - 1)
+        if np.abs(values).max(initial=0) > FLOAT16_MAX:
+            raise InvalidVectorsError(f"field {self.name!r}: a number does not fit float16")
+        return values, offsets
+
+    def accepts(self, query: Any) -> bool:
+        if isinstance(query, str):
+            return self.encoder is not None
+        return np.ndim(query) == 2 and np.shape(query)[-1] == self.spec.dim
+
+    def queries(self, queries: Sequence[Any]) -> list[npt.NDArray[np.float32]]:
+        """Text, or (m, dim) arrays of token vectors."""
+        return [self._query(query) for query in queries]
+
+    def _query(self, query: Any) -> npt.NDArray[np.float32]:
+        if isinstance(query, str):
+            check_text_query(self.name, query, self.encoder)
+            assert self.encoder is not None
+            values, _ = self.encoder.encode_queries([query])
+            return np.asarray(values, np.float32)
+        try:
+            tokens = as_matrix(self.name, query, self.spec.dim)
+        except InvalidVectorsError as error:
+            raise InvalidQueryError(str(error)) from None
+        if not len(tokens):
+            raise InvalidQueryError(f"field {self.name!r}: the query has no token vectors")
+        return tokens
+
+    def builder(
+        self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
+    ) -> MultiVectorBuilder:
+        return MultiVectorBuilder(self.spec.dim, files, folder / f"{self.name}.tokens")
+
+    def open_segment(self, file: SegmentFile) -> MultiVectorSegment:
+        return MultiVectorSegment(file)
+
+    def index(self, views: Sequence[View[Any]], cache: ListCache) -> MultiVectorIndex:
+        return MultiVectorIndex(views)
+
+    def merge(self, files: Files, path: Path, views: Sequence[View[Any]]) -> Units:
+        return merge_multivector(self.spec.dim, files, path, views)
+
+    def explain(
+        self, index: MultiVectorIndex, query: npt.NDArray[np.float32], unit: int
+    ) -> dict[str, Any]:
+        return {"query_tokens": len(query)}

@@ -1,0 +1,1 @@
+"""The structures that are searched, family by family: built, opened, merged."""

@@ -1,0 +1,1 @@
+"""Answering: plan, candidates, verify, fuse; filters and calibration beside them."""

@@ -1,0 +1,53 @@
+"""Step 2, candidates: every field's light grain proposes documents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.index.base import Ranked
+from bigrain.search.plan import Plan
+from bigrain.search.view import SnapshotView
+
+__all__ = ["Proposal", "propose"]
+
+MAX_ROUNDS = 6
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A field's candidates for a query, best first: documents, best passages, estimates."""
+
+    documents: npt.NDArray[np.int64]
+    units: npt.NDArray[np.int64]
+    estimates: npt.NDArray[np.float32]
+
+
+def propose(view: SnapshotView, plan: Plan) -> list[list[Proposal]]:
+    """Proposals by query, then by field of the plan."""
+    by_field = []
+    for field in plan.fields:
+        ask = field.field.index.exact if plan.exact else field.field.index.candidates
+        n = plan.k if plan.exact else field.n_candidates
+        found = [_grouped(view, r) for r in ask(field.queries, n, plan.selection)]
+        if field.field.family.per_passage and len(view.long_starts):
+            # Passages of one document count once: ask for more until enough documents are there.
+            want, limit = n, field.field.index.n_rows
+            for _ in range(MAX_ROUNDS):
+                if n >= limit or min(len(p.documents) for p in found) >= want:
+                    break
+                n = min(limit, 4 * n)
+                found = [_grouped(view, r) for r in ask(field.queries, n, plan.selection)]
+        by_field.append(found)
+    return [list(proposals) for proposals in zip(*by_field, strict=True)]
+
+
+def _grouped(view: SnapshotView, ranked: Ranked) -> Proposal:
+    documents = view.documents_of(ranked.units)
+    if not len(view.long_starts):
+        return Proposal(documents, ranked.units, ranked.scores)
+    _, first = np.unique(documents, return_index=True)
+    first.sort()
+    return Proposal(documents[first], ranked.units[first], ranked.scores[first])

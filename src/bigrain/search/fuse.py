@@ -1,0 +1,84 @@
+"""Step 4, fuse: one score out of several fields' scores (papers/B-4 section 4.1).
+
+    minmax   sum_f  w_f * (s_f - min_f) / (max_f - min_f), min and max over the query's candidates
+    rrf      sum_f  w_f / (c + rank_f), c = 60, ranks among the query's candidates
+
+Both see exact scores of every candidate in every field; a document without a row in a field gets
+nothing from it. With one field the score is that field's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.errors import ConfigError
+
+__all__ = ["DEFAULT_FUSION", "Fusion", "contributions"]
+
+METHODS = ("minmax", "rrf")
+FAMILY_WEIGHTS = {"lexical": 1.0, "dense": 1.0, "sparse": 1.0, "multivector": 1.0}
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How fields are joined: the method, and a weight for each family of field."""
+
+    method: str = "minmax"
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(FAMILY_WEIGHTS))
+    rrf_c: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise ConfigError(f"fusion method {self.method!r} is not one of {', '.join(METHODS)}")
+        if not self.rrf_c > 0:
+            raise ConfigError(f"rrf_c={self.rrf_c!r} must be above 0; 60 is usual")
+        for family, weight in self.weights.items():
+            if not 0 <= weight < float("inf"):
+                raise ConfigError(f"weight of {family} is {weight!r}; use 0 or more")
+
+    def weight_of(self, family: str) -> float:
+        return float(self.weights.get(family, 1.0))
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "weights": dict(self.weights)}
+
+
+DEFAULT_FUSION = Fusion()
+
+
+def contributions(
+    scores: npt.NDArray[np.float32], weights: npt.NDArray[np.float64], fusion: Fusion
+) -> npt.NDArray[np.float64]:
+    """(documents, fields) shares that add up to the fused scores; NaN scores give 0."""
+    if scores.shape[1] == 1:
+        return np.nan_to_num(scores.astype(np.float64), nan=-np.inf)
+    total = weights.sum()
+    shares = weights / total if total > 0 else weights
+    part = _ranks(scores, fusion.rrf_c) if fusion.method == "rrf" else _scaled(scores)
+    return part * (weights if fusion.method == "rrf" else shares)
+
+
+def _scaled(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """Each column from 0 to 1; a constant column gives 0.5, as it tells nothing."""
+    out = np.zeros(scores.shape, np.float64)
+    for column in range(scores.shape[1]):
+        known = ~np.isnan(scores[:, column])
+        values = scores[known, column].astype(np.float64)
+        if len(values):
+            low, high = values.min(), values.max()
+            out[known, column] = (values - low) / (high - low) if high > low else 0.5
+    return out
+
+
+def _ranks(scores: npt.NDArray[np.float32], c: float) -> npt.NDArray[np.float64]:
+    out = np.zeros(scores.shape, np.float64)
+    for column in range(scores.shape[1]):
+        known = np.flatnonzero(~np.isnan(scores[:, column]))
+        order = known[np.argsort(-scores[known, column], kind="stable")]
+        out[order, column] = 1.0 / (c + np.arange(1, len(order) + 1))
+    return out

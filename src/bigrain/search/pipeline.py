@@ -1,0 +1,52 @@
+"""A search is always the same sentence: plan -> candidates (light) -> verify (heavy) -> fuse."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.search.candidates import propose
+from bigrain.search.fuse import contributions
+from bigrain.search.plan import Plan
+from bigrain.search.verify import Verified, verify
+from bigrain.search.view import SnapshotView
+
+__all__ = ["Answer", "answer"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The best k of one query, best first, with everything needed to tell why."""
+
+    documents: npt.NDArray[np.int64]  # (k',)
+    scores: npt.NDArray[np.float64]  # (k',) sums of parts
+    parts: npt.NDArray[np.float64]  # (k', fields)
+    heavy: npt.NDArray[np.float32]  # (k', fields) exact scores, NaN: not in the field
+    light: npt.NDArray[np.float32]  # (k', fields) estimates, NaN: not proposed
+    units: npt.NDArray[np.int64]  # (k', fields) best passages
+
+
+def answer(view: SnapshotView, plan: Plan) -> list[Answer]:
+    """Run the plan for every query in it."""
+    return [
+        _fused(plan, verify(view, plan, query, proposals))
+        for query, proposals in enumerate(propose(view, plan))
+    ]
+
+
+def _fused(plan: Plan, verified: Verified) -> Answer:
+    weights = np.array([field.weight for field in plan.fields])
+    parts = contributions(verified.scores, weights, plan.fusion)
+    scores = parts.sum(axis=1)
+    found = np.flatnonzero(~np.isnan(verified.scores).all(axis=1))
+    best = found[np.lexsort((verified.documents[found], -scores[found]))][: plan.k]
+    return Answer(
+        verified.documents[best],
+        scores[best],
+        parts[best],
+        verified.scores[best],
+        verified.estimates[best],
+        verified.units[best],
+    )

@@ -1,0 +1,1 @@
+"""Where bytes live: the catalogue, segment files, locks."""

@@ -1,0 +1,99 @@
+"""Metadata as typed (key, value) pairs that SQLite can index and filters can ask for.
+
+Nested mappings become dotted keys, lists one pair an element; booleans count as 0 and 1, dates as
+ISO text. Strings are kept as they are.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bigrain.errors import InvalidDocumentError
+
+__all__ = ["attributes_of", "normalise_metadata"]
+
+MAX_DEPTH = 16
+MAX_BYTES = 1 << 20
+Value = str | int | float
+
+
+def normalise_metadata(metadata: object, where: str) -> dict[str, Any]:
+    """A JSON-able copy, dates as ISO text; `where` names the document in messages."""
+    if not isinstance(metadata, Mapping):
+        raise InvalidDocumentError(
+            f"{where}: metadata must be a mapping such as {{'year': 2020}}, not "
+            f"{type(metadata).__name__}"
+        )
+    result: dict[str, Any] = _plain(metadata, where, "metadata", 0)
+    if result and len(json.dumps(result, ensure_ascii=False)) > MAX_BYTES:
+        raise InvalidDocumentError(f"{where}: metadata is larger than {MAX_BYTES:,} characters")
+    return result
+
+
+def attributes_of(metadata: Mapping[str, Any]) -> Iterator[tuple[str, Value]]:
+    """The pairs of normalised metadata."""
+    for key, value in metadata.items():
+        yield from _pairs(key, value)
+
+
+def _pairs(key: str, value: Any) -> Iterator[tuple[str, Value]]:
+    if isinstance(value, Mapping):
+        for inner, item in value.items():
+            yield from _pairs(f"{key}.{inner}", item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _pairs(key, item)
+    elif isinstance(value, bool):
+        yield key, int(value)
+    elif value is not None:
+        yield key, value
+
+
+def _plain(value: Any, where: str, path: str, depth: int) -> Any:
+    if depth > MAX_DEPTH:
+        raise InvalidDocumentError(f"{where}: {path} is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str) or not key:
+                raise InvalidDocumentError(f"{where}: {path} has the key {key!r}; keys are strings")
+            _check_text(key, where, path)
+        return {k: _plain(v, where, f"{path}[{k!r}]", depth + 1) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
+        return [_plain(v, where, f"{path}[{i}]", depth + 1) for i, v in enumerate(items)]
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        _check_text(value, where, path)
+        return str(value)
+    if isinstance(value, datetime.date | datetime.datetime):
+        return value.isoformat()
+    if hasattr(value, "item") and not isinstance(value, int | float):
+        return _plain(value.item(), where, path, depth)  # a NumPy scalar
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**63:
+            raise InvalidDocumentError(f"{where}: {path}={value} does not fit 64 bits")
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise InvalidDocumentError(f"{where}: {path} is {value}; use None for a missing number")
+        return float(value)
+    raise InvalidDocumentError(
+        f"{where}: {path} is a {type(value).__name__}; metadata holds strings, numbers, booleans, "
+        "dates, lists and mappings of them"
+    )
+
+
+def _check_text(text: str, where: str, path: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidDocumentError(
+            f"{where}: {path} holds a lone surrogate at character {error.start}"
+        ) from None
+    if "\x00" in text:
+        raise InvalidDocumentError(f"{where}: {path} holds a NUL byte at {text.index(chr(0))}")

@@ -1,0 +1,318 @@
+"""Segment files: named arrays, written once, every one with a checksum.
+
+Layout (all numbers little-endian; the full text is docs/format/segment.md):
+
+    header    64 bytes: magic, format version, segment id, checksum of the header
+    sections  raw arrays, each beginning at a multiple of 64
+    table     JSON: {"meta": {...}, "sections": {name: {dtype, shape, offset, crc32}}}
+    trailer   32 bytes: table offset, table length, crc32 of the table, crc32 of the trailer, magic
+
+A writer streams sections in any order and renames the finished, synced file into place, so a file
+under its final name is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+import uuid
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.errors import DamagedError, FormatError
+from bigrain.storage.files import Files, Readable, Writable
+
+__all__ = ["FORMAT_VERSION", "Section", "SectionWriter", "SegmentFile", "SegmentWriter"]
+
+MAGIC = b"BIGRAIN\n"
+FORMAT_VERSION = 1
+ALIGNMENT = 64
+HEADER = struct.Struct("<8sI4x16s28xI")
+TRAILER = struct.Struct("<QQII8s")
+DTYPES = frozenset({"|u1", "<u2", "<u4", "<u8", "<i4", "<i8", "<f2", "<f4", "<f8"})
+BUFFER_BYTES = 1 << 20
+MAX_TABLE_BYTES = 1 << 24
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Where one array lies in the file."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    offset: int
+    crc32: int
+
+    @property
+    def n_bytes(self) -> int:
+        return self.dtype.itemsize * math.prod(self.shape)
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dtype.itemsize * math.prod(self.shape[1:])
+
+
+class SectionWriter:
+    """Streams the rows of one section; `with` closes it."""
+
+    def __init__(
+        self, segment: SegmentWriter, name: str, dtype: np.dtype[Any], row: tuple[int, ...]
+    ) -> None:
+        self._segment, self._name, self._dtype, self._row = segment, name, dtype, row
+        self._offset = segment.align()
+        self._rows, self._crc = 0, 0
+
+    def append(self, rows: Array) -> None:
+        """Add rows of shape (n, *row)."""
+        rows = np.ascontiguousarray(rows, self._dtype)
+        if rows.shape[1:] != self._row:
+            raise ValueError(f"section {self._name}: rows of {rows.shape[1:]}, not {self._row}")
+        if rows.size:
+            data = rows.data.cast("B")
+            self._crc = zlib.crc32(data, self._crc)
+            self._segment.write(data)
+        self._rows += len(rows)
+
+    def __enter__(self) -> SectionWriter:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            shape = (self._rows, *self._row)
+            self._segment.sections[self._name] = Section(
+                self._name, self._dtype, shape, self._offset, self._crc
+            )
+
+
+class SegmentWriter:
+    """Writes one segment file under a temporary name and publishes it with `finish`."""
+
+    def __init__(self, files: Files, path: Path) -> None:
+        self._files, self._path = files, path
+        self._temporary = path.with_name(path.name + ".part")
+        self.sections: dict[str, Section] = {}
+        self._position = 0
+        self._buffer = bytearray()
+        self._file: Writable = files.create(self._temporary)
+        header = HEADER.pack(MAGIC, FORMAT_VERSION, uuid.uuid4().bytes, 0)[:-4]
+        self.write(memoryview(header + struct.pack("<I", zlib.crc32(header))))
+
+    def write(self, data: memoryview) -> None:
+        self._position += len(data)
+        if len(data) >= BUFFER_BYTES:
+            self._flush()
+            self._file.write(data)
+            return
+        self._buffer += data
+        if len(self._buffer) >= BUFFER_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self._file.write(bytes(self._buffer))
+            self._buffer.clear()
+
+    def align(self) -> int:
+        padding = -self._position % ALIGNMENT
+        if padding:
+            self.write(memoryview(bytes(padding)))
+        return self._position
+
+    def section(self, name: str, dtype: npt.DTypeLike, row: tuple[int, ...] = ()) -> SectionWriter:
+        """Begin a section of rows of the given shape. One section at a time."""
+        kind = np.dtype(dtype).newbyteorder("<")
+        if kind.str not in DTYPES or name in self.sections:
+            raise ValueError(f"section {name!r}: dtype {kind.str} or name not possible")
+        return SectionWriter(self, name, kind, row)
+
+    def add(self, name: str, array: Array) -> None:
+        """Write a whole array as one section."""
+        with self.section(name, array.dtype, array.shape[1:]) as section:
+            section.append(array)
+
+    def finish(self, meta: dict[str, Any]) -> int:
+        """Write table and trailer, sync, rename, sync the folder; returns the file's size."""
+        offset = self.align()
+        sections = {
+            s.name: {
+                "dtype": s.dtype.str,
+                "shape": list(s.shape),
+                "offset": s.offset,
+                "crc32": s.crc32,
+            }
+            for s in self.sections.values()
+        }
+        table = json.dumps({"meta": meta, "sections": sections}, sort_keys=True).encode()
+        self.write(memoryview(table))
+        self.write(memoryview(_trailer(offset, len(table), zlib.crc32(table))))
+        self._flush()
+        self._file.sync()
+        self._file.close()
+        self._files.rename(self._temporary, self._path)
+        self._files.sync_folder(self._path.parent)
+        return self._position
+
+    def abandon(self) -> None:
+        """Leave nothing behind."""
+        self._file.close()
+        self._files.remove(self._temporary)
+        self._files.remove(self._path)
+
+
+def _trailer(offset: int, length: int, crc: int) -> bytes:
+    body = struct.pack("<QQI", offset, length, crc)
+    return body + struct.pack("<I", zlib.crc32(body)) + MAGIC
+
+
+class SegmentFile:
+    """A finished segment, read section by section. Safe for many threads."""
+
+    def __init__(self, files: Files, path: Path) -> None:
+        self.name = path.name
+        self._file: Readable = files.open(path)
+        try:
+            self.meta, self.sections = self._read_table()
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def n_bytes(self) -> int:
+        return self._file.size
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _damaged(self, section: str, expected: object, found: object) -> DamagedError:
+        return DamagedError(self.name, section, expected, found)
+
+    def _read_table(self) -> tuple[dict[str, Any], dict[str, Section]]:
+        size = self._file.size
+        if size < HEADER.size + TRAILER.size:
+            raise self._damaged("header", f"at least {HEADER.size + TRAILER.size} bytes", size)
+        header = self._file.read_at(0, HEADER.size)
+        magic, version, _, crc = HEADER.unpack(header)
+        if magic != MAGIC:
+            raise self._damaged("header", MAGIC, magic)
+        if crc != zlib.crc32(header[:-4]):
+            raise self._damaged("header", "a matching checksum", "another")
+        if version > FORMAT_VERSION:
+            raise FormatError(
+                f"{self.name} has segment format {version}; this bigrain reads up to "
+                f"{FORMAT_VERSION}: upgrade bigrain"
+            )
+        trailer = self._file.read_at(size - TRAILER.size, TRAILER.size)
+        if len(trailer) != TRAILER.size:
+            raise self._damaged("trailer", f"{TRAILER.size} bytes", len(trailer))
+        offset, length, table_crc, trailer_crc, end = TRAILER.unpack(trailer)
+        if end != MAGIC or trailer_crc != zlib.crc32(trailer[:20]):
+            raise self._damaged("trailer", "a matching checksum", "another (cut off?)")
+        if length > MAX_TABLE_BYTES or offset + length + TRAILER.size != size:
+            raise self._damaged("trailer", f"a table ending at {size - TRAILER.size}", offset)
+        table = self._file.read_at(offset, length)
+        if zlib.crc32(table) != table_crc:
+            raise self._damaged("table", f"crc32 {table_crc:08x}", f"{zlib.crc32(table):08x}")
+        try:
+            parsed = json.loads(table)
+            meta = dict(parsed["meta"])
+            sections = {
+                name: Section(
+                    name, np.dtype(s["dtype"]), tuple(s["shape"]), int(s["offset"]), int(s["crc32"])
+                )
+                for name, s in parsed["sections"].items()
+            }
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise self._damaged("table", "a section table", repr(error)) from None
+        for section in sections.values():
+            sane = section.offset >= HEADER.size and all(n >= 0 for n in section.shape)
+            inside = section.offset + section.n_bytes <= offset
+            if section.dtype.str not in DTYPES or not section.shape or not sane or not inside:
+                raise self._damaged(section.name, f"an array before byte {offset}", section)
+        return meta, sections
+
+    def section(self, name: str) -> Section:
+        try:
+            return self.sections[name]
+        except KeyError:
+            raise self._damaged(name, "a section of this name", sorted(self.sections)) from None
+
+    def read(self, name: str) -> Array:
+        """The whole section, its checksum verified."""
+        section = self.section(name)
+        array = self.read_rows(name, 0, section.shape[0])
+        found = zlib.crc32(array.data.cast("B")) if array.size else 0
+        if found != section.crc32:
+            raise self._damaged(name, f"crc32 {section.crc32:08x}", f"{found:08x}")
+        return array
+
+    def read_rows(self, name: str, start: int, stop: int) -> Array:
+        """Rows start..stop of a section; no checksum covers a part."""
+        section = self.section(name)
+        if not 0 <= start <= stop <= section.shape[0]:
+            raise IndexError(f"{self.name}: rows {start}:{stop} of {section.shape[0]} in {name}")
+        array = np.empty((stop - start, *section.shape[1:]), section.dtype)
+        if array.size:
+            view = array.data.cast("B")
+            got = self._file.read_into(section.offset + start * section.row_bytes, view)
+            if got != len(view):
+                raise self._damaged(name, f"{len(view)} bytes", got)
+        return array
+
+    def gather_rows(self, name: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+        """Single rows as bytes, shape (len(rows), row bytes).
+
+        Neighbours are read together, and all reads are announced before the first one waits.
+        """
+        section = self.section(name)
+        if len(rows) and not (0 <= rows.min() and rows.max() < section.shape[0]):
+            raise IndexError(f"{self.name}: a row outside {section.shape[0]} in {name}")
+        order = np.argsort(rows, kind="stable")
+        out = np.empty((len(rows), section.row_bytes), np.uint8)
+        starts, lengths = _runs(rows[order])
+        base, width = section.offset, section.row_bytes
+        if len(starts) > 1:
+            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+                self._file.will_need(base + start * width, length * width)
+        buffer = np.empty_like(out)
+        done = 0
+        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
+            view = buffer[done : done + length].data.cast("B")
+            got = self._file.read_into(base + start * width, view)
+            if got != len(view):
+                raise self._damaged(name, f"{len(view)} bytes at row {start}", got)
+            done += length
+        out[order] = buffer
+        return out
+
+    def check(self, name: str) -> Iterator[int]:
+        """Read a section through and verify its checksum; yields the bytes read so far."""
+        section = self.section(name)
+        step = max(1, (BUFFER_BYTES * 8) // max(section.row_bytes, 1))
+        crc, done = 0, 0
+        for start in range(0, section.shape[0], step):
+            part = self.read_rows(name, start, min(start + step, section.shape[0]))
+            if part.size:
+                crc = zlib.crc32(part.data.cast("B"), crc)
+            done += part.nbytes
+            yield done
+        if crc != section.crc32:
+            raise self._damaged(name, f"crc32 {section.crc32:08x}", f"{crc:08x}")
+
+
+def _runs(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Sorted row numbers as stretches (start, length); a repeated row begins another."""
+    if not len(rows):
+        return rows, rows
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    edges = np.concatenate(([0], breaks, [len(rows)]))
+    return rows[edges[:-1]], np.diff(edges)

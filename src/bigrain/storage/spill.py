@@ -1,0 +1,74 @@
+"""Rows set aside on disk while a change is pending: append, read back, throw away."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.errors import DamagedError
+from bigrain.storage.files import Files, Readable, Writable
+
+__all__ = ["Spill"]
+
+BUFFER_BYTES = 1 << 20
+
+
+class Spill:
+    """Rows of one dtype and shape in a temporary file. Nothing in it outlives the process."""
+
+    def __init__(
+        self, files: Files, path: Path, dtype: npt.DTypeLike, row: tuple[int, ...]
+    ) -> None:
+        self._files, self._path = files, path
+        self._dtype, self._row = np.dtype(dtype), row
+        self._writer: Writable | None = None
+        self._reader: Readable | None = None
+        self._buffer = bytearray()
+        self.n_rows = 0
+
+    @property
+    def _row_bytes(self) -> int:
+        return self._dtype.itemsize * int(np.prod(self._row, dtype=np.int64))
+
+    def append(self, rows: npt.NDArray[Any]) -> None:
+        rows = np.ascontiguousarray(rows, self._dtype)
+        if not rows.size:
+            return
+        self._buffer += rows.data.cast("B")
+        if len(self._buffer) >= BUFFER_BYTES:
+            self._flush()
+        self.n_rows += len(rows)
+
+    def _flush(self) -> None:
+        if not self._buffer:
+            return
+        if self._writer is None:
+            self._writer = self._files.create(self._path)
+        self._writer.write(bytes(self._buffer))
+        self._buffer.clear()
+
+    def read(self, start: int, stop: int) -> npt.NDArray[Any]:
+        """Rows start..stop."""
+        out = np.empty((stop - start, *self._row), self._dtype)
+        if out.size:
+            self._flush()
+            if self._reader is None:
+                self._reader = self._files.open(self._path)
+            view = out.data.cast("B")
+            got = self._reader.read_into(start * self._row_bytes, view)
+            if got != len(view):
+                raise DamagedError(self._path.name, "spilled rows", f"{len(view)} bytes", got)
+        return out
+
+    def discard(self) -> None:
+        for handle in (self._writer, self._reader):
+            if handle is not None:
+                handle.close()
+        if self._writer is not None:
+            self._files.remove(self._path)
+        self._writer = self._reader = None
+        self._buffer.clear()
+        self.n_rows = 0

@@ -1,0 +1,219 @@
+"""From a text to the terms a lexical index holds: words, without function words, stemmed.
+
+The same settings must analyse documents and queries, so an `Analyser` is saved with the index and
+compared by `fingerprint`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+from bigrain.errors import ConfigError, InvalidDocumentError, MissingExtraError
+from bigrain.text.languages import Language, find_language
+from bigrain.text.stop_words import stop_words
+from bigrain.text.tokenise import script_counts, tokens
+
+__all__ = ["ANALYSIS_VERSION", "Analyser"]
+
+# Raise it whenever the same settings would give other terms for some text.
+ANALYSIS_VERSION = 1
+
+# Longer words (data in base 64, mostly) are cut: no one types them.
+MAX_TERM_CHARS = 255
+
+
+@dataclass(frozen=True)
+class Analyser:
+    """How text becomes terms.
+
+    `language`: an ISO code or English name ("en", "german", "zh-TW"), stored as its code; None or
+    "none" for several or unknown languages: words are matched exactly. `stem`: cut inflections by
+    the Snowball stemmer of the language, if it has one. `stop_words`: leave out function words, if
+    there is a list. Both are without effect for languages that become bigrams (zh, ja, th, ko...).
+
+    >>> Analyser("en").analyse("The dogs' owners were running in Ann's parks")
+    ['dog', 'owner', 'were', 'run', 'ann', 'park']
+
+    Raises ConfigError for an unknown language or a setting of the wrong type. Safe to share
+    between threads.
+    """
+
+    language: str | None = "en"
+    stem: bool = True
+    stop_words: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("stem", "stop_words"):
+            value = getattr(self, name)
+            if not isinstance(value, bool):
+                raise ConfigError(f"{name} must be True or False, got {value!r}; try {name}=True")
+        object.__setattr__(self, "language", find_language(self.language).code)
+
+    def analyse(self, text: str) -> list[str]:
+        """The terms of `text` in order, repeated as often as they occur."""
+        return self.analyse_many([text])[0]
+
+    def analyse_many(self, texts: Iterable[str]) -> list[list[str]]:
+        """The terms of each text; the same as `analyse` one by one, and faster."""
+        if isinstance(texts, str):
+            raise InvalidDocumentError("analyse_many takes several texts, got one str: use [text]")
+        term_of = _terms(self.language, self.stem, self.stop_words).__getitem__
+        dotless = self.language in ("tr", "az")
+        found = []
+        for row, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InvalidDocumentError(
+                    f"text {row} of analyse_many must be a str, got {type(text).__name__}"
+                )
+            if dotless and "I" in text:
+                text = text.replace("I", "ı")
+            found.append([term for term in map(term_of, tokens(text)) if term])
+        return found
+
+    def coverage(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Warnings where a script that prevails in a third of `texts` is not the language's.
+
+        One warning for each such script, with the setting that would help. Looks at the first
+        2,000 characters of each text; give it a sample of a few thousand texts at most.
+        """
+        language = find_language(self.language)
+        if not language.scripts:
+            return ()
+        prevailing: dict[str, int] = {}
+        n_texts = 0
+        for text in texts:
+            script = next(iter(script_counts(text[:2000])), "")
+            if script:
+                n_texts += 1
+                prevailing[script] = prevailing.get(script, 0) + 1
+        return tuple(
+            _warning(language, script, count, n_texts)
+            for script, count in sorted(prevailing.items(), key=lambda item: -item[1])
+            if script not in language.scripts and 3 * count >= n_texts
+        )
+
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that change with the settings and with `ANALYSIS_VERSION`."""
+        what = json.dumps([ANALYSIS_VERSION, self.to_dict()], sort_keys=True)
+        return hashlib.sha256(what.encode()).hexdigest()[:16]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The settings, as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any]) -> Analyser:
+        """The analyser that `to_dict` described; ConfigError for keys it does not know."""
+        unknown = sorted(set(config) - {"language", "stem", "stop_words"})
+        if unknown:
+            raise ConfigError(
+                f"an analyser has no setting {', '.join(map(repr, unknown))}; "
+                "it has language, stem, stop_words"
+            )
+        return cls(**config)
+
+
+_CODES_OF_SCRIPT = {
+    "Han": "zh",
+    "Hiragana": "ja",
+    "Katakana": "ja",
+    "Arabic": "ar",
+    "Cyrillic": "ru",
+    "Devanagari": "hi",
+    "Greek": "el",
+    "Hangul": "ko",
+    "Hebrew": "he",
+    "Latin": "en",
+}
+
+
+def _warning(language: Language, script: str, count: int, n_texts: int) -> str:
+    code = _CODES_OF_SCRIPT.get(script)
+    if code is None:
+        found = [
+            c
+            for c in ("hy", "ta", "th", "lo", "km", "my", "am", "bn", "ka", "gu", "kn", "ml")
+            if script in find_language(c).scripts
+        ]
+        code = found[0] if found else "none"
+    return (
+        f"{count} of {n_texts} texts are mostly in {script} script, which "
+        f"language={language.code!r} ({language.name}) does not cover: their words are matched "
+        f"exactly, without stemming; set language={code!r}"
+    )
+
+
+class _Terms(dict[str, str]):
+    """word -> term, "" for a stop word; filled as words are met.
+
+    One table serves all threads: looking up is safe, and a Snowball stemmer, which is not, is used
+    under a lock.
+    """
+
+    MAX_WORDS = 200_000  # about 40 MB; then it starts afresh
+
+    def __init__(self, language: Language, stem: bool, stops: frozenset[str]) -> None:
+        super().__init__()
+        self._language = language
+        self._stops = stops
+        self._lock = threading.Lock()
+        self._stemmer: Any = _stemmer(language) if stem and language.stemmer else None
+        elisions = "|".join(language.elisions)
+        self._elision = re.compile(f"(?:{elisions})'") if elisions else None
+
+    def __missing__(self, word: str) -> str:
+        term = self._term(word[:MAX_TERM_CHARS])
+        if len(self) >= self.MAX_WORDS:
+            self.clear()
+        if len(word) <= MAX_TERM_CHARS:
+            self[word] = term
+        return term
+
+    def _term(self, word: str) -> str:
+        if "'" in word:
+            word = self._without_apostrophe(word)
+        if word in self._stops:
+            return ""
+        if self._stemmer is None:
+            return word
+        with self._lock:
+            stem: str = self._stemmer.stemWord(word)
+        return stem or word
+
+    def _without_apostrophe(self, word: str) -> str:
+        code = self._language.code
+        if code in ("en", "porter"):
+            return word[:-2] if word.endswith("'s") else word  # Ann's
+        if code in ("tr", "az"):
+            return word.partition("'")[0]  # Türkiye'de: what follows a name is inflection
+        if self._elision is not None:
+            match = self._elision.match(word)
+            return word[match.end() :] if match else word  # l'eau
+        return word
+
+
+@lru_cache(maxsize=8)
+def _terms(language: str, stem: bool, with_stop_words: bool) -> _Terms:
+    stops = stop_words(language) if with_stop_words else frozenset[str]()
+    return _Terms(find_language(language), stem, stops)
+
+
+def _stemmer(language: Language) -> Any:
+    try:
+        import Stemmer
+    except ImportError:
+        raise MissingExtraError(f"stemming in {language.name}", "files") from None
+    try:
+        return Stemmer.Stemmer(language.stemmer, 0)
+    except KeyError:
+        raise ConfigError(
+            f"the installed PyStemmer {Stemmer.version()} has no {language.name} stemmer; "
+            "upgrade it (pip install -U PyStemmer), or set stem=False"
+        ) from None

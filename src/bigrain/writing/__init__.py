@@ -1,0 +1,1 @@
+"""Changes to a collection: taking documents in, sealing segments, merging them."""

@@ -1,0 +1,355 @@
+"""Pending changes: one transaction in the catalogue, one builder a field, published by `commit`.
+
+Documents go into the open transaction at once, representations into builders that spill to disk.
+A call that fails rolls the catalogue back to its savepoint; rows that a builder already holds for
+documents that are not there (failed, deleted or replaced meanwhile) are dropped when it is sealed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence, Sized
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.budget import Budget
+from bigrain.errors import (
+    DuplicateIdError,
+    InvalidInputError,
+    InvalidVectorsError,
+    StorageError,
+    UnknownDocumentError,
+)
+from bigrain.families import Family
+from bigrain.index.base import Builder, Segment
+from bigrain.progress import Reporter
+from bigrain.storage.catalogue import Catalogue, SegmentRow, Stored
+from bigrain.storage.folder import Folder
+from bigrain.storage.segment import SegmentFile
+from bigrain.text.chunk import Chunking
+from bigrain.types import AddCounts, Document, Documents
+from bigrain.writing.intake import check_id, spans_of, take_in
+
+__all__ = ["Sealed", "WriteSession"]
+
+BATCH_DOCUMENTS = 1024
+BATCH_CHARS = 2 << 20
+NOTICE_SAMPLE = 200
+Units = npt.NDArray[np.int64]
+
+
+@dataclass
+class Sealed:
+    """A finished segment that no snapshot lists yet."""
+
+    field: str
+    file: SegmentFile
+    units: Units
+    segment: Segment
+
+
+@dataclass
+class WriteSession:
+    """All changes since the last commit."""
+
+    folder: Folder
+    catalogue: Catalogue
+    families: dict[str, Family]
+    budget: Budget
+    chunking: Chunking | None
+    snapshot: int  # the snapshot these changes will become
+    first_docno: int
+    builders: dict[str, Builder]
+    next_docno: int
+    documents_delta: int = 0
+    changed: bool = False
+    broken: bool = False
+
+    @classmethod
+    def begin(
+        cls,
+        folder: Folder,
+        catalogue: Catalogue,
+        families: dict[str, Family],
+        budget: Budget,
+        chunking: Chunking | None,
+        snapshot: int,
+        segments: dict[str, list[Segment]],
+    ) -> WriteSession:
+        """Open the transaction, clear what a dead writer left, and make the builders."""
+        catalogue.begin_writing()
+        folder.sweep(catalogue.listed_files())
+        per_field = budget.build // max(1, len(families))
+        builders = {
+            name: family.builder(folder.files, folder.staging, per_field, segments.get(name, []))
+            for name, family in families.items()
+        }
+        docno = catalogue.next_docno()
+        return cls(
+            folder, catalogue, families, budget, chunking, snapshot + 1, docno, builders, docno
+        )
+
+    # -- documents --------------------------------------------------------------------------
+
+    def add(self, documents: Documents, reporter: Reporter) -> AddCounts:
+        """Take documents in; all of them or, on any error, none."""
+        self._require_transaction()
+        began, delta = self.next_docno, self.documents_delta
+        text_fields = [f for f in self.families.values() if f.spec.reads_text]
+        incoming = take_in(documents, blank_ok=not text_fields)
+        added = replaced = passages = 0
+        warnings: tuple[str, ...] = ()
+        total = len(documents) if isinstance(documents, Sized) else None
+        reporter.stage("adding", total)
+        try:
+            with self.catalogue.savepoint():
+                row = 0
+                while batch := _take_batch(incoming):
+                    stored, n_replaced = self._store(batch, row, began)
+                    warnings = warnings or self._notices(text_fields, stored)
+                    self._encode(text_fields, stored)
+                    row += len(batch)
+                    added += len(batch) - n_replaced
+                    replaced += n_replaced
+                    passages += sum(s.n_passages for s in stored)
+                    reporter.advance(len(batch))
+        except BaseException:
+            self.documents_delta = delta
+            raise
+        self.changed = self.changed or bool(added or replaced)
+        return AddCounts(added, replaced, passages, warnings)
+
+    def _store(
+        self, batch: Sequence[Document], first_row: int, call_began: int
+    ) -> tuple[list[Stored], int]:
+        """Write a batch of documents into the open transaction; (stored, how many replaced)."""
+        given = [d.id for d in batch if d.id is not None]
+        if len(set(given)) < len(given):
+            seen: dict[str, int] = {}
+            for row, d in enumerate(batch, first_row):
+                if d.id is not None and d.id in seen:
+                    raise DuplicateIdError(_twice(d.id, seen[d.id], row))
+                seen[d.id or ""] = row
+        existing = self.catalogue.find_live(given)
+        for row, d in enumerate(batch, first_row):
+            if d.id is not None and existing.get(d.id, -1) >= call_began:
+                raise DuplicateIdError(_twice(d.id, None, row))
+        stored = []
+        for d in batch:
+            spans = spans_of(d.text, self.chunking)
+            identifier = d.id if d.id is not None else self._free_id(set(given))
+            stored.append(Stored(self.next_docno, identifier, d.title, d.text, d.metadata, spans))
+            self.next_docno += stored[-1].n_passages
+        gone = list(existing.values())
+        if gone:
+            self.catalogue.kill_documents(gone, died=self.snapshot)
+        self.catalogue.insert_documents(stored, born=self.snapshot)
+        self.documents_delta += len(stored) - len(gone)
+        return stored, len(gone)
+
+    def _free_id(self, taken: set[str]) -> str:
+        """The document's own number, or the first variation of it that is free."""
+        wanted = str(self.next_docno)
+        suffix = 0
+        while wanted in taken or self.catalogue.find_live([wanted]):
+            suffix += 1
+            wanted = f"{self.next_docno}-{suffix}"
+        return wanted
+
+    def _notices(self, families: Sequence[Family], stored: Sequence[Stored]) -> tuple[str, ...]:
+        sample = [s.text for s in stored[:NOTICE_SAMPLE]]
+        return tuple(notice for family in families for notice in family.notices(sample))
+
+    def _encode(self, families: Sequence[Family], stored: Sequence[Stored]) -> None:
+        for family in families:
+            if family.per_passage:
+                units, texts = _passages(stored)
+            else:
+                units = np.array([s.docno for s in stored], np.int64)
+                texts = [f"{s.title}\n{s.text}" if s.title else s.text for s in stored]
+            self._append(family.name, units, family.encode_documents(texts))
+
+    def _append(self, name: str, units: Units, values: Any) -> None:
+        try:
+            self.builders[name].append(units, values)
+        except BaseException:
+            self.broken = True  # the builder may hold half of it
+            raise
+
+    # -- vectors ----------------------------------------------------------------------------
+
+    def add_vectors(self, name: str, ids: Sequence[Any], vectors: Any) -> AddCounts:
+        """Take vectors in for documents that are there; vectors-only collections make them."""
+        self._require_transaction()
+        family = self.families[name]
+        if family.spec.reads_text:
+            raise InvalidVectorsError(
+                f"field {name!r} makes its vectors from text by itself; bring vectors to a field "
+                "without an encoder"
+            )
+        checked = [check_id(identifier, f"row {row}") for row, identifier in enumerate(ids)]
+        if len(set(checked)) < len(checked):
+            seen: dict[str, int] = {}
+            for row, identifier in enumerate(checked):
+                if identifier in seen:
+                    raise DuplicateIdError(_twice(identifier, seen[identifier], row))
+                seen[identifier] = row
+        values = family.check_vectors(checked, vectors)
+        if not checked:
+            return AddCounts(0, 0, 0)
+        known = self.catalogue.find_live(checked)
+        missing = [identifier for identifier in checked if identifier not in known]
+        if missing and any(f.spec.reads_text for f in self.families.values()):
+            raise UnknownDocumentError(
+                f"row {checked.index(missing[0])}: no document has id {missing[0]!r} "
+                f"({len(missing):,} such ids); add the documents first"
+            )
+        delta, docno = self.documents_delta, self.next_docno
+        try:
+            with self.catalogue.savepoint():
+                made = []
+                for identifier in missing:
+                    made.append(Stored(self.next_docno, identifier, "", "", {}, None))
+                    self.next_docno += 1
+                self.catalogue.insert_documents(made, born=self.snapshot)
+                self.documents_delta += len(made)
+                known.update((s.id, s.docno) for s in made)
+                units = np.array([known[identifier] for identifier in checked], np.int64)
+                self._append(name, units, values)
+        except BaseException:
+            self.documents_delta, self.next_docno = delta, max(docno, self.next_docno)
+            raise
+        self.changed = True
+        return AddCounts(len(missing), len(checked) - len(missing), len(checked))
+
+    # -- deletions --------------------------------------------------------------------------
+
+    def delete(self, ids: Sequence[Any], *, missing: str) -> int:
+        """Delete documents; returns how many there were."""
+        self._require_transaction()
+        if missing not in ("raise", "ignore"):
+            raise InvalidInputError(f"missing={missing!r} must be 'raise' or 'ignore'")
+        checked = [check_id(identifier, f"row {row}") for row, identifier in enumerate(ids)]
+        known = self.catalogue.find_live(checked)
+        unknown = [identifier for identifier in checked if identifier not in known]
+        if unknown and missing == "raise":
+            raise UnknownDocumentError(
+                f"no document has id {unknown[0]!r} ({len(unknown):,} such ids); nothing was "
+                "deleted. missing='ignore' passes over them"
+            )
+        with self.catalogue.savepoint():
+            self.catalogue.kill_documents(list(known.values()), died=self.snapshot)
+        self.documents_delta -= len(known)
+        self.changed = self.changed or bool(known)
+        return len(known)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    def seal(self, reporter: Reporter) -> list[Sealed]:
+        """Write every builder's segment file, synced; nothing is published yet."""
+        self._require_transaction()
+        live = self.catalogue.pending_live(self.first_docno, self.next_docno)
+        fresh = expand(live)
+
+        def keep(units: Units) -> npt.NDArray[np.bool_]:
+            kept = np.isin(units, fresh)
+            old = np.flatnonzero(units < self.first_docno)
+            if len(old):
+                alive = self.catalogue.is_live(units[old].tolist())
+                kept[old] = [unit in alive for unit in units[old].tolist()]
+            return kept
+
+        sealed: list[Sealed] = []
+        reporter.stage("sealing", len(self.builders), "fields")
+        try:
+            for name, builder in self.builders.items():
+                path = self.folder.new_segment(name)
+                units = builder.seal(keep, path, self.folder.files)
+                if len(units):
+                    file = SegmentFile(self.folder.files, path)
+                    segment = self.families[name].open_segment(file)
+                    sealed.append(Sealed(name, file, units, segment))
+                reporter.advance()
+        except BaseException:
+            self.abandon(sealed)
+            raise
+        return sealed
+
+    def abandon(self, sealed: Sequence[Sealed]) -> None:
+        """Remove segments that will not be published."""
+        for one in sealed:
+            one.file.close()
+            self.folder.files.remove(self.folder.segments / one.file.name)
+
+    def publish(self, sealed: Sequence[Sealed], older: dict[str, list[Segment]]) -> tuple[int, int]:
+        """One transaction makes everything visible: (snapshot, live documents)."""
+        with self.catalogue.savepoint():
+            for one in sealed:
+                self.catalogue.add_segment(
+                    SegmentRow(
+                        one.file.name, one.field, len(one.units), one.file.n_bytes, self.snapshot
+                    )
+                )
+                again = one.units[one.units < self.first_docno]
+                for segment in older.get(one.field, []):
+                    there = again[segment.units.rows(again) >= 0]
+                    if len(there):
+                        self.catalogue.supersede(segment.file.name, there, since=self.snapshot)
+        documents = self.catalogue.commit(
+            self.snapshot, next_docno=self.next_docno, documents_delta=self.documents_delta
+        )
+        return self.snapshot, documents
+
+    def discard(self) -> None:
+        """Forget everything pending."""
+        for builder in self.builders.values():
+            builder.discard()
+        self.catalogue.end_writing()
+
+    def _require_transaction(self) -> None:
+        if self.broken or not self.catalogue.transaction_alive:
+            raise StorageError(
+                "the pending changes were lost to an earlier error; rollback() and add again"
+            )
+
+
+def expand(documents: Units) -> Units:
+    """(n, 2) of (docno, passages) as the units they own."""
+    if not len(documents):
+        return np.empty(0, np.int64)
+    first = np.repeat(documents[:, 0], documents[:, 1])
+    counts = documents[:, 1]
+    return first + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+
+
+def _take_batch(documents: Any) -> list[Document]:
+    batch: list[Document] = []
+    chars = 0
+    for document in islice(documents, BATCH_DOCUMENTS):
+        batch.append(document)
+        chars += len(document.text)
+        if chars >= BATCH_CHARS:
+            break
+    return batch
+
+
+def _passages(stored: Sequence[Stored]) -> tuple[Units, list[str]]:
+    units: list[int] = []
+    texts: list[str] = []
+    for s in stored:
+        spans = [(0, len(s.text))] if s.passages is None else s.passages.tolist()
+        for i, (start, end) in enumerate(spans):
+            units.append(s.docno + i)
+            texts.append(f"{s.title} {s.text[start:end]}" if s.title else s.text[start:end])
+    return np.array(units, np.int64), texts
+
+
+def _twice(identifier: str, first: int | None, second: int) -> str:
+    before = "earlier in this call" if first is None else f"at row {first}"
+    return (
+        f"row {second}: id {identifier!r} was already given {before}; each id once a call (a later "
+        "call replaces the document)"
+    )
