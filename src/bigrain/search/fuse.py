@@ -21,7 +21,8 @@ from bigrain.errors import ConfigError
 __all__ = ["DEFAULT_FUSION", "Fusion", "contributions"]
 
 METHODS = ("minmax", "rrf")
-FAMILY_WEIGHTS = {"lexical": 1.0, "dense": 1.0, "sparse": 1.0, "multivector": 1.0}
+# Measured on seven judged collections (benchmarks/quality): flat from 0.3 to 0.4 of the sum.
+FAMILY_WEIGHTS = {"lexical": 0.65, "dense": 0.35, "sparse": 0.65, "multivector": 0.65}
 
 
 @dataclass(frozen=True)

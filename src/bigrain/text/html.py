@@ -13,10 +13,11 @@ __all__ = ["html_text"]
 
 _HIDDEN = frozenset("head script style noscript template svg math iframe object select".split())
 _BLOCKS = frozenset(
-    """address article aside blockquote body dd details dialog div dl dt fieldset figcaption figure
-    footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section summary table ul""".split()
+    """address article aside blockquote body caption dd details dialog div dl dt fieldset
+    figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr li main nav ol p pre section
+    summary table ul""".split()
 )
-_LINES = frozenset(["br", "tr", "caption"])
+_LINES = frozenset(["br", "tr"])
 _CELLS = frozenset(["td", "th", "option", "button", "img"])
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
 
@@ -61,6 +62,7 @@ def _visible(root: Any) -> str:
         return ""
     parts: list[str] = []
     node, entering = root, True
+    top = root.mem_id  # nodes compare by their markup, which is slow
     while True:
         tag = node.tag
         if entering:
@@ -72,8 +74,9 @@ def _visible(root: Any) -> str:
             if tag not in _HIDDEN and node.child is not None:
                 node = node.child
                 continue
-        parts.append(_break(tag))
-        if node == root:
+        if tag in _BLOCKS:
+            parts.append("\n\n")
+        if node.mem_id == top:
             break
         entering = node.next is not None
         node = node.next if entering else node.parent

@@ -16,7 +16,7 @@ from bigrain.errors import BigrainError, DamagedError
 from bigrain.index.base import UnitMap
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
-from bigrain.storage.folder import Folder
+from bigrain.storage.folder import Folder, Pin
 from bigrain.storage.segment import SegmentFile
 from bigrain.writing.session import expand
 
@@ -67,25 +67,31 @@ def check_collection(folder: Folder, reporter: Reporter) -> Report:
     """Checksums of everything; every row has its document, every document its rows."""
     report = Report()
     catalogue = Catalogue(folder.files, folder.path, cache_bytes=1 << 20)
+    pin: Pin | None = None
     try:
         catalogue.check_format()
         report.problems += [f"{CATALOGUE}: {text}" for text in catalogue.check()]
         try:
-            live = _check_documents(catalogue, report, reporter)
+            # Pinned, so that a writer at work does not remove what is being read.
+            report.snapshot, counted, pin = folder.pin_newest(catalogue.snapshot)
+            live = _check_documents(catalogue, counted, report, reporter)
             _check_segments(folder, catalogue, live, report, reporter)
         except DamagedError as error:
             report.problems.append(str(error))
     finally:
         catalogue.close()
+        if pin is not None:
+            pin.release()
     return report
 
 
-def _check_documents(catalogue: Catalogue, report: Report, reporter: Reporter) -> Units:
+def _check_documents(
+    catalogue: Catalogue, counted: int, report: Report, reporter: Reporter
+) -> Units:
     """Read every live document; returns (n, 2) of (number, passages)."""
-    report.snapshot, counted = catalogue.snapshot()
     reporter.stage("documents", counted)
     numbers: list[tuple[int, int]] = []
-    for numbers_or_error in catalogue.scan_documents():
+    for numbers_or_error in catalogue.scan_documents(report.snapshot):
         if isinstance(numbers_or_error, DamagedError):
             report.problems.append(str(numbers_or_error))
         else:

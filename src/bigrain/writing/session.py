@@ -8,8 +8,9 @@ documents that are not there (failed, deleted or replaced meanwhile) are dropped
 from __future__ import annotations
 
 from collections.abc import Sequence, Sized
+from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from bigrain.errors import (
 )
 from bigrain.families import Family
 from bigrain.index.base import Builder, Segment
-from bigrain.progress import Reporter
+from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.storage.catalogue import Catalogue, SegmentRow, Stored
 from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
@@ -67,6 +68,7 @@ class WriteSession:
     documents_delta: int = 0
     changed: bool = False
     broken: bool = False
+    in_doubt: bool = False  # a COMMIT was tried: a crash may yet reveal that it was done
 
     @classmethod
     def begin(
@@ -94,7 +96,7 @@ class WriteSession:
 
     # -- documents --------------------------------------------------------------------------
 
-    def add(self, documents: Documents, reporter: Reporter) -> AddCounts:
+    def add(self, documents: Documents, progress: ProgressLike) -> AddCounts:
         """Take documents in; all of them or, on any error, none."""
         self._require_transaction()
         began, delta = self.next_docno, self.documents_delta
@@ -103,13 +105,16 @@ class WriteSession:
         added = replaced = passages = 0
         warnings: tuple[str, ...] = ()
         total = len(documents) if isinstance(documents, Sized) else None
-        reporter.stage("adding", total)
         try:
-            with self.catalogue.savepoint():
-                row = 0
+            # The last report comes inside the savepoint too: whatever it raises undoes the call.
+            with self.catalogue.savepoint(), reporting(progress) as reporter:
+                reporter.stage("adding", total)
+                row = n_batches = 0
                 while batch := _take_batch(incoming):
                     stored, n_replaced = self._store(batch, row, began)
-                    warnings = warnings or self._notices(text_fields, stored)
+                    n_batches += 1
+                    if not warnings and n_batches & (n_batches - 1) == 0:  # ever more seldom
+                        warnings = self._notices(text_fields, stored)
                     self._encode(text_fields, stored)
                     row += len(batch)
                     added += len(batch) - n_replaced
@@ -137,12 +142,7 @@ class WriteSession:
         for row, d in enumerate(batch, first_row):
             if d.id is not None and existing.get(d.id, -1) >= call_began:
                 raise DuplicateIdError(_twice(d.id, None, row))
-        stored = []
-        for d in batch:
-            spans = spans_of(d.text, self.chunking)
-            identifier = d.id if d.id is not None else self._free_id(set(given))
-            stored.append(Stored(self.next_docno, identifier, d.title, d.text, d.metadata, spans))
-            self.next_docno += stored[-1].n_passages
+        stored = self._numbered(batch, set(given))
         gone = list(existing.values())
         if gone:
             self.catalogue.kill_documents(gone, died=self.snapshot)
@@ -150,13 +150,27 @@ class WriteSession:
         self.documents_delta += len(stored) - len(gone)
         return stored, len(gone)
 
-    def _free_id(self, taken: set[str]) -> str:
+    def _numbered(self, batch: Sequence[Document], given: set[str]) -> list[Stored]:
+        """The batch with numbers, passages, and an id for those that came without."""
+        spans = [spans_of(d.text, self.chunking) for d in batch]
+        sizes = [1 if span is None else len(span) for span in spans]
+        numbers = [self.next_docno + before for before in accumulate([0, *sizes[:-1]])]
+        unnamed = [str(n) for n, d in zip(numbers, batch, strict=True) if d.id is None]
+        taken = given | self.catalogue.find_live(unnamed).keys()
+        self.next_docno += sum(sizes)
+        return [
+            Stored(n, self._free_id(n, taken) if d.id is None else d.id, d.title, d.text,
+                   d.metadata, span)
+            for n, d, span in zip(numbers, batch, spans, strict=True)
+        ]  # fmt: skip
+
+    def _free_id(self, number: int, taken: set[str]) -> str:
         """The document's own number, or the first variation of it that is free."""
-        wanted = str(self.next_docno)
+        wanted = str(number)
         suffix = 0
-        while wanted in taken or self.catalogue.find_live([wanted]):
+        while wanted in taken or (suffix and self.catalogue.find_live([wanted])):
             suffix += 1
-            wanted = f"{self.next_docno}-{suffix}"
+            wanted = f"{number}-{suffix}"
         return wanted
 
     def _notices(self, families: Sequence[Family], stored: Sequence[Stored]) -> tuple[str, ...]:
@@ -218,7 +232,7 @@ class WriteSession:
                 self.documents_delta += len(made)
                 known.update((s.id, s.docno) for s in made)
                 units = np.array([known[identifier] for identifier in checked], np.int64)
-                self._append(name, units, values)
+            self._append(name, units, values)  # last: documents that stay cannot lose it again
         except BaseException:
             self.documents_delta, self.next_docno = delta, max(docno, self.next_docno)
             raise
@@ -279,10 +293,16 @@ class WriteSession:
         return sealed
 
     def abandon(self, sealed: Sequence[Sealed]) -> None:
-        """Remove segments that will not be published."""
+        """Let go of segments that will not be published.
+
+        Their files go too, except after a COMMIT that failed: should the system have written it
+        after all, they are needed; if not, the next writer sweeps them.
+        """
         for one in sealed:
-            one.file.close()
-            self.folder.files.remove(self.folder.segments / one.file.name)
+            with suppress(StorageError):
+                one.file.close()
+                if not self.in_doubt:
+                    self.folder.files.remove(self.folder.segments / one.file.name)
 
     def publish(self, sealed: Sequence[Sealed], older: dict[str, list[Segment]]) -> tuple[int, int]:
         """One transaction makes everything visible: (snapshot, live documents)."""
@@ -298,16 +318,18 @@ class WriteSession:
                     there = again[segment.units.rows(again) >= 0]
                     if len(there):
                         self.catalogue.supersede(segment.file.name, there, since=self.snapshot)
-        documents = self.catalogue.commit(
-            self.snapshot, next_docno=self.next_docno, documents_delta=self.documents_delta
-        )
+            self.in_doubt = True
+            documents = self.catalogue.commit(
+                self.snapshot, next_docno=self.next_docno, documents_delta=self.documents_delta
+            )
         return self.snapshot, documents
 
     def discard(self) -> None:
-        """Forget everything pending."""
-        for builder in self.builders.values():
-            builder.discard()
+        """Forget everything pending. Files that cannot be removed are left to the next sweep."""
         self.catalogue.end_writing()
+        for builder in self.builders.values():
+            with suppress(StorageError):
+                builder.discard()
 
     def _require_transaction(self) -> None:
         if self.broken or not self.catalogue.transaction_alive:
