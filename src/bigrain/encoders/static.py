@@ -46,6 +46,7 @@ class StaticEncoder:
             raise ConfigError(
                 f"{folder} holds no static encoder: {error.filename} is missing"
             ) from error
+        self._power = float(self._config["tf_power"])
         self._tokeniser = BertTokeniser(vocabulary)
         self._latin = np.array([_is_covered(piece) for piece in vocabulary])
 
@@ -66,20 +67,10 @@ class StaticEncoder:
         out = np.empty((len(texts), self.dim), np.float32)
         for start in range(0, len(texts), BATCH):
             ids, offsets = self._tokeniser.encode(texts[start : start + BATCH])
-            out[start : start + BATCH] = self._pool(ids, offsets)
+            out[start : start + BATCH] = kernels.pool_tokens(
+                ids, offsets, self._table, self._scales, self._power
+            )
         return out
-
-    def _pool(self, ids, offsets):
-        rows = np.repeat(np.arange(len(offsets) - 1, dtype=np.int64), np.diff(offsets))
-        pairs, counts = np.unique(rows << 32 | ids, return_counts=True)
-        ids = (pairs & 0xFFFFFFFF).astype(np.int32)
-        w = self._scales[ids] * counts ** np.float32(self._config["tf_power"])
-        out = np.zeros((len(offsets) - 1, self.dim), np.float32)
-        if len(ids):
-            starts = np.flatnonzero(np.concatenate(([True], np.diff(pairs >> 32) > 0)))
-            out[(pairs >> 32)[starts]] = np.add.reduceat(w[:, None] * self._table[ids], starts)
-        n = np.linalg.norm(out, axis=1, keepdims=True)
-        return out / np.where(n > 0, n, 1)
 
     def encode_queries(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         return self.encode_documents(texts)

@@ -1,0 +1,175 @@
+"""Time of every kernel at every level, in nanoseconds per code, row, posting or token.
+
+    python benchmarks/kernels/kernels.py            # writes results.json beside this file
+
+Random data from a fixed seed; one thread; the best of several runs, because the machine may be
+shared (`load_average` says how busy it was). The NumPy reference runs on fewer items.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bigrain.kernels.dispatch import Kernels, available_levels, kernels
+
+SEED = 0
+Case = tuple[str, int, Callable[[Kernels], Any]]  # name, number of items, what to run
+
+
+def codes(n: int, dim: int, n_queries: int, rng: np.random.Generator) -> Case:
+    blocks = rng.integers(0, 256, (n // 32, dim // 4, 16), dtype=np.uint8)
+    tables = kernels("reference").build_luts(rng.normal(size=(n_queries, dim)).astype("f4"))
+    scale = rng.random(n, dtype=np.float32)
+
+    def run(level: Kernels) -> Any:
+        return level.scan_codes(blocks, n, *tables, scale, None, None, 100)
+
+    return f"scan_codes: {dim} dimensions, {n_queries} queries [code]", n * n_queries, run
+
+
+def cases(small: bool, rng: np.random.Generator) -> list[Case]:
+    n = 3_200 if small else 320_000
+    found = [
+        codes(n if queries < 100 or not small else 320, dim, queries, rng)
+        for dim in (256, 384)
+        for queries in (1, 16, 100)
+    ]
+    rows = n // 32
+    x = rng.normal(size=(rows, 384)).astype(np.float32)
+    signs = rng.choice(np.array([-1, 1], np.int8), (4, 384))
+    half = x.astype(np.float16).view(np.uint8)
+    found += [
+        ("rotate: 384 dimensions [row]", rows, lambda k: k.rotate(x, signs)),
+        ("sign_encode: 384 dimensions [row]", rows, lambda k: k.sign_encode(x)),
+        ("build_luts: 384 dimensions [query]", rows // 10, lambda k: k.build_luts(x[: rows // 10])),
+        (
+            "score_rows: 384 float16, ip [row]",
+            rows,
+            lambda k: k.score_rows(half, 384, "float16", x[0], "ip"),
+        ),
+        ("row_checksums: 768 bytes [row]", rows, lambda k: k.row_checksums(half)),
+    ]
+    ids = np.sort(rng.choice(10 * n, n, replace=False)).astype(np.uint32)
+    tfs = rng.integers(1, 9, n).astype(np.uint8)
+    norms, acc = rng.random((2, 10 * n), dtype=np.float32)
+    live = rng.integers(0, 256, 10 * n // 8, dtype=np.uint8)
+    found += [
+        (
+            "accumulate_bm25 [posting]",
+            n,
+            lambda k: k.accumulate_bm25(ids, tfs, norms, 1.5, acc),
+        ),
+        (
+            "accumulate_weights: uint8 [posting]",
+            n,
+            lambda k: k.accumulate_weights(ids, tfs, 1.5, acc),
+        ),
+        ("count_live [row]", n, lambda k: k.count_live(ids, live)),
+        ("top_k: 100 best [score]", 10 * n, lambda k: k.top_k(norms, 100, None, -np.inf)),
+    ]
+    texts = rows
+    offsets = np.arange(texts + 1, dtype=np.int64) * 40
+    tokens = rng.integers(0, 30_000, texts * 40, dtype=np.int32)
+    table = rng.integers(-128, 128, (30_000, 256), dtype=np.int8)
+    scales = rng.random(30_000, dtype=np.float32)
+    query = rng.normal(size=(32, 128)).astype(np.float32)
+    documents = rng.normal(size=(n // 16, 128)).astype(np.float32)
+    ends = np.linspace(0, n // 16, n // 1600 + 1).astype(np.int64)
+    vocabulary, lines = words(rng, texts)
+    found += [
+        (
+            "pool_tokens: 40 tokens, 256 dimensions [text]",
+            texts,
+            lambda k: k.pool_tokens(tokens, offsets, table, scales, 0.5, True),
+        ),
+        (
+            "maxsim: 32 query tokens, 128 dimensions [document token]",
+            n // 16,
+            lambda k: k.maxsim(query, documents, ends),
+        ),
+    ]
+    made: dict[int, Any] = {}
+
+    def encode(k: Kernels) -> Any:
+        if id(k) not in made:
+            made[id(k)] = k.WordPiece(vocabulary, "[UNK]", "##", 100)
+        return made[id(k)].encode(lines)
+
+    found.append(("WordPiece: 175 characters [text]", texts, encode))
+    return found
+
+
+def words(rng: np.random.Generator, n: int) -> tuple[list[str], list[str]]:
+    """A vocabulary of 30,000 pieces, and texts of words of which some must be split."""
+    letters = np.array(list("etaoinshrdlucmfwypvbgkqjxz"))
+
+    def word() -> str:
+        return "".join(letters[np.minimum(rng.geometric(0.12, rng.integers(2, 10)), 26) - 1])
+
+    whole = list(dict.fromkeys(word() for _ in range(30_000)))
+    pieces = ["##" + w for w in dict.fromkeys(w[: rng.integers(1, 5)] for w in whole[:20_000])]
+    vocabulary = ["[UNK]", ".", ",", *(f"##{c}" for c in letters), *letters]
+    vocabulary = list(dict.fromkeys([*vocabulary, *pieces, *whole]))[:30_000]
+    frequency = 1 / np.arange(1, len(whole) + 1)
+    chosen = rng.choice(len(whole), (n, 40), p=frequency / frequency.sum())
+    return vocabulary, [" ".join(whole[i] for i in line)[:174] + "." for line in chosen]
+
+
+def nanoseconds(run: Callable[[], Any], items: int) -> float:
+    run()
+    times: list[float] = []
+    while len(times) < 3 or (sum(times) < 1.0 and len(times) < 200):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times) / items * 1e9
+
+
+def main() -> None:
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else -1.0
+    results: dict[str, dict[str, float]] = {}
+    for level in available_levels():
+        implementation = kernels(level)
+        for name, items, run in cases(level == "reference", np.random.default_rng(SEED)):
+            taken = nanoseconds(partial(run, implementation), items)
+            results.setdefault(name, {})[level] = float(f"{taken:.3g}")
+    width = max(map(len, results))
+    print(" " * width, *(f"{level:>10}" for level in available_levels()))
+    for name, by_level in results.items():
+        print(name.ljust(width), *(f"{value:10.4g}" for value in by_level.values()))
+    report = {
+        "unit": "nanoseconds per item in brackets, one thread, best of several runs",
+        "seed": SEED,
+        "machine": {
+            "processor": processor(),
+            "load_average": round(load, 1),
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+        },
+        "results": results,
+    }
+    output = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).with_name("results.json")
+    output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0]}, {len(names)} cores" if names else platform.processor()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,383 @@
+// The Python module: checks arguments, allocates results, releases the GIL.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "buffer.h"
+#include "cpu.h"
+#include "drivers.h"
+#include "wordpiece.h"
+
+using namespace bigrain;
+
+namespace {
+
+using Released = nb::gil_scoped_release;
+
+size_t non_negative(const char* name, int64_t value) {
+  if (value < 0) fail(name, ": expected at least 0, got ", value);
+  return static_cast<size_t>(value);
+}
+
+void expect(const char* name, size_t got, size_t expected) {
+  if (got != expected) fail(name, ": expected ", expected, ", got ", got);
+}
+
+void check_ids(const char* name, const Level& level, const void* ids, size_t n, size_t limit) {
+  if (!n) return;
+  const auto* p = static_cast<const uint32_t*>(ids);  // a negative id is a very large one
+  if (level.max_id(p, n) < limit) return;
+  fail(name, ": an id is outside [0, ", limit, ")");
+}
+
+struct Offsets : Array<int64_t> {
+  Offsets(nb::handle value, size_t total) : Array("offsets", value, 1) {
+    const size_t n = size();
+    if (n < 1) fail("offsets: length: expected at least 1, got 0");
+    bool good = data()[0] == 0 && data()[n - 1] == static_cast<int64_t>(total);
+    for (size_t i = 1; i < n; ++i) good &= data()[i - 1] <= data()[i];
+    if (!good) fail("offsets: must rise from 0 to ", total);
+  }
+};
+
+struct Live {  // an optional bitmap
+  std::optional<Array<uint8_t>> array;
+  Live(nb::handle value, size_t n_rows) {
+    if (value.is_none()) return;
+    array.emplace("live", value, 1);
+    if (array->size() < (n_rows + 7) / 8)
+      fail("live: bytes: expected at least ", (n_rows + 7) / 8, ", got ", array->size());
+  }
+  const uint8_t* data() const { return array ? array->data() : nullptr; }
+};
+
+nb::object rotate_(const Level& level, nb::handle vectors_, nb::handle signs_) {
+  const Array<float> vectors("vectors", vectors_, 2);
+  const Array<int8_t> signs("signs", signs_, 2);
+  if (!vectors.dim(1)) fail("vectors: dimension: expected at least 1, got 0");
+  expect("signs: rows", signs.dim(0), 4);
+  expect("signs: columns", signs.dim(1), vectors.dim(1));
+  for (size_t i = 0; i < signs.size(); ++i)
+    if (signs.data()[i] != 1 && signs.data()[i] != -1)
+      fail("signs: every entry must be +1 or -1");
+  Result<float> out({vectors.dim(0), vectors.dim(1)});
+  {
+    Released released;
+    rotate(level, vectors.data(), vectors.dim(0), vectors.dim(1), signs.data(), out.data());
+  }
+  return out.take();
+}
+
+nb::object sign_encode_(const Level& level, nb::handle vectors_) {
+  const Array<float> vectors("vectors", vectors_, 2);
+  const size_t n = vectors.dim(0), dim = vectors.dim(1);
+  Result<uint8_t> blocks({(n + kBlock - 1) / kBlock, (dim + 3) / 4, 16});
+  Result<float> abs_sum({n});
+  {
+    Released released;
+    sign_encode(level, vectors.data(), n, dim, blocks.data(), abs_sum.data());
+  }
+  return nb::make_tuple(blocks.take(), abs_sum.take());
+}
+
+nb::object build_luts_(const Level&, nb::handle queries_) {
+  const Array<float> queries("queries", queries_, 2);
+  const size_t n = queries.dim(0), dim = queries.dim(1);
+  Result<uint8_t> luts({n, (dim + 3) / 4, 16});
+  Result<float> scale({n}), bias({n});
+  size_t done;
+  {
+    Released released;
+    done = build_luts(queries.data(), n, dim, luts.data(), scale.data(), bias.data());
+  }
+  if (done < n) fail("queries: row ", done, " is not finite");
+  return nb::make_tuple(luts.take(), scale.take(), bias.take());
+}
+
+nb::object scan_codes_(const Level& level, nb::handle blocks_, int64_t n_rows_, nb::handle luts_,
+                       nb::handle scale_, nb::handle bias_, nb::handle row_scale_,
+                       nb::handle row_offset_, nb::handle live_, int64_t keep_) {
+  const Array<uint8_t> blocks("blocks", blocks_, 3), luts("luts", luts_, 3);
+  const Array<float> scale("scale", scale_, 1), bias("bias", bias_, 1);
+  const Array<float> row_scale("row_scale", row_scale_, 1);
+  const size_t n_rows = non_negative("n_rows", n_rows_), keep = non_negative("keep", keep_);
+  const size_t n_queries = luts.dim(0), groups = luts.dim(1);
+  if (n_rows > 0xfffffffe) fail("n_rows: expected less than 2**32 - 1, got ", n_rows);
+  expect("blocks: count", blocks.dim(0), (n_rows + kBlock - 1) / kBlock);
+  expect("blocks: bytes per group", blocks.dim(2), 16);
+  expect("luts: entries per group", luts.dim(2), 16);
+  expect("luts: dimension groups", groups, blocks.dim(1));
+  if (groups > 1 << 20) fail("luts: dimension groups: expected at most 2**20, got ", groups);
+  expect("scale: length", scale.size(), n_queries);
+  expect("bias: length", bias.size(), n_queries);
+  expect("row_scale: length", row_scale.size(), n_rows);
+  std::optional<Array<float>> row_offset;
+  if (!row_offset_.is_none()) {
+    row_offset.emplace("row_offset", row_offset_, 1);
+    expect("row_offset: length", row_offset->size(), n_rows);
+  }
+  const Live live(live_, n_rows);
+  Result<int64_t> rows({n_queries, keep}), counts({n_queries});
+  Result<float> estimates({n_queries, keep});
+  {
+    Released released;
+    scan_codes(level,
+               {blocks.data(), n_rows, groups, row_scale.data(),
+                row_offset ? row_offset->data() : nullptr, live.data()},
+               {luts.data(), n_queries, scale.data(), bias.data()}, keep, rows.data(),
+               estimates.data(), counts.data());
+  }
+  return nb::make_tuple(rows.take(), estimates.take(), counts.take());
+}
+
+nb::object score_rows_(const Level& level, nb::handle records_, int64_t dim_,
+                       const std::string& dtype, nb::handle query_, const std::string& metric) {
+  const Array<uint8_t> records("records", records_, 2);
+  const Array<float> query("query", query_, 1);
+  if (dtype != "float16" && dtype != "float32")
+    fail("dtype: expected 'float16' or 'float32', got '", dtype, "'");
+  if (metric != "ip" && metric != "l2") fail("metric: expected 'ip' or 'l2', got '", metric, "'");
+  const size_t dim = non_negative("dim", dim_);
+  expect("query: length", query.size(), dim);
+  const bool half = dtype == "float16";
+  if (records.dim(1) / (half ? 2 : 4) < dim)
+    fail("records: bytes per record: expected at least ", dim * (half ? 2 : 4), ", got ",
+         records.dim(1));
+  Result<float> out({records.dim(0)});
+  {
+    Released released;
+    level.score_rows(records.data(), records.dim(0), records.dim(1), dim, half, query.data(),
+                     metric == "ip" ? Metric::ip : Metric::l2, out.data());
+  }
+  return out.take();
+}
+
+nb::object row_checksums_(const Level& level, nb::handle records_) {
+  const Array<uint8_t> records("records", records_, 2);
+  Result<uint32_t> out({records.dim(0)});
+  {
+    Released released;
+    const auto keys = checksum_keys((records.dim(1) + 3) / 4 + 2);
+    level.row_checksums(records.data(), records.dim(0), records.dim(1), keys.data(), out.data());
+  }
+  return out.take();
+}
+
+void accumulate_bm25_(const Level& level, nb::handle rows_, nb::handle tfs_, nb::handle norms_,
+                      float idf, nb::handle acc_) {
+  const Array<uint32_t> rows("rows", rows_, 1);
+  const AnyArray tfs("tfs", tfs_, 1, {{'u', 1}, {'u', 2}, {'u', 4}});
+  const Array<float> norms("norms", norms_, 1);
+  const AnyArray acc("acc", acc_, 1, {{'f', 4}}, true);
+  const size_t m = rows.size();
+  expect("tfs: length", tfs.size(), m);
+  expect("norms: length", norms.size(), acc.size());
+  check_ids("rows", level, rows.data(), m, acc.size());
+  Released released;
+  auto* out = acc.as<float>();
+  if (tfs.item_size() == 1)
+    level.bm25_u8(rows.data(), tfs.as<uint8_t>(), m, norms.data(), idf, out);
+  else if (tfs.item_size() == 2)
+    level.bm25_u16(rows.data(), tfs.as<uint16_t>(), m, norms.data(), idf, out);
+  else
+    level.bm25_u32(rows.data(), tfs.as<uint32_t>(), m, norms.data(), idf, out);
+}
+
+void accumulate_weights_(const Level& level, nb::handle rows_, nb::handle weights_, float factor,
+                         nb::handle acc_) {
+  const Array<uint32_t> rows("rows", rows_, 1);
+  const AnyArray weights("weights", weights_, 1, {{'f', 4}, {'u', 1}, {'u', 2}});
+  const AnyArray acc("acc", acc_, 1, {{'f', 4}}, true);
+  const size_t m = rows.size();
+  expect("weights: length", weights.size(), m);
+  check_ids("rows", level, rows.data(), m, acc.size());
+  Released released;
+  auto* out = acc.as<float>();
+  if (weights.item_size() == 1)
+    level.weights_u8(rows.data(), weights.as<uint8_t>(), m, factor, out);
+  else if (weights.item_size() == 2)
+    level.weights_u16(rows.data(), weights.as<uint16_t>(), m, factor, out);
+  else
+    level.weights_f32(rows.data(), weights.as<float>(), m, factor, out);
+}
+
+size_t count_live_(const Level& level, nb::handle rows_, nb::handle live_) {
+  const Array<uint32_t> rows("rows", rows_, 1);
+  const Array<uint8_t> live("live", live_, 1);
+  check_ids("rows", level, rows.data(), rows.size(), 8 * live.size());
+  Released released;
+  return level.count_live(rows.data(), rows.size(), live.data());
+}
+
+nb::object top_k_(const Level& level, nb::handle scores_, int64_t k_, nb::handle live_,
+                  double floor) {
+  const Array<float> scores("scores", scores_, 1);
+  const size_t n = scores.size(), k = std::min(non_negative("k", k_), n);
+  const Live live(live_, n);
+  if (std::isnan(floor)) fail("floor: must not be NaN");
+  if (n > 0xfffffffe) fail("scores: length: expected less than 2**32 - 1, got ", n);
+  std::vector<int64_t> rows(k);
+  std::vector<float> best_scores(k);
+  size_t count = 0;
+  if (k) {
+    Released released;
+    Best best(k, static_cast<float>(floor));
+    level.select(scores.data(), n, live.data(), best.selection());
+    count = best.finish(rows.data(), best_scores.data());
+  }
+  Result<int64_t> out_rows({count});
+  Result<float> out_scores({count});
+  std::copy_n(rows.data(), count, out_rows.data());
+  std::copy_n(best_scores.data(), count, out_scores.data());
+  return nb::make_tuple(out_rows.take(), out_scores.take());
+}
+
+nb::object pool_tokens_(const Level& level, nb::handle ids_, nb::handle offsets_, nb::handle table_,
+                        nb::handle scales_, float power, bool normalise) {
+  const Array<int32_t> ids("ids", ids_, 1);
+  const Offsets offsets(offsets_, ids.size());
+  const Array<int8_t> table("table", table_, 2);
+  const Array<float> scales("scales", scales_, 1);
+  expect("scales: length", scales.size(), table.dim(0));
+  check_ids("ids", level, ids.data(), ids.size(), std::min<size_t>(table.dim(0), 0x80000000u));
+  Result<float> out({offsets.size() - 1, table.dim(1)});
+  {
+    Released released;
+    pool_tokens(level, ids.data(), offsets.data(), offsets.size() - 1, table.data(), table.dim(1),
+                scales.data(), power, normalise, out.data());
+  }
+  return out.take();
+}
+
+nb::object maxsim_(const Level& level, nb::handle query_, nb::handle tokens_,
+                   nb::handle offsets_) {
+  const Array<float> query("query", query_, 2), tokens("tokens", tokens_, 2);
+  expect("tokens: dimension", tokens.dim(1), query.dim(1));
+  const Offsets offsets(offsets_, tokens.dim(0));
+  Result<float> out({offsets.size() - 1});
+  {
+    Released released;
+    maxsim(level, query.data(), query.dim(0), query.dim(1), tokens.data(), offsets.data(),
+           offsets.size() - 1, out.data());
+  }
+  return out.take();
+}
+
+// UTF-8 of the strings of a list; `owner` keeps them alive.
+std::vector<std::string_view> utf8(const char* name, const char* item, nb::handle list,
+                                   nb::object& owner) {
+  if (!PyList_Check(list.ptr())) {
+    PyErr_Format(PyExc_TypeError, "%s: expected a list, got %s", name, Py_TYPE(list.ptr())->tp_name);
+    throw nb::python_error();
+  }
+  owner = nb::steal(PyList_AsTuple(list.ptr()));
+  const Py_ssize_t n = PyTuple_GET_SIZE(owner.ptr());
+  std::vector<std::string_view> views(static_cast<size_t>(n));
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    PyObject* text = PyTuple_GET_ITEM(owner.ptr(), i);
+    Py_ssize_t size = 0;
+    const char* data = PyUnicode_Check(text) ? PyUnicode_AsUTF8AndSize(text, &size) : nullptr;
+    if (data) {
+      views[static_cast<size_t>(i)] = {data, static_cast<size_t>(size)};
+    } else if (PyErr_Occurred() && !PyErr_ExceptionMatches(PyExc_UnicodeError)) {
+      throw nb::python_error();
+    } else if (PyErr_Occurred()) {
+      PyErr_Clear();
+      fail(name, ": ", item, " ", i, " contains a lone surrogate");
+    } else {
+      PyErr_Format(PyExc_TypeError, "%s: %s %zd is not a string", name, item, i);
+      throw nb::python_error();
+    }
+  }
+  return views;
+}
+
+struct PyWordPiece {
+  WordPiece wordpiece;
+  nb::object encode(nb::handle texts_) const {
+    nb::object owner;
+    const auto texts = utf8("texts", "number", texts_, owner);
+    std::vector<int32_t> ids;
+    Result<int64_t> offsets({texts.size() + 1});
+    {
+      Released released;
+      offsets.data()[0] = 0;
+      for (size_t i = 0; i < texts.size(); ++i) {
+        wordpiece.encode(texts[i], ids);
+        offsets.data()[i + 1] = static_cast<int64_t>(ids.size());
+      }
+    }
+    Result<int32_t> out({ids.size()});
+    std::copy(ids.begin(), ids.end(), out.data());
+    return nb::make_tuple(out.take(), offsets.take());
+  }
+};
+
+struct Kernels {
+  const Level* level;
+};
+
+auto any(const char* name) { return nb::arg(name).none(); }  // checked by the function itself
+
+template <auto Function>
+struct Method;
+template <class R, class... Arguments, R (*Function)(const Level&, Arguments...)>
+struct Method<Function> {
+  static R call(const Kernels& self, Arguments... arguments) {
+    return Function(*self.level, arguments...);
+  }
+};
+
+}  // namespace
+
+NB_MODULE(_native, m) {
+  nb::set_leak_warnings(false);  // the chosen level is kept until the process ends
+  m.def("levels", [] {
+    std::vector<std::string> names;
+    for (const Level* level : supported_levels()) names.push_back(level->name);
+    return names;
+  });
+
+  nb::class_<PyWordPiece>(m, "WordPiece").def("encode", &PyWordPiece::encode, nb::arg("texts"));
+
+  nb::class_<Kernels>(m, "Kernels")
+      .def("__init__",
+           [](Kernels* self, const std::string& name) {
+             for (const Level* level : supported_levels())
+               if (name == level->name) {
+                 new (self) Kernels{level};
+                 return;
+               }
+             fail("level: '", name, "' is not available");
+           })
+      .def("rotate", &Method<rotate_>::call, any("vectors"), any("signs"))
+      .def("sign_encode", &Method<sign_encode_>::call, any("vectors"))
+      .def("build_luts", &Method<build_luts_>::call, any("queries"))
+      .def("scan_codes", &Method<scan_codes_>::call, any("blocks"), nb::arg("n_rows"), any("luts"),
+           any("scale"), any("bias"), any("row_scale"), any("row_offset"), any("live"),
+           nb::arg("keep"))
+      .def("score_rows", &Method<score_rows_>::call, any("records"), nb::arg("dim"),
+           nb::arg("dtype"), any("query"), nb::arg("metric"))
+      .def("row_checksums", &Method<row_checksums_>::call, any("records"))
+      .def("accumulate_bm25", &Method<accumulate_bm25_>::call, any("rows"), any("tfs"),
+           any("norms"), nb::arg("idf"), any("acc"))
+      .def("accumulate_weights", &Method<accumulate_weights_>::call, any("rows"), any("weights"),
+           nb::arg("factor"), any("acc"))
+      .def("count_live", &Method<count_live_>::call, any("rows"), any("live"))
+      .def("top_k", &Method<top_k_>::call, any("scores"), nb::arg("k"), any("live") = nb::none(),
+           nb::arg("floor") = -INFINITY)
+      .def("pool_tokens", &Method<pool_tokens_>::call, any("ids"), any("offsets"), any("table"),
+           any("scales"), nb::arg("power"), nb::arg("normalise"))
+      .def("maxsim", &Method<maxsim_>::call, any("query"), any("tokens"), any("offsets"))
+      .def("WordPiece", [](const Kernels&, nb::handle vocabulary, const std::string& unk,
+                           const std::string& prefix, int64_t max_chars) {
+        nb::object owner;
+        const auto tokens = utf8("vocabulary", "token", vocabulary, owner);
+        return PyWordPiece{WordPiece(tokens, unk, prefix,
+                                     non_negative("max_chars_per_word", max_chars))};
+      });
+}

@@ -1,0 +1,72 @@
+// What every level provides, and the plain structures passed to it. Included by level files, which
+// are compiled with special instructions: no standard library templates here (see README.md).
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace bigrain {
+
+// The best `keep` scores seen so far, in a buffer that is cut back when it fills. A key holds the
+// score (order-preserving bits) above the complement of the row, so larger keys are better and a
+// tie goes to the smaller row. Scores must exceed `threshold` to enter.
+struct Selection {
+  float threshold;
+  size_t keep, count, capacity;
+  uint64_t* keys;
+  void (*shrink)(Selection&);
+};
+
+constexpr size_t kBlock = 32;      // rows in a block of codes
+constexpr size_t kTileRows = 16;   // vectors rotated side by side
+
+// Some whole blocks of codes. Row arrays are readable for 32 rows a block.
+struct ScanTile {
+  const uint8_t* codes;
+  size_t n_blocks, groups;
+  const uint32_t* live;  // one mask a block
+  const float* row_scale;
+  const float* row_offset;  // may be null
+  uint32_t first_row;
+};
+
+// Lookup tables of the queries, `stride` bytes apart, zero-padded to a multiple of four groups.
+struct ScanQueries {
+  const uint8_t* luts;
+  size_t stride, count;
+  const float* scale;
+  const float* bias;
+  Selection* selections;
+};
+
+enum class Metric { ip, l2 };
+
+struct Level {
+  const char* name;
+  size_t lanes;  // float32 numbers in a vector
+  // tile (dim, 16): 16 vectors side by side; signs (4, dim)
+  void (*rotate)(float* tile, size_t dim, const float* signs);
+  // one block of up to 32 rows
+  void (*sign_encode)(const float* rows, size_t n, size_t dim, uint8_t* block, float* abs_sum);
+  void (*scan)(const ScanTile&, const ScanQueries&);
+  void (*score_rows)(const uint8_t* records, size_t n, size_t stride, size_t dim, bool half,
+                     const float* query, Metric, float* out);
+  void (*row_checksums)(const uint8_t* records, size_t n, size_t n_bytes, const uint64_t* keys,
+                        uint32_t* out);
+  uint32_t (*max_id)(const uint32_t* ids, size_t n);
+  void (*bm25_u8)(const uint32_t*, const uint8_t*, size_t, const float*, float, float*);
+  void (*bm25_u16)(const uint32_t*, const uint16_t*, size_t, const float*, float, float*);
+  void (*bm25_u32)(const uint32_t*, const uint32_t*, size_t, const float*, float, float*);
+  void (*weights_f32)(const uint32_t*, const float*, size_t, float, float*);
+  void (*weights_u8)(const uint32_t*, const uint8_t*, size_t, float, float*);
+  void (*weights_u16)(const uint32_t*, const uint16_t*, size_t, float, float*);
+  size_t (*count_live)(const uint32_t* rows, size_t n, const uint8_t* live);
+  void (*select)(const float* scores, size_t n, const uint8_t* live, Selection&);
+  void (*pool_tokens)(const int32_t* ids, size_t n, const int8_t* table, size_t dim,
+                      const float* weights, bool normalise, float* out);
+  // panels: ceil(m / (2 * lanes)) of (dim, 2 * lanes), transposed query tokens, zero-padded
+  float (*maxsim)(const float* panels, size_t m, const float* tokens, size_t n, size_t dim);
+};
+
+extern const Level level_baseline, level_avx2, level_avx512;
+
+}  // namespace bigrain

@@ -1,0 +1,41 @@
+// Offering scores to a Selection.
+#pragma once
+#include "../kernels.h"
+
+namespace {
+
+using bigrain::Selection;
+
+// `candidates`: the lanes of scores[0..L) that are live and above the threshold.
+inline void offer(Selection& s, V scores, uint32_t candidates, uint32_t row) {
+  float value[L];
+  store(value, add(scores, zero()));  // -0 becomes +0: they are ties
+  for (; candidates; candidates &= candidates - 1) {
+    const int lane = lowest_bit(candidates);
+    uint32_t bits;
+    memcpy(&bits, &value[lane], 4);
+    bits ^= static_cast<uint32_t>(static_cast<int32_t>(bits) >> 31) | 0x80000000u;
+    s.keys[s.count++] =
+        static_cast<uint64_t>(bits) << 32 | static_cast<uint32_t>(~(row + static_cast<uint32_t>(lane)));
+    if (s.count == s.capacity) s.shrink(s);
+  }
+}
+
+inline uint32_t live_bits(const uint8_t* live, size_t row, size_t n) {  // up to L rows
+  if (L < 8) return static_cast<uint32_t>(live[row / 8] >> row % 8);
+  uint32_t bits = 0;
+  for (size_t i = 0; i < n; i += 8) bits |= static_cast<uint32_t>(live[(row + i) / 8]) << i;
+  return bits;
+}
+
+void select_scores(const float* scores, size_t n, const uint8_t* live, Selection& s) {
+  for (size_t i = 0; i < n; i += L) {
+    const size_t width = n - i < L ? n - i : L;
+    const V x = width == L ? load(scores + i) : load_part(scores + i, width);
+    uint32_t hits = greater(x, s.threshold) & static_cast<uint32_t>((1u << width) - 1);
+    if (hits && live) hits &= live_bits(live, i, width);
+    if (hits) offer(s, x, hits, static_cast<uint32_t>(i));
+  }
+}
+
+}  // namespace

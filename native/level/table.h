@@ -1,0 +1,15 @@
+// The table of functions of a level; included last by each level file.
+#pragma once
+#include "pool.h"
+#include "postings.h"
+#include "rotate.h"
+#include "rows.h"
+#include "scan.h"
+
+#define BIGRAIN_LEVEL(name)                                                                      \
+  extern const bigrain::Level bigrain::level_##name;                                             \
+  const bigrain::Level bigrain::level_##name = {                                                 \
+      #name,         L,           ::rotate,           ::sign_encode,   ::scan,                   \
+      ::score_rows,  ::row_checksums, ::max_id,       ::bm25<uint8_t>, ::bm25<uint16_t>,         \
+      ::bm25<uint32_t>, ::weights<float>, ::weights<uint8_t>, ::weights<uint16_t>, ::count_live, \
+      ::select_scores, ::pool_tokens, ::maxsim};

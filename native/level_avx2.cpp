@@ -1,0 +1,61 @@
+// AVX2, FMA, F16C: table lookups with pshufb, two groups of four dimensions at a time.
+#include "simd/avx2.h"
+
+namespace {
+
+constexpr size_t kQueries = 2;  // 8 accumulators of 16 registers
+
+// Sums of 16 rows from `all` (16-bit sums of byte pairs, odd rows in the upper byte) and `odd`.
+inline void add_rows(__m256i all, __m256i odd, int32_t* sums) {
+  const __m256i even = _mm256_sub_epi16(all, _mm256_slli_epi16(odd, 8));
+  const auto widen = [](__m256i x) {
+    return _mm256_add_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(x)),
+                            _mm256_cvtepu16_epi32(_mm256_extracti128_si256(x, 1)));
+  };
+  const __m256i e = widen(even), o = widen(odd);
+  const __m256i low = _mm256_unpacklo_epi32(e, o), high = _mm256_unpackhi_epi32(e, o);
+  __m256i* out = reinterpret_cast<__m256i*>(sums);
+  const __m256i a = _mm256_permute2x128_si256(low, high, 0x20);
+  const __m256i b = _mm256_permute2x128_si256(low, high, 0x31);
+  _mm256_store_si256(out, _mm256_add_epi32(_mm256_load_si256(out), a));
+  _mm256_store_si256(out + 1, _mm256_add_epi32(_mm256_load_si256(out + 1), b));
+}
+
+template <size_t N>
+inline void block_sums(const uint8_t* codes, size_t groups, const uint8_t* luts, size_t stride,
+                       int32_t (*sums)[32]) {
+  memset(sums, 0, N * sizeof *sums);
+  const __m256i nibble = _mm256_set1_epi8(15);
+  for (size_t start = 0; start < groups; start += 512) {  // 256 additions of 255 fit in 16 bits
+    const size_t end = groups - start < 512 ? groups : start + 512;
+    __m256i all[N][2], odd[N][2];
+    for (size_t k = 0; k < N; ++k)
+      all[k][0] = all[k][1] = odd[k][0] = odd[k][1] = _mm256_setzero_si256();
+    for (size_t g = start; g < end; g += 2) {
+      const __m128i* p = reinterpret_cast<const __m128i*>(codes + 16 * g);
+      const __m256i c = g + 2 <= end ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))
+                                     : _mm256_zextsi128_si256(_mm_loadu_si128(p));
+      const __m256i low = _mm256_and_si256(c, nibble);
+      const __m256i high = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
+      for (size_t k = 0; k < N; ++k) {
+        const __m256i lut = _mm256_loadu_si256(
+            reinterpret_cast<const __m256i*>(luts + k * stride + 16 * g));
+        const __m256i x = _mm256_shuffle_epi8(lut, low), y = _mm256_shuffle_epi8(lut, high);
+        all[k][0] = _mm256_add_epi16(all[k][0], x);
+        all[k][1] = _mm256_add_epi16(all[k][1], y);
+        odd[k][0] = _mm256_add_epi16(odd[k][0], _mm256_srli_epi16(x, 8));
+        odd[k][1] = _mm256_add_epi16(odd[k][1], _mm256_srli_epi16(y, 8));
+      }
+    }
+    for (size_t k = 0; k < N; ++k) {
+      add_rows(all[k][0], odd[k][0], sums[k]);
+      add_rows(all[k][1], odd[k][1], sums[k] + 16);
+    }
+  }
+}
+
+}  // namespace
+
+#include "level/table.h"
+
+BIGRAIN_LEVEL(avx2)

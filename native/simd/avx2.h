@@ -1,0 +1,58 @@
+// Eight numbers in an AVX2 register.
+#pragma once
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+constexpr size_t L = 8;
+using V = __m256;
+
+inline V zero() { return _mm256_setzero_ps(); }
+inline V set1(float x) { return _mm256_set1_ps(x); }
+inline V load(const float* p) { return _mm256_loadu_ps(p); }
+inline V load_part(const float* p, size_t n) {
+  float part[L] = {};
+  memcpy(part, p, 4 * n);
+  return load(part);
+}
+inline V load_int(const int32_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline V load_i8(const int8_t* p) {
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+}
+inline V load_half(const uint8_t* p) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+}
+inline V load_half_part(const uint8_t* p, size_t n) {
+  uint8_t part[2 * L] = {};
+  memcpy(part, p, 2 * n);
+  return load_half(part);
+}
+inline void store(float* p, V a) { _mm256_storeu_ps(p, a); }
+inline V add(V a, V b) { return _mm256_add_ps(a, b); }
+inline V sub(V a, V b) { return _mm256_sub_ps(a, b); }
+inline V mul(V a, V b) { return _mm256_mul_ps(a, b); }
+inline V div(V a, V b) { return _mm256_div_ps(a, b); }
+inline V max(V a, V b) { return _mm256_max_ps(a, b); }
+inline V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+
+inline float sum(V a) {
+  __m128 x = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  x = _mm_add_ps(x, _mm_movehl_ps(x, x));
+  return _mm_cvtss_f32(_mm_add_ss(x, _mm_movehdup_ps(x)));
+}
+
+inline uint32_t greater(V a, float threshold) {  // one bit a lane
+  return static_cast<uint32_t>(
+      _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_set1_ps(threshold), _CMP_GT_OQ)));
+}
+
+inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
+
+}  // namespace

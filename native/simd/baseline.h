@@ -1,0 +1,58 @@
+// Four numbers in the compiler's own vector type: SSE2, NEON or whatever the processor always has.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+namespace {
+
+constexpr size_t L = 4;
+typedef float V __attribute__((vector_size(16)));
+
+inline V zero() { return V{}; }
+inline V set1(float x) { return V{x, x, x, x}; }
+inline V load(const float* p) {
+  V a;
+  memcpy(&a, p, sizeof a);
+  return a;
+}
+inline V load_part(const float* p, size_t n) {
+  V a{};
+  memcpy(&a, p, 4 * n);
+  return a;
+}
+template <class T>
+inline V convert(const T* p) {
+  return V{static_cast<float>(p[0]), static_cast<float>(p[1]), static_cast<float>(p[2]),
+           static_cast<float>(p[3])};
+}
+inline V load_int(const int32_t* p) { return convert(p); }
+inline V load_i8(const int8_t* p) { return convert(p); }
+inline void store(float* p, V a) { memcpy(p, &a, sizeof a); }
+inline V add(V a, V b) { return a + b; }
+inline V sub(V a, V b) { return a - b; }
+inline V mul(V a, V b) { return a * b; }
+inline V div(V a, V b) { return a / b; }
+inline V max(V a, V b) { return a > b ? a : b; }
+inline V fma(V a, V b, V c) { return a * b + c; }
+inline float sum(V a) { return (a[0] + a[2]) + (a[1] + a[3]); }
+
+inline uint32_t greater(V a, float threshold) {  // one bit a lane
+  const auto mask = a > set1(threshold);
+  return static_cast<uint32_t>((mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8));
+}
+
+inline V load_half_part(const uint8_t* p, size_t n) {
+  typedef int32_t I __attribute__((vector_size(16)));
+  uint16_t half[L] = {};
+  memcpy(half, p, 2 * n);
+  const I h = {half[0], half[1], half[2], half[3]};
+  const V magnitude = reinterpret_cast<V>((h & 0x7fff) << 13) * 0x1p112f;  // moves the exponent
+  const I infinite = ((h & 0x7c00) == 0x7c00) & 0x7f800000;                // or NaN
+  return reinterpret_cast<V>(reinterpret_cast<I>(magnitude) | infinite | (h & 0x8000) << 16);
+}
+inline V load_half(const uint8_t* p) { return load_half_part(p, L); }
+
+inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
+
+}  // namespace

@@ -1,0 +1,263 @@
+"""The kernels by name, each sent to the best level this machine has.
+
+A level is a set of processor instructions: `reference` (NumPy), `baseline` (plain C++), `avx2`,
+`avx512`. It is chosen once, at the first call, by the processor's feature flags.
+
+Arrays are C-contiguous and of the dtype given; anything else is refused with TypeError (wrong
+dtype) or ValueError (wrong shape, id out of range), naming the argument.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import warnings
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Protocol, cast
+
+import numpy.typing as npt
+
+from bigrain.kernels import reference
+from bigrain.kernels.reference import F32, I8, I32, I64, U8, U32
+
+ENVIRONMENT = "BIGRAIN_KERNELS"
+
+
+class Kernels(Protocol):
+    """What a level provides: the functions of `reference`, under the same names."""
+
+    rotate: Callable[[F32, I8], F32]
+    sign_encode: Callable[[F32], tuple[U8, F32]]
+    build_luts: Callable[[F32], tuple[U8, F32, F32]]
+    scan_codes: Callable[..., tuple[I64, F32, I64]]
+    score_rows: Callable[[U8, int, str, F32, str], F32]
+    row_checksums: Callable[[U8], U32]
+    accumulate_bm25: Callable[[U32, npt.NDArray[Any], F32, float, F32], None]
+    accumulate_weights: Callable[[U32, npt.NDArray[Any], float, F32], None]
+    count_live: Callable[[U32, U8], int]
+    top_k: Callable[[F32, int, U8 | None, float], tuple[I64, F32]]
+    pool_tokens: Callable[[I32, I64, I8, F32, float, bool], F32]
+    maxsim: Callable[[F32, F32, I64], F32]
+    WordPiece: Callable[[list[str], str, str, int], Any]
+
+
+@functools.cache
+def _native() -> Any:
+    try:
+        return import_module("bigrain.kernels._native")
+    except ImportError:
+        return None
+
+
+def available_levels() -> tuple[str, ...]:
+    """Levels that run on this machine, plainest first."""
+    native = _native()
+    return ("reference", *(native.levels() if native else ()))
+
+
+def level() -> str:
+    """Name the level in use."""
+    levels = available_levels()
+    wanted = os.environ.get(ENVIRONMENT, "")
+    if not wanted:
+        return levels[-1]
+    if wanted not in levels:
+        raise ValueError(f"{ENVIRONMENT}={wanted}: available here are {', '.join(levels)}")
+    return wanted
+
+
+def kernels(name: str) -> Kernels:
+    """All kernels of one level, for tests and benchmarks."""
+    if name not in available_levels():
+        raise ValueError(f"level {name!r}: available here are {', '.join(available_levels())}")
+    return cast(Kernels, reference if name == "reference" else _native().Kernels(name))
+
+
+@functools.cache
+def _chosen() -> Kernels:
+    if _native() is None and os.environ.get(ENVIRONMENT) != "reference":
+        warnings.warn(
+            "bigrain: the native kernels are not installed, so slow NumPy versions are used. "
+            "Reinstall with a C++17 compiler present, or set BIGRAIN_KERNELS=reference "
+            "to silence this.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return kernels(level())
+
+
+def rotate(vectors: F32, signs: I8) -> F32:
+    """Apply a pseudo-random rotation: (n, D) float32 -> (n, D) float32, in O(D log D) a vector.
+
+    `signs` (4, D) int8 holds +1 and -1 and is all the state there is. Four rounds of: multiply by
+    the signs; normalised Hadamard transform on the first (rounds 0, 2) or last (rounds 1, 3)
+    2^k coordinates, the largest power of two <= D; when 2^k < D, turn each pair (i, i + D//2)
+    by 45 degrees. Every step is orthonormal, so lengths and dot products stay. All levels give
+    the same bits. Source: `FhtKac` rotation of the RaBitQ library.
+    """
+    return _chosen().rotate(vectors, signs)
+
+
+def sign_encode(vectors: F32) -> tuple[U8, F32]:
+    """Keep one bit a dimension: bit i of a row is `vectors[row, i] > 0`.
+
+    Returns `blocks` (ceil(n/32), ceil(D/4), 16) uint8 and `abs_sum` (n,) float32, the sum of |x_i|.
+    A block holds 32 rows; in group g (dimensions 4g..4g+3), the low nibble of byte j belongs to
+    row j and the high nibble to row j + 16; nibble bit b is dimension 4g+b. Missing rows and
+    dimensions are 0. For a unit vector, `abs_sum / sqrt(D)` is <x_bar, x>, the divisor that
+    makes estimates unbiased. Source: RaBitQ (SIGMOD 2024); layout of PQ fast scan.
+    """
+    return _chosen().sign_encode(vectors)
+
+
+def unpack_signs(blocks: U8, n: int, dim: int) -> U8:
+    """Undo the layout of `sign_encode`: (n, dim) uint8 of 0 and 1. Meant for tests and tools."""
+    return reference.unpack_signs(blocks, n, dim)
+
+
+def build_luts(queries: F32) -> tuple[U8, F32, F32]:
+    """Prepare queries (Q, D) float32, already rotated, for `scan_codes`.
+
+    Returns `luts` (Q, ceil(D/4), 16) uint8, `scale` (Q,) and `bias` (Q,) float32, such that
+    <2b - 1, q> ~ scale * sum_g luts[g][nibble g of b] + bias for a code b of 0/1 bits.
+    Entry j of a group is the sum of q over the set bits of j, less the group's minimum, in steps
+    of (largest group range) / 255; scale = 2 * step, bias = -sum |q|. A query that is not finite
+    is refused.
+    """
+    return _chosen().build_luts(queries)
+
+
+def scan_codes(
+    blocks: U8,
+    n_rows: int,
+    luts: U8,
+    scale: F32,
+    bias: F32,
+    row_scale: F32,
+    row_offset: F32 | None,
+    live: U8 | None,
+    keep: int,
+) -> tuple[I64, F32, I64]:
+    """Find the `keep` best rows for each query by their 1-bit codes (or any 4-bit codes).
+
+    estimate[q, r] = row_scale[r] * (scale[q] * sum_g luts[q, g, nibble] + bias[q]) + row_offset[r].
+
+    `blocks` from `sign_encode`, `luts`, `scale`, `bias` from `build_luts`; `row_scale` and
+    `row_offset` (n_rows,) float32; `live` a bitmap (bit r % 8 of byte r // 8), None: all live.
+    Returns rows (Q, keep) int64, estimates (Q, keep) float32, counts (Q,) int64: best first, ties
+    by smaller row, unused slots -1 and -inf. A row estimated NaN or -inf is never returned.
+    All queries of a call share one pass over the codes: pass them together.
+    """
+    return _chosen().scan_codes(
+        blocks, n_rows, luts, scale, bias, row_scale, row_offset, live, keep
+    )
+
+
+def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F32:
+    """Score vectors exactly: (n, stride) uint8 records, each starting with `dim` numbers.
+
+    `dtype` is 'float16' or 'float32'; `metric` is 'ip' (dot product) or 'l2' (minus the squared
+    Euclidean distance): larger is better. Returns (n,) float32. Sums are in float32 with several
+    accumulators, so levels differ in the last digits.
+    """
+    return _chosen().score_rows(records, dim, dtype, query, metric)
+
+
+def row_checksums(records: U8) -> U32:
+    """Hash each record (n, n_bytes) uint8 to 32 bits, to find damage.
+
+    Multilinear hash: h = key_0 + sum_i key_{i+1} * w_i mod 2^64 over the 32-bit little-endian
+    words w (zero padded) and, last, the length; the result is h >> 32. Two different records
+    collide with probability 2^-32 (Lemire & Kaser, "Strongly universal string hashing is fast").
+    Keys are odd, hence invertible mod 2^64: changing one word always changes h. It changes the
+    upper half, too, unless the change of h is below 2^32; for the keys of the first 16,384 words a
+    test shows that no change within one byte is so small: such damage is always found.
+    This is a checksum, not a protection against an adversary.
+    """
+    return _chosen().row_checksums(records)
+
+
+def accumulate_bm25(rows: U32, tfs: npt.NDArray[Any], norms: F32, idf: float, acc: F32) -> None:
+    """Add one posting list to BM25 scores, in place: acc[r] += idf * (tf / (tf + norms[r])).
+
+    `rows` (m,) uint32, `tfs` (m,) uint8, uint16 or uint32, `norms` and `acc` (n,) float32 with
+    norms[r] = k1 * (1 - b + b * length[r] / mean_length). A row may occur twice.
+    """
+    _chosen().accumulate_bm25(rows, tfs, norms, idf, acc)
+
+
+def accumulate_weights(rows: U32, weights: npt.NDArray[Any], factor: float, acc: F32) -> None:
+    """Add one posting list of learned weights to scores, in place: acc[r] += factor * weight.
+
+    `rows` (m,) uint32, `weights` (m,) float32, uint8 or uint16, `acc` (n,) float32.
+    """
+    _chosen().accumulate_weights(rows, weights, factor, acc)
+
+
+def count_live(rows: U32, live: U8) -> int:
+    """Count the rows (m,) uint32 whose bit in the bitmap `live` is set."""
+    return _chosen().count_live(rows, live)
+
+
+def top_k(
+    scores: F32, k: int, live: U8 | None = None, floor: float = float("-inf")
+) -> tuple[I64, F32]:
+    """Return rows int64 and scores float32 of the k best of `scores` (n,) float32.
+
+    Only live rows strictly above `floor`; best first, ties by smaller row; at most k. NaN is never
+    returned.
+    """
+    return _chosen().top_k(scores, k, live, floor)
+
+
+def pool_tokens(
+    ids: I32, offsets: I64, table: I8, scales: F32, power: float = 1.0, normalise: bool = True
+) -> F32:
+    """Sum the embeddings of each text's tokens: (n, D) float32.
+
+    Text i has ids[offsets[i]:offsets[i+1]]; a token t that occurs c times adds
+    c**power * scales[t] * table[t], with `table` (V, D) int8 and `scales` (V,) float32. With
+    `normalise` every row has length 1, or stays zero.
+    """
+    return _chosen().pool_tokens(ids, offsets, table, scales, power, normalise)
+
+
+def maxsim(query: F32, tokens: F32, offsets: I64) -> F32:
+    """MaxSim of ColBERT: per document, sum over query tokens of the largest dot product.
+
+    `query` (m, D), `tokens` (T, D) float32; document i owns tokens[offsets[i]:offsets[i+1]].
+    Returns (n,) float32; an empty document scores -inf.
+    """
+    return _chosen().maxsim(query, tokens, offsets)
+
+
+class WordPiece:
+    """Greedy longest-match-first word pieces, as in BERT, for text that is already normalised.
+
+    The caller has lower-cased, stripped accents, and put blanks around CJK characters and
+    non-ASCII punctuation. Words end at ASCII white space; an ASCII punctuation character is a word
+    of its own; everything else belongs to words. `vocabulary`: a token's id is its position.
+    A word that cannot be built, or is longer than `max_chars_per_word` characters, becomes `unk`.
+
+    >>> WordPiece(["[UNK]", "play", "##ing"]).encode(["playing chess"])
+    (array([1, 2, 0], dtype=int32), array([0, 3]))
+    """
+
+    def __init__(
+        self,
+        vocabulary: list[str],
+        *,
+        unk: str = "[UNK]",
+        prefix: str = "##",
+        max_chars_per_word: int = 100,
+    ) -> None:
+        self._impl = _chosen().WordPiece(vocabulary, unk, prefix, max_chars_per_word)
+
+    def encode(self, texts: list[str]) -> tuple[I32, I64]:
+        """Return ids (T,) int32 of all texts and offsets (n + 1,) int64 of their starts.
+
+        A text with a lone surrogate is refused with its number.
+        """
+        ids, offsets = self._impl.encode(texts)
+        return ids, offsets

@@ -1,0 +1,366 @@
+"""The NumPy specification of every kernel: short, plain, and the truth.
+
+The native kernels are tested against these functions. Speed was given up for clarity: whole
+intermediate arrays, no blocking, loops over queries and documents. `bigrain.kernels.dispatch`
+documents arguments and results; here stands only how they are computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.kernels import checks
+
+F32 = npt.NDArray[np.float32]
+I8 = npt.NDArray[np.int8]
+I32 = npt.NDArray[np.int32]
+I64 = npt.NDArray[np.int64]
+U8 = npt.NDArray[np.uint8]
+U32 = npt.NDArray[np.uint32]
+U64 = npt.NDArray[np.uint64]
+
+BLOCK = 32  # rows in a fast-scan block
+
+
+def rotate(vectors: F32, signs: I8) -> F32:
+    """Four rounds of signs, Hadamard transform and Givens rotation (see dispatch)."""
+    checks.array("vectors", vectors, "float32", 2)
+    checks.array("signs", signs, "int8", 2)
+    dim = vectors.shape[1]
+    checks.at_least("vectors: dimension", dim, 1)
+    checks.size("signs: rows", signs.shape[0], 4)
+    checks.size("signs: columns", signs.shape[1], dim)
+    if (np.abs(signs.astype(np.int16)) != 1).any():
+        raise ValueError("signs: every entry must be +1 or -1")
+    width, half = 1 << (dim.bit_length() - 1), dim // 2
+    cos45 = np.float32(0.5**0.5)
+    x = vectors.copy()
+    for turn in range(4):
+        x *= signs[turn]
+        start = 0 if turn % 2 == 0 else dim - width
+        x[:, start : start + width] = _hadamard(x[:, start : start + width])
+        if width < dim:
+            a, b = x[:, :half], x[:, half : 2 * half]
+            x[:, :half], x[:, half : 2 * half] = (a + b) * cos45, (a - b) * cos45
+    return x
+
+
+def _hadamard(x: F32) -> F32:
+    n, width = x.shape
+    step = 1
+    while step < width:
+        pairs = x.reshape(n, width // (2 * step), 2, step)
+        a, b = pairs[:, :, 0], pairs[:, :, 1]
+        x = np.stack([a + b, a - b], axis=2).reshape(n, width)
+        step *= 2
+    return x * np.float32(width**-0.5)
+
+
+def sign_encode(vectors: F32) -> tuple[U8, F32]:
+    """Signs as nibbles in blocks of 32 rows, and the sum of absolute values."""
+    checks.array("vectors", vectors, "float32", 2)
+    n, dim = vectors.shape
+    n_blocks, groups = -(-n // BLOCK), -(-dim // 4)
+    bits = np.zeros((n_blocks * BLOCK, groups * 4), np.uint8)
+    bits[:n, :dim] = vectors > 0
+    nibbles = bits.reshape(n_blocks, BLOCK, groups, 4) @ np.array([1, 2, 4, 8], np.uint8)
+    nibbles = nibbles.transpose(0, 2, 1)
+    blocks = nibbles[:, :, :16] | nibbles[:, :, 16:] << 4
+    abs_sum = np.abs(vectors).sum(axis=1, dtype=np.float64).astype(np.float32)
+    return np.ascontiguousarray(blocks), abs_sum
+
+
+def unpack_signs(blocks: U8, n: int, dim: int) -> U8:
+    """Blocks back to one 0/1 byte per dimension."""
+    checks.array("blocks", blocks, "uint8", 3)
+    checks.at_least("n", n, 0)
+    checks.size("blocks: count", blocks.shape[0], -(-n // BLOCK))
+    checks.size("blocks: dimension groups", blocks.shape[1], -(-dim // 4))
+    checks.size("blocks: bytes per group", blocks.shape[2], 16)
+    nibbles = _nibbles(blocks, n)
+    bits = nibbles[:, :, None] >> np.arange(4, dtype=np.uint8) & 1
+    return np.ascontiguousarray(bits.reshape(n, 4 * blocks.shape[1])[:, :dim])
+
+
+def _nibbles(blocks: U8, n: int) -> U8:
+    """(n, groups): the nibble of each row in each group of four dimensions."""
+    both = np.concatenate([blocks & 15, blocks >> 4], axis=2)
+    return both.transpose(0, 2, 1).reshape(len(blocks) * BLOCK, blocks.shape[1])[:n]
+
+
+def build_luts(queries: F32) -> tuple[U8, F32, F32]:
+    """One 16-entry byte table per group of four dimensions."""
+    checks.array("queries", queries, "float32", 2)
+    n, dim = queries.shape
+    groups = -(-dim // 4)
+    with np.errstate(over="ignore"):
+        bias = -np.abs(queries).sum(axis=1, dtype=np.float64).astype(np.float32)
+    if not np.isfinite(bias).all():
+        raise ValueError(f"queries: row {int(np.argmin(np.isfinite(bias)))} is not finite")
+    q = np.zeros((n, groups * 4), np.float32)
+    q[:, :dim] = queries
+    q = q.reshape(n, groups, 4)
+    table = np.zeros((n, groups, 16), np.float32)
+    for bit in range(4):
+        low = 1 << bit
+        table[:, :, low : 2 * low] = table[:, :, :low] + q[:, :, bit, None]
+    table -= table.min(axis=2, keepdims=True)
+    step = table.max(axis=(1, 2), initial=0) / np.float32(255)
+    step = np.where(step > 0, step, np.float32(1))
+    luts = np.minimum(np.rint(table / step[:, None, None]), 255).astype(np.uint8)
+    return luts, step * np.float32(2), bias
+
+
+def scan_codes(
+    blocks: U8,
+    n_rows: int,
+    luts: U8,
+    scale: F32,
+    bias: F32,
+    row_scale: F32,
+    row_offset: F32 | None,
+    live: U8 | None,
+    keep: int,
+) -> tuple[I64, F32, I64]:
+    """Estimate every row from its code, keep the best."""
+    checks.array("blocks", blocks, "uint8", 3)
+    checks.array("luts", luts, "uint8", 3)
+    checks.at_least("n_rows", n_rows, 0)
+    checks.at_least("keep", keep, 0)
+    n_queries, groups = luts.shape[:2]
+    checks.size("blocks: count", blocks.shape[0], -(-n_rows // BLOCK))
+    checks.size("blocks: bytes per group", blocks.shape[2], 16)
+    checks.size("luts: entries per group", luts.shape[2], 16)
+    checks.size("luts: dimension groups", groups, blocks.shape[1])
+    checks.size("scale: length", len(checks.array("scale", scale, "float32", 1)), n_queries)
+    checks.size("bias: length", len(checks.array("bias", bias, "float32", 1)), n_queries)
+    checks.size(
+        "row_scale: length", len(checks.array("row_scale", row_scale, "float32", 1)), n_rows
+    )
+    if row_offset is not None:
+        checks.array("row_offset", row_offset, "float32", 1)
+        checks.size("row_offset: length", len(row_offset), n_rows)
+    alive = checks.bitmap(live, n_rows)
+    nibbles = _nibbles(blocks, n_rows)
+    rows = np.full((n_queries, keep), -1, np.int64)
+    estimates = np.full((n_queries, keep), -np.inf, np.float32)
+    counts = np.zeros(n_queries, np.int64)
+    for q in range(n_queries):
+        sums = luts[q][np.arange(groups), nibbles].sum(axis=1, dtype=np.int64)
+        estimate = row_scale * (scale[q] * sums.astype(np.float32) + bias[q])
+        if row_offset is not None:
+            estimate = estimate + row_offset
+        best, values = _best(estimate, keep, alive, -np.inf)
+        rows[q, : len(best)], estimates[q, : len(best)], counts[q] = best, values, len(best)
+    return rows, estimates, counts
+
+
+def _best(
+    scores: F32, k: int, alive: npt.NDArray[np.bool_] | None, floor: float
+) -> tuple[I64, F32]:
+    eligible = scores > np.float32(floor)  # False for NaN
+    if alive is not None:
+        eligible &= alive
+    rows = np.flatnonzero(eligible).astype(np.int64)
+    rows = rows[np.argsort(-scores[rows], kind="stable")[:k]]
+    return rows, scores[rows]
+
+
+def top_k(scores: F32, k: int, live: U8 | None = None, floor: float = -np.inf) -> tuple[I64, F32]:
+    """The k best scores above the floor, best first, smaller row first on ties."""
+    checks.array("scores", scores, "float32", 1)
+    checks.at_least("k", k, 0)
+    if np.isnan(floor):
+        raise ValueError("floor: must not be NaN")
+    return _best(scores, k, checks.bitmap(live, len(scores)), floor)
+
+
+def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F32:
+    """Exact scores of vectors that stand at the start of byte records."""
+    checks.array("records", records, "uint8", 2)
+    checks.array("query", query, "float32", 1)
+    if dtype not in ("float16", "float32"):
+        raise ValueError(f"dtype: expected 'float16' or 'float32', got {dtype!r}")
+    if metric not in ("ip", "l2"):
+        raise ValueError(f"metric: expected 'ip' or 'l2', got {metric!r}")
+    checks.at_least("dim", dim, 0)
+    checks.size("query: length", len(query), dim)
+    width = dim * np.dtype(dtype).itemsize
+    checks.at_least("records: bytes per record", records.shape[1], width)
+    x = np.ascontiguousarray(records[:, :width]).view(dtype).astype(np.float64)
+    scores: F32 = (x @ query if metric == "ip" else -np.square(x - query).sum(axis=1)).astype(
+        np.float32
+    )
+    return scores
+
+
+CHECKSUM_SEED = 0x6269677261696E31  # "bigrain1"
+
+
+def checksum_keys(count: int) -> U64:
+    """`count` odd keys: the splitmix64 sequence of the seed, lowest bit set."""
+    with np.errstate(over="ignore"):
+        z = np.uint64(CHECKSUM_SEED) + np.arange(1, count + 1, dtype=np.uint64) * np.uint64(
+            0x9E3779B97F4A7C15
+        )
+        z = (z ^ z >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ z >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+    return (z ^ z >> np.uint64(31)) | np.uint64(1)
+
+
+def row_checksums(records: U8) -> U32:
+    """Multilinear hash of each record."""
+    checks.array("records", records, "uint8", 2)
+    n, n_bytes = records.shape
+    n_words = -(-n_bytes // 4)
+    padded = np.zeros((n, 4 * n_words), np.uint8)
+    padded[:, :n_bytes] = records
+    words = np.full((n, n_words + 1), n_bytes, np.uint64)  # the length is the last word
+    words[:, :n_words] = padded.view("<u4")
+    keys = checksum_keys(n_words + 2)
+    with np.errstate(over="ignore"):
+        h: U64 = keys[0] + (words * keys[1:]).sum(axis=1, dtype=np.uint64)
+    return (h >> np.uint64(32)).astype(np.uint32)
+
+
+def accumulate_bm25(rows: U32, tfs: npt.NDArray[Any], norms: F32, idf: float, acc: F32) -> None:
+    """acc[r] += idf * (tf / (tf + norms[r]))."""
+    checks.array("rows", rows, "uint32", 1)
+    checks.array("tfs", tfs, ("uint8", "uint16", "uint32"), 1)
+    checks.array("norms", norms, "float32", 1)
+    _accumulator(acc)
+    checks.size("tfs: length", len(tfs), len(rows))
+    checks.size("norms: length", len(norms), len(acc))
+    checks.below("rows", rows, len(acc))
+    tf = tfs.astype(np.float32)
+    with np.errstate(invalid="ignore"):
+        np.add.at(acc, rows, np.float32(idf) * (tf / (tf + norms[rows])))
+
+
+def accumulate_weights(rows: U32, weights: npt.NDArray[Any], factor: float, acc: F32) -> None:
+    """acc[r] += factor * weight."""
+    checks.array("rows", rows, "uint32", 1)
+    checks.array("weights", weights, ("float32", "uint8", "uint16"), 1)
+    _accumulator(acc)
+    checks.size("weights: length", len(weights), len(rows))
+    checks.below("rows", rows, len(acc))
+    np.add.at(acc, rows, np.float32(factor) * weights.astype(np.float32))
+
+
+def _accumulator(acc: F32) -> None:
+    if not checks.array("acc", acc, "float32", 1).flags.writeable:
+        raise ValueError("acc: must be writable")
+
+
+def count_live(rows: U32, live: U8) -> int:
+    """How many of `rows` are live."""
+    checks.array("rows", rows, "uint32", 1)
+    checks.array("live", live, "uint8", 1)
+    checks.below("rows", rows, 8 * len(live))
+    return int((live[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).sum())
+
+
+def pool_tokens(
+    ids: I32, offsets: I64, table: I8, scales: F32, power: float, normalise: bool
+) -> F32:
+    """Sum of scaled table rows per text, repeated tokens dampened."""
+    checks.array("ids", ids, "int32", 1)
+    starts = checks.offsets(offsets, len(ids))
+    checks.array("table", table, "int8", 2)
+    checks.array("scales", scales, "float32", 1)
+    checks.size("scales: length", len(scales), len(table))
+    checks.below("ids", ids, len(table))
+    out = np.zeros((len(starts) - 1, table.shape[1]), np.float32)
+    for i, (start, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        some, counts = np.unique(ids[start:end], return_counts=True)
+        weights = scales[some] * counts.astype(np.float32) ** np.float32(power)
+        out[i] = (weights[:, None] * table[some].astype(np.float32)).sum(axis=0)
+    if normalise:
+        norm = np.sqrt(np.square(out, dtype=np.float64).sum(axis=1, keepdims=True))
+        out = (out / np.where(norm > 0, norm, 1)).astype(np.float32)
+    return out
+
+
+def maxsim(query: F32, tokens: F32, offsets: I64) -> F32:
+    """Sum over query tokens of the best dot product with a token of the document."""
+    checks.array("query", query, "float32", 2)
+    checks.array("tokens", tokens, "float32", 2)
+    checks.size("tokens: dimension", tokens.shape[1], query.shape[1])
+    starts = checks.offsets(offsets, len(tokens))
+    out = np.full(len(starts) - 1, -np.inf, np.float32)
+    for i, (start, end) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+        if end > start:
+            out[i] = (query @ tokens[start:end].T).max(axis=1).sum()
+    return out
+
+
+ASCII_SPACE = frozenset(" \t\n\v\f\r")
+ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+
+
+class WordPiece:
+    """Greedy longest-match-first word pieces (see dispatch)."""
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        unk: str = "[UNK]",
+        prefix: str = "##",
+        max_chars_per_word: int = 100,
+    ) -> None:
+        self._ids: dict[str, int] = {}
+        for i, token in enumerate(vocabulary):
+            if not isinstance(token, str):
+                raise TypeError(f"vocabulary: token {i} is not a string")
+            if _has_surrogate(token):
+                raise ValueError(f"vocabulary: token {i} contains a lone surrogate")
+            if token in self._ids:
+                raise ValueError(f"vocabulary: token {i} repeats {token!r}")
+            self._ids[token] = i
+        if unk not in self._ids:
+            raise ValueError(f"unk: {unk!r} is not in the vocabulary")
+        checks.at_least("max_chars_per_word", max_chars_per_word, 0)
+        self._unk, self._prefix, self._max = self._ids[unk], prefix, max_chars_per_word
+
+    def encode(self, texts: Sequence[str]) -> tuple[I32, I64]:
+        """Ids of all texts, one after the other, and where each text starts."""
+        ids: list[int] = []
+        offsets = [0]
+        if not isinstance(texts, list):
+            raise TypeError(f"texts: expected a list, got {type(texts).__name__}")
+        for number, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"texts: number {number} is not a string")
+            if _has_surrogate(text):
+                raise ValueError(f"texts: number {number} contains a lone surrogate")
+            for word in _words(text):
+                ids.extend(self._pieces(word))
+            offsets.append(len(ids))
+        return np.array(ids, np.int32), np.array(offsets, np.int64)
+
+    def _pieces(self, word: str) -> list[int]:
+        pieces: list[int] = []
+        start = 0
+        while start < len(word) <= self._max:
+            lead = self._prefix if start else ""
+            for end in range(len(word), start, -1):
+                if (found := self._ids.get(lead + word[start:end])) is not None:
+                    break
+            else:
+                return [self._unk]
+            pieces.append(found)
+            start = end
+        return pieces or [self._unk]
+
+
+def _words(text: str) -> list[str]:
+    spaced = (f" {c} " if c in ASCII_PUNCTUATION else " " if c in ASCII_SPACE else c for c in text)
+    return [word for word in "".join(spaced).split(" ") if word]
+
+
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= c <= "\udfff" for c in text)

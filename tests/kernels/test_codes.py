@@ -1,0 +1,161 @@
+"""Rotation, 1-bit codes and their scan: parity with the reference, and what RaBitQ promises."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bigrain.kernels import reference
+from tests.kernels.levels import Kernels, bitmap, each_level, each_native, same, signs
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+@each_native
+@given(n=st.integers(0, 70), dim=st.integers(1, 70), seed=SEEDS)
+def test_rotation_encoding_and_tables_are_bit_identical(
+    native: Kernels, n: int, dim: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(n, dim)).astype(np.float32)
+    vectors[rng.random((n, dim)) < 0.1] = 0
+    turn = signs(rng, dim)
+    same(native.rotate(vectors, turn), reference.rotate(vectors, turn))
+    same(native.sign_encode(vectors)[0], reference.sign_encode(vectors)[0])
+    np.testing.assert_allclose(
+        native.sign_encode(vectors)[1], reference.sign_encode(vectors)[1], rtol=1e-6
+    )
+    for size in (1, 1e-42, 1e30):
+        queries = vectors * np.float32(size)
+        same(native.build_luts(queries), reference.build_luts(queries))
+
+
+@each_level
+@pytest.mark.parametrize("dim", [1, 2, 3, 5, 31, 64, 96, 127, 384, 1000, 1024])
+def test_rotation_is_orthonormal(level: Kernels, dim: int) -> None:
+    rng = np.random.default_rng(dim)
+    matrix = level.rotate(np.eye(dim, dtype=np.float32), signs(rng, dim))
+    np.testing.assert_allclose(matrix @ matrix.T, np.eye(dim), atol=1e-5)
+
+
+@given(n=st.integers(0, 70), dim=st.integers(0, 40), seed=SEEDS)
+def test_signs_unpack_to_what_was_encoded(n: int, dim: int, seed: int) -> None:
+    vectors = np.random.default_rng(seed).normal(size=(n, dim)).astype(np.float32)
+    blocks, _ = reference.sign_encode(vectors)
+    same(reference.unpack_signs(blocks, n, dim), (vectors > 0).astype(np.uint8))
+    assert not (reference.unpack_signs(blocks, n, blocks.shape[1] * 4)[:, dim:]).any()
+
+
+def test_an_all_zero_query_has_step_one() -> None:
+    luts, scale, bias = reference.build_luts(np.zeros((1, 7), np.float32))
+    assert not luts.any() and scale[0] == 2 and bias[0] == 0
+
+
+@each_native
+@given(
+    n=st.integers(0, 200),
+    groups=st.integers(0, 40),
+    n_queries=st.integers(0, 19),
+    keep=st.integers(0, 220),
+    offset=st.booleans(),
+    filtered=st.booleans(),
+    ties=st.booleans(),
+    seed=SEEDS,
+)
+def test_scan_equals_the_reference(
+    native: Kernels,
+    n: int,
+    groups: int,
+    n_queries: int,
+    keep: int,
+    offset: bool,
+    filtered: bool,
+    ties: bool,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    blocks = rng.integers(0, 256, (-(-n // 32), groups, 16), dtype=np.uint8)
+    luts = rng.integers(0, 256, (n_queries, groups, 16), dtype=np.uint8)
+    scale, bias = rng.normal(size=(2, n_queries)).astype(np.float32)
+    row_scale, row_offset = rng.normal(size=(2, n)).astype(np.float32)
+    if ties:
+        blocks[:], row_scale = blocks[:1, :, :1], np.round(row_scale)
+        row_offset = np.round(row_offset)
+    if n > 5:
+        row_scale[3], row_scale[4] = np.nan, -np.inf
+    arguments = (
+        *(blocks, n, luts, scale, bias, row_scale),
+        row_offset if offset else None,
+        bitmap(rng.random(n) < rng.random()) if filtered else None,
+        keep,
+    )
+    with np.errstate(invalid="ignore"):
+        same(native.scan_codes(*arguments), reference.scan_codes(*arguments))
+
+
+@each_native
+@pytest.mark.parametrize("groups", [257, 512, 513, 1025, 4096])
+def test_sums_do_not_overflow(native: Kernels, groups: int) -> None:
+    blocks = np.full((2, groups, 16), 255, np.uint8)
+    luts = np.full((3, groups, 16), 255, np.uint8)
+    one, zero = np.ones(3, np.float32), np.zeros(3, np.float32)
+    _, estimates, counts = native.scan_codes(
+        blocks, 64, luts, one, zero, np.ones(64, np.float32), None, None, 64
+    )
+    assert (estimates == 255 * groups).all() and (counts == 64).all()
+
+
+@each_native
+@pytest.mark.parametrize("order", ["rising", "falling", "equal"])
+def test_many_rows_in_any_order(native: Kernels, order: str) -> None:
+    n = 20_011
+    rng = np.random.default_rng(1)
+    blocks = rng.integers(0, 256, (-(-n // 32), 5, 16), dtype=np.uint8)
+    luts = rng.integers(0, 256, (9, 5, 16), dtype=np.uint8)
+    ramp = {"rising": np.arange(n), "falling": -np.arange(n), "equal": np.zeros(n)}[order]
+    one = np.ones(9, np.float32)
+    zero = np.zeros(n, np.float32)
+    arguments = (blocks, n, luts, one, one, zero, ramp.astype(np.float32), None, 100)
+    same(native.scan_codes(*arguments), reference.scan_codes(*arguments))
+
+
+@each_level
+def test_codes_estimate_dot_products_as_rabitq_promises(level: Kernels) -> None:
+    """Mean <x_bar, x> near 0.80, no bias, and an error of 0.75 / sqrt(D)."""
+    n, dim = 1500, 256
+    rng = np.random.default_rng(5)
+    rows = unit(rng.normal(size=(n, dim)))
+    queries = unit(rows + unit(rng.normal(size=(n, dim))))  # query i is close to row i
+    turn = signs(rng, dim)
+    x, q = level.rotate(rows, turn), level.rotate(queries, turn)
+    blocks, abs_sum = level.sign_encode(x)
+    t = abs_sum / np.sqrt(np.float32(dim))
+    assert 0.79 < t.mean() < 0.80
+    row_scale = 1 / (np.sqrt(np.float32(dim)) * t)
+    tables = level.build_luts(q)
+    found, estimates, _ = level.scan_codes(blocks, n, *tables, row_scale, None, None, n)
+    truth = np.take_along_axis(queries @ rows.T, found, axis=1)
+    error = np.sqrt(dim) * (estimates - truth) / np.sqrt(1 - truth**2)
+    close = found == np.arange(n)[:, None]
+    assert 0.65 < truth[close].mean() < 0.75
+    for some in (error[close], error[~close]):
+        assert abs(some.mean()) < 0.1 * some.std()
+        assert 0.70 < some.std() < 0.78
+
+
+def unit(x: np.ndarray) -> np.ndarray:
+    return (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+
+
+@each_level
+def test_tables_agree_with_the_float_path(level: Kernels) -> None:
+    rng = np.random.default_rng(6)
+    vectors = rng.normal(size=(100, 130)).astype(np.float32)
+    queries = rng.normal(size=(5, 130)).astype(np.float32)
+    blocks, _ = level.sign_encode(vectors)
+    luts, scale, bias = level.build_luts(queries)
+    one = np.ones(100, np.float32)
+    rows, estimates, _ = level.scan_codes(blocks, 100, luts, scale, bias, one, None, None, 100)
+    exact = queries @ np.where(vectors > 0, 1, -1).T
+    step = scale[:, None] / 2  # each of the 33 table entries is off by half a step at most
+    assert (np.abs(estimates - np.take_along_axis(exact, rows, 1)) <= 33 * step).all()
