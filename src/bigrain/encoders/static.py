@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bigrain import kernels
 from bigrain.encoders.wordpiece import BertTokeniser
 from bigrain.errors import ConfigError, DamagedError
 
