@@ -1,0 +1,28 @@
+"""The command line `bigrain`; every command has its Python twin on `Collection`.
+
+    program     the group `main`: errors into messages and exit codes, warnings into notes
+    options     what several commands take: --json, --quiet, --memory, sizes
+    output      what they print with: tables, human numbers, JSON, notes, progress
+    sources     documents for `index` and `add`
+    snippets    the stretch of a text that answers, its words marked
+    <command>   one file each
+
+A command imports what it works with when it is called, so that help and completion are quick.
+"""
+
+from bigrain.cli.add import add
+from bigrain.cli.bench import bench
+from bigrain.cli.compact import compact
+from bigrain.cli.delete import delete
+from bigrain.cli.demo import demo
+from bigrain.cli.eval import evaluate
+from bigrain.cli.index import index
+from bigrain.cli.program import main
+from bigrain.cli.search import search
+from bigrain.cli.stats import stats
+from bigrain.cli.verify import verify
+
+__all__ = ["main"]
+
+for _command in (index, add, delete, search, evaluate, stats, verify, compact, bench, demo):
+    main.add_command(_command)

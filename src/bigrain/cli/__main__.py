@@ -1,0 +1,5 @@
+"""`python -m bigrain.cli` is the command `bigrain`."""
+
+from bigrain.cli import main
+
+main(prog_name="bigrain")

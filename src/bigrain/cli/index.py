@@ -1,0 +1,187 @@
+"""bigrain index: a new collection from files."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bigrain.cli.options import State, common, memory_option
+from bigrain.cli.output import human_bytes, human_seconds, print_json, progress
+from bigrain.cli.sources import Sources, reading_options, sources_argument
+
+if TYPE_CHECKING:
+    from bigrain import Chunking
+    from bigrain.config import Field
+    from bigrain.types import Documents
+
+__all__ = ["build", "index", "say_summary"]
+
+
+@click.command(short_help="Make a new collection from files.")
+@sources_argument
+@click.option("--to", "target", required=True, type=click.Path(path_type=Path),
+              metavar="COLLECTION", help="The new collection, such as docs.grain.")  # fmt: skip
+@click.option("--language", default="en", show_default=True, metavar="CODE",
+              help="Language of the words, or 'none' to match them exactly.")  # fmt: skip
+@click.option("--chunk-chars", type=click.IntRange(min=16), metavar="N",
+              help="Longest passage in characters (default: 2000).")  # fmt: skip
+@click.option("--no-chunks", is_flag=True, help="Leave long texts whole.")
+@click.option("--no-dense", is_flag=True, help="Words only (BM25), no vectors.")
+@click.option("--replace", is_flag=True, help="Replace the collection that is there already.")
+@reading_options
+@memory_option
+@common
+def index(
+    state: State,
+    sources: tuple[str, ...],
+    target: Path,
+    language: str,
+    chunk_chars: int | None,
+    no_chunks: bool,
+    no_dense: bool,
+    replace: bool,
+    memory: int | None,
+    **reading: Any,
+) -> None:
+    """Make a new collection from files, folders, JSONL or BEIR folders.
+
+    Reads .txt .md .rst .html .pdf (one document each), .jsonl .json .csv .tsv (one a row), each
+    also with .gz, folders of them, and - for standard input: JSON lines, or one document a line.
+    The collection appears when all of it is there; an error leaves nothing behind.
+
+    \b
+    Examples:
+      bigrain index papers/ --to docs.grain
+      bigrain index corpus.jsonl.gz --to docs.grain --language de --memory 2GB
+      zcat dump.gz | bigrain index - --to docs.grain --chunk-chars 1000
+    """
+    from bigrain import Chunking, DenseField, LexicalField
+    from bigrain.collection import DEFAULT_CHUNKING
+    from bigrain.config import STATIC_ENCODER
+
+    if no_chunks and chunk_chars is not None:
+        raise click.UsageError("--chunk-chars and --no-chunks exclude each other")
+    chunking: Chunking | None = DEFAULT_CHUNKING
+    if no_chunks:
+        chunking = None
+    elif chunk_chars is not None:
+        chunking = Chunking("sentence", max_chars=chunk_chars, overlap_chars=chunk_chars // 10)
+    spoken = None if language.lower() == "none" else language
+    fields: dict[str, Field] = {"lexical": LexicalField(language=spoken)}
+    if not no_dense:
+        fields["dense"] = DenseField(encoder=STATIC_ENCODER)
+    documents = Sources(sources, state, **reading)
+    summary = build(
+        documents.shown(), target, state, fields=fields, chunking=chunking, memory=memory,
+        replace=replace,
+    )  # fmt: skip
+    if state.as_json:
+        print_json(summary)
+    elif not state.quiet:
+        say_summary(summary)
+        click.echo(f'next: bigrain search {target} "your question"')
+
+
+def build(
+    documents: Documents,
+    target: Path,
+    state: State,
+    *,
+    fields: dict[str, Field] | None = None,
+    chunking: Chunking | None,
+    memory: int | None = None,
+    replace: bool = False,
+) -> dict[str, Any]:
+    """Make the collection beside its place and move it there when it is whole; the summary."""
+    import bigrain
+
+    _check_target(target, replace)
+    draft = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.new"
+    began = time.perf_counter()
+    try:
+        with bigrain.create(draft, fields, memory, chunking=chunking) as col:
+            counts = col.add(documents, progress=progress(state))
+            if not counts.added:
+                raise bigrain.InvalidInputError(
+                    "no documents in what was given, so no collection was made"
+                )
+            col.commit(progress=progress(state))
+            stats = col.stats()
+        seconds = time.perf_counter() - began
+        _move(draft, target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return {
+        "path": str(target),
+        "snapshot": stats["snapshot"],
+        "documents": stats["documents"],
+        "replaced": counts.replaced,
+        "passages": counts.passages,
+        "seconds": seconds,
+        "documents_per_second": counts.added / seconds,
+        "bytes_on_disk": sum(stats["bytes_on_disk"].values()),
+        "bytes_in_memory": stats["memory"]["light_grains"],
+    }
+
+
+def say_summary(summary: dict[str, Any]) -> None:
+    """The summary of `build` in a few lines."""
+    n = summary["documents"]
+    click.echo(
+        f"{summary['path']}: {n:,} documents, {summary['passages']:,} passages, in "
+        f"{human_seconds(summary['seconds'])} ({summary['documents_per_second']:,.0f} documents/s)"
+    )
+    click.echo(
+        f"  on disk {human_bytes(summary['bytes_on_disk'])} "
+        f"({human_bytes(summary['bytes_on_disk'] / n)} a document), "
+        f"codes in memory {human_bytes(summary['bytes_in_memory'])} "
+        f"({human_bytes(summary['bytes_in_memory'] / n)} a document)"
+    )
+
+
+def _check_target(target: Path, replace: bool) -> None:
+    from bigrain import CollectionExistsError, ConfigError
+    from bigrain.storage.catalogue import CATALOGUE
+
+    if not target.parent.is_dir():
+        raise ConfigError(f"{target.parent} is not a folder; make it first")
+    if not target.exists() and not target.is_symlink():
+        return
+    is_collection = (target / CATALOGUE).is_file()
+    if replace and not is_collection:
+        raise CollectionExistsError(f"{target} is no collection, so it is not replaced")
+    if not replace and not (target.is_dir() and not any(target.iterdir())):
+        raise CollectionExistsError(f"{target} is already there; choose another path")
+
+
+def _move(draft: Path, target: Path) -> None:
+    """Give the finished collection its name; one that has it is taken away, if nobody writes."""
+    from bigrain.storage.files import Disk
+    from bigrain.storage.folder import Folder
+
+    files = Disk()
+    if not target.exists():
+        files.rename(draft, target)
+    elif not any(target.iterdir()):
+        target.rmdir()
+        files.rename(draft, target)
+    else:
+        lock = Folder(files, target).lock_for_writing()
+        old = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.old"
+        try:
+            files.rename(target, old)
+            try:
+                files.rename(draft, target)
+            except BaseException:
+                os.rename(old, target)
+                raise
+        finally:
+            lock.release()
+        shutil.rmtree(old, ignore_errors=True)
+    files.sync_folder(target.parent)

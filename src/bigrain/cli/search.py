@@ -1,0 +1,206 @@
+"""bigrain search: ask a collection."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bigrain.cli.options import State, collection_argument, common, memory_option
+from bigrain.cli.output import console, plain_text, print_json
+
+if TYPE_CHECKING:
+    from bigrain import Collection, Hit
+
+__all__ = ["language_of", "print_hits", "search"]
+
+
+@click.command(short_help="Find the documents that answer a query.")
+@collection_argument
+@click.argument("query")
+@click.option("-k", default=10, show_default=True, metavar="N", type=int, help="How many hits.")
+@click.option("--field", "fields", multiple=True, metavar="NAME[=WEIGHT]",
+              help="Ask only this field; may be given again.")  # fmt: skip
+@click.option("--filter", "condition", metavar="CONDITION", help="A condition on metadata.")
+@click.option("--recall", type=float, metavar="SHARE",
+              help="Share of the true best hits wanted, such as 0.98; 1 looks at all.")  # fmt: skip
+@click.option("--explain", is_flag=True, help="Show how each score came about.")
+@memory_option
+@common
+def search(
+    state: State,
+    path: Path,
+    query: str,
+    k: int,
+    fields: tuple[str, ...],
+    condition: str | None,
+    recall: float | None,
+    explain: bool,
+    memory: int | None,
+) -> None:
+    """Find the documents that answer QUERY best, with the passage that answers.
+
+    With - as QUERY, queries come from standard input: one a line, or JSON lines with "_id" and
+    "text"; --json then prints one line for each.
+
+    \b
+    Examples:
+      bigrain search docs.grain "how do plants store energy?"
+      bigrain search docs.grain "solar cells" -k 3 --filter "year >= 2020 AND lang = 'en'"
+      bigrain search docs.grain "BM25" --field lexical --explain
+      bigrain search docs.grain - --json < queries.jsonl > hits.jsonl
+    """
+    import bigrain
+
+    weights = _weights(fields)
+    many = query == "-"
+    with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
+        language = language_of(col)
+        for at, (identifier, text) in enumerate(_from_stdin() if many else [(None, query)]):
+            hits = col.search(
+                text, k, fields=weights, filter=condition, recall=recall, explain=explain
+            )
+            if state.as_json:
+                name = {} if identifier is None else {"_id": identifier}
+                answer = {**name, "query": text, "hits": [_hit_dict(hit) for hit in hits]}
+                print_json(answer, indent=None if many else 1)
+                continue
+            if many:
+                click.echo(("\n" if at else "") + f"# {plain_text(text)}")
+            print_hits(hits, text, language, explain=explain)
+
+
+def language_of(col: Collection) -> str | None:
+    """The language of the collection's words, if it has a lexical field."""
+    spoken = [getattr(field, "language", None) for field in col.fields.values()]
+    return next((language for language in spoken if language), None)
+
+
+def print_hits(
+    hits: Sequence[Hit], query: str, language: str | None, *, explain: bool = False
+) -> None:
+    """Hits with snippets, the query's words marked."""
+    from rich.text import Text
+
+    from bigrain.cli.snippets import Snippets
+
+    out = console()
+    if not hits:
+        out.print("nothing found")
+        return
+    snippets = Snippets(query, language)
+    for hit in hits:
+        name = plain_text(hit.title) or hit.id
+        head = Text.assemble(
+            (f"{hit.rank:>2}. ", "dim"), (name, "bold cyan"), (f"  {hit.score:.4f}", "green")
+        )
+        if name != hit.id:
+            head.append(f"  {plain_text(hit.id)}", "dim")
+        out.print(head)
+        stretch, spans = snippets.of(hit)
+        body = Text(stretch)
+        for start, end in spans:
+            body.stylize("bold yellow", start, end)
+        _print_indented(body)
+        if hit.metadata:
+            shown = ", ".join(f"{key}: {_short(value)}" for key, value in hit.metadata.items())
+            _print_indented(Text(plain_text(shown)[:400], "dim"))
+        if explain:
+            for line in _explained(hit):
+                _print_indented(Text(plain_text(line), "magenta"))
+
+
+def _print_indented(text: Any) -> None:
+    from rich.padding import Padding
+
+    out = console()
+    if out.is_terminal:
+        out.print(Padding(text, (0, 0, 0, 4)))
+    else:
+        click.echo(f"    {text.plain}")
+
+
+def _explained(hit: Hit) -> Iterator[str]:
+    for name, told in (hit.explanation or {}).items():
+        light = told.get("light_estimate")
+        estimate = "not among its candidates" if light is None else f"its code said {light:.4g}"
+        yield (
+            f"{name} adds {told['contribution']:.4f}: exact score {told['exact_score']:.4g}, "
+            f"{estimate}"
+        )
+        terms = told.get("terms")
+        if terms:
+            ranked = sorted(terms.items(), key=lambda item: -item[1])[:8]
+            yield "  " + ", ".join(f"{term} {value:.3g}" for term, value in ranked)
+
+
+def _short(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _hit_dict(hit: Hit) -> dict[str, Any]:
+    told: dict[str, Any] = {
+        "rank": hit.rank,
+        "id": hit.id,
+        "score": hit.score,
+        "title": hit.title,
+        "text": hit.text,
+        "metadata": hit.metadata,
+        "parts": {
+            name: {
+                "contribution": float(part),
+                "exact_score": part.heavy,
+                "light_estimate": part.light,
+                "weight": part.weight,
+            }
+            for name, part in hit.parts.items()
+        },
+    }
+    if hit.passage is not None:
+        told["passage"] = {"start": hit.passage.start, "end": hit.passage.end}
+    if hit.explanation is not None:
+        told["explanation"] = hit.explanation
+    return told
+
+
+def _weights(fields: Sequence[str]) -> dict[str, float] | list[str] | None:
+    """`--field a --field b=2` as names, or as weights where any is given."""
+    if not fields:
+        return None
+    if not any("=" in field for field in fields):
+        return list(fields)
+    weights = {}
+    for field in fields:
+        name, _, weight = field.partition("=")
+        try:
+            weights[name] = float(weight) if weight else 1.0
+        except ValueError:
+            raise click.BadParameter(
+                f"{field!r}: the weight after = is a number, such as {name}=0.5",
+                param_hint="--field",
+            ) from None
+    return weights
+
+
+def _from_stdin() -> Iterator[tuple[str | None, str]]:
+    from bigrain import InvalidQueryError
+
+    for number, line in enumerate(sys.stdin, start=1):
+        text = line.strip()
+        if not text:
+            continue
+        if not text.startswith("{"):
+            yield None, text
+            continue
+        try:
+            row = json.loads(text)
+            yield str(row.get("_id", row.get("id", number))), str(row["text"])
+        except (ValueError, KeyError) as error:
+            raise InvalidQueryError(
+                f'standard input, line {number}: expected a query, or {{"_id": ..., "text": ...}}'
+            ) from error

@@ -1,0 +1,72 @@
+"""bigrain stats: what a collection holds and needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bigrain.cli.options import State, collection_argument, common, memory_option
+from bigrain.cli.output import human_bytes, print_json, print_table
+
+__all__ = ["stats"]
+
+
+@click.command(short_help="Show documents, fields and bytes.")
+@collection_argument
+@memory_option
+@common
+def stats(state: State, path: Path, memory: int | None) -> None:
+    """Show documents, fields, bytes in memory and on disk.
+
+    \b
+    Examples:
+      bigrain stats docs.grain
+      bigrain stats docs.grain --json
+    """
+    import bigrain
+
+    with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
+        told = col.stats()
+    if state.as_json:
+        print_json(told)
+        return
+    n_documents = told["documents"]
+    disk, ram = told["bytes_on_disk"], told["memory"]
+    click.echo(f"{path}: {n_documents:,} documents, snapshot {told['snapshot']}")
+    print_table(
+        ["field", "family", "encoder", "segments", "rows", "in memory", "on disk"],
+        [_field_row(name, field) for name, field in told["fields"].items()],
+        left=3,
+    )
+    texts = human_bytes(disk["catalogue"])
+    click.echo(f"on disk    {human_bytes(sum(disk.values()))}, of it texts and metadata {texts}")
+    click.echo(
+        f"in memory  {human_bytes(ram['light_grains'])} of codes; budget "
+        f"{human_bytes(ram['budget'])}, this process {human_bytes(ram['process_now'] or 0)}"
+    )
+    if told["deleted_documents_kept"]:
+        click.echo(
+            f"deleted    {told['deleted_documents_kept']:,} documents still take space; "
+            "`bigrain compact` gives it back"
+        )
+
+
+def _field_row(name: str, field: dict[str, Any]) -> list[str]:
+    encoder = field.get("encoder") or (
+        f"BM25, {field['language'] or 'exact words'}"
+        if field["family"] == "lexical"
+        else "your own vectors"
+    )
+    rows = field["rows"]
+    per_row = f" ({human_bytes(field['light_bytes_in_memory'] / rows)} a row)" if rows else ""
+    return [
+        name,
+        field["family"],
+        encoder,
+        f"{field['segments']:,}",
+        f"{rows:,}",
+        human_bytes(field["light_bytes_in_memory"]) + per_row,
+        human_bytes(field["bytes_on_disk"]),
+    ]

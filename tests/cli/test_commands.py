@@ -1,0 +1,373 @@
+"""Every command: what it prints, what it leaves behind, what its help says."""
+
+import contextlib
+import json
+import sqlite3
+import sys
+import warnings
+
+import pytest
+
+import bigrain
+from bigrain.cli import main
+from bigrain.cli.options import parse_size
+from bigrain.cli.output import human_bytes, human_seconds, plain_text
+from bigrain.cli.snippets import Snippets
+from bigrain.types import Hit
+
+COMMANDS = {
+    "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "bench", "demo",
+}  # fmt: skip
+
+
+def test_all_commands_are_there():
+    assert set(main.commands) == COMMANDS
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_help_explains_with_an_example(program, name):
+    text = program(name, "--help").stdout
+    assert f"  bigrain {name}" in text.partition("Examples:")[2]
+    assert "--json" in text and "--quiet" in text and "--debug" in text
+    options = [p for p in main.commands[name].params if p.param_type_name == "option"]
+    assert all(option.help for option in options)
+
+
+def test_without_arguments_help_is_shown(program):
+    assert "Commands:" in program().stdout
+
+
+def test_version_names_kernels_and_numpy(program):
+    text = program("--version").stdout
+    assert f"bigrain {bigrain.__version__}" in text and "kernels" in text and "NumPy" in text
+
+
+# -- index ----------------------------------------------------------------------------------------
+
+
+def test_index_tells_what_it_made(program, beir, tmp_path):
+    result = program("index", beir, "--to", tmp_path / "a.grain")
+    assert "4 documents, 4 passages" in result.stdout and "documents/s" in result.stdout
+    told = program.json("index", beir, "--to", tmp_path / "b.grain")
+    assert told["documents"] == 4 and told["snapshot"] == 1 and told["bytes_on_disk"] > 0
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.grain", "b.grain"]
+
+
+def test_index_quiet_prints_nothing(program, beir, tmp_path):
+    result = program("index", beir, "--to", tmp_path / "a.grain", "--quiet")
+    assert result.output == ""
+
+
+def test_index_reads_standard_input(program, tmp_path):
+    program("index", "-", "--to", tmp_path / "a.grain", stdin="a first line\na second line\n")
+    hit = program.json("search", tmp_path / "a.grain", "second")["hits"][0]
+    assert hit["text"] == "a second line" and hit["id"] == "stdin:2"
+
+
+def test_index_reads_columns_under_other_names(program, tmp_path):
+    (tmp_path / "t.csv").write_text("key,body text\na,hello there\n")
+    program("index", tmp_path / "t.csv", "--to", tmp_path / "a.grain", "--id-column", "key",
+            "--text-column", "body text")  # fmt: skip
+    assert program.json("search", tmp_path / "a.grain", "hello")["hits"][0]["id"] == "a"
+
+
+def test_index_options_become_settings(program, tmp_path):
+    long = " ".join(f"Sentence number {i} is here." for i in range(200))
+    path = tmp_path / "a.grain"
+    counts = {}
+    for name, options in {"cut": ["--chunk-chars", "200"], "whole": ["--no-chunks"]}.items():
+        counts[name] = program.json(
+            "index", "-", "--to", path, "--replace", "--language", "de", "--no-dense",
+            "--memory", "64MB", *options, stdin=long,
+        )["passages"]  # fmt: skip
+    assert counts["whole"] == 1 < counts["cut"]
+    fields = program.json("stats", path)["fields"]
+    assert list(fields) == ["lexical"] and fields["lexical"]["language"] == "de"
+    program("index", "-", "--to", path, "--replace", "--language", "none", stdin="x y")
+    assert program.json("stats", path)["fields"]["lexical"]["language"] is None
+
+
+def test_index_refuses_what_is_there_and_replaces_on_demand(program, beir, grain):
+    refused = program("index", beir, "--to", grain, code=5)
+    assert "already there" in refused.stderr and "--replace" in refused.stderr
+    program("index", "-", "--to", grain, "--replace", stdin="only one\n")
+    assert program.json("stats", grain)["documents"] == 1
+    assert [p.name for p in grain.parent.iterdir()] == ["docs.grain"]
+
+
+def test_replace_spares_folders_that_are_no_collection(program, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    program("index", "-", "--to", tmp_path, "--replace", code=5, stdin="x\n")
+    assert (tmp_path / "thesis.txt").read_text() == "precious"
+
+
+def test_replace_waits_for_no_writer(program, grain):
+    with bigrain.open(grain) as col:
+        col.add(["a"])
+        program("index", "-", "--to", grain, "--replace", code=4, stdin="x\n")
+    assert program.json("stats", grain)["documents"] == 4
+    assert [p.name for p in grain.parent.iterdir()] == ["docs.grain"]
+
+
+def test_failed_index_leaves_nothing(program, tmp_path):
+    target = tmp_path / "a.grain"
+    bad = program("index", "-", "--to", target, code=2, stdin='{"_id": "a", "text": "b"}\n{"a\n')
+    assert "line 2" in bad.stderr
+    assert "no documents" in program("index", "-", "--to", target, code=2, stdin="").stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_skip_errors_leaves_bad_rows_out(program, tmp_path):
+    rows = '{"_id": "a", "text": "b"}\n' + '{"a\n' * 9
+    result = program("index", "-", "--to", tmp_path / "a.grain", "--skip-errors", stdin=rows)
+    assert "1 documents" in result.stdout
+    assert result.stderr.count("note: skipped") == 5 and "4 more" in result.stderr
+
+
+# -- add, delete, compact -------------------------------------------------------------------------
+
+
+def test_add_then_delete_then_compact(program, grain):
+    rows = '{"_id": "moon", "text": "New words."}\n{"_id": "sun", "text": "The Sun shines."}\n'
+    told = program.json("add", grain, "-", stdin=rows)
+    assert (told["added"], told["replaced"], told["documents"]) == (1, 1, 5)
+    told = program.json("delete", grain, "sun", "bread")
+    assert (told["deleted"], told["documents"]) == (2, 3)
+    assert "still take space" in program("stats", grain).stdout
+    told = program.json("compact", grain)
+    assert told["segments"] <= told["segments_before"]
+    assert program.json("verify", grain)["ok"]
+    assert {h["id"] for h in program.json("search", grain, "words")["hits"]} <= {
+        "silo", "moon", "tide",
+    }  # fmt: skip
+
+
+def test_changes_are_told_in_words(program, grain):
+    assert "1 documents added" in program("add", grain, "-", stdin="one\n").stdout
+    assert "1 documents deleted" in program("delete", grain, "moon").stdout
+    assert "became" in program("compact", grain).stdout
+
+
+def test_delete_is_all_or_nothing(program, grain):
+    refused = program("delete", grain, "moon", "nobody", code=2)
+    assert "nobody" in refused.stderr and "--ignore-missing" in refused.stderr
+    assert program.json("stats", grain)["documents"] == 4
+    told = program.json("delete", grain, "-", "--ignore-missing", stdin="moon\nnobody\n\n")
+    assert told["deleted"] == 1
+
+
+# -- search ---------------------------------------------------------------------------------------
+
+
+def test_search_shows_hits(program, made):
+    text = program("search", made, "dry grain", "-k", 2).stdout
+    assert text.lstrip().startswith("1. Silos") and "silo" in text
+    assert "Grain is kept dry in towers." in text and "year: 2019" in text
+
+
+def test_search_json_has_the_parts(program, made):
+    answer = program.json("search", made, "moon", "-k", 2, "--explain")
+    hit = answer["hits"][0]
+    assert answer["query"] == "moon" and hit["rank"] == 1
+    total = sum(part["contribution"] for part in hit["parts"].values())
+    assert total == pytest.approx(hit["score"], abs=1e-5)
+    assert "lexical" in hit["explanation"] and hit["metadata"] == {"year": 2021}
+
+
+def test_search_takes_fields_weights_filters_and_recall(program, made):
+    only = program.json("search", made, "moon", "--field", "lexical", "--recall", "1")
+    assert [hit["id"] for hit in only["hits"]] == ["moon", "tide"]
+    late = program.json("search", made, "moon", "--filter", "year >= 2023")
+    assert {hit["id"] for hit in late["hits"]} <= {"tide", "bread"}
+    weighed = program.json("search", made, "moon", "--field", "lexical=3", "--field", "dense")
+    assert weighed["hits"][0]["parts"]["lexical"]["weight"] == pytest.approx(0.75)
+    text = program("search", made, "moon", "--field", "lexical", "--explain").stdout
+    assert "lexical adds" in text and "moon" in text
+
+
+def test_search_without_hits_says_so(program, made):
+    assert "nothing found" in program("search", made, "zzz", "--field", "lexical").stdout
+
+
+def test_search_many_from_standard_input(program, made):
+    lines = '{"_id": "q1", "text": "dry grain"}\n\nmoon\n'
+    answers = program("search", made, "-", "--json", "-k", 1, stdin=lines).stdout.splitlines()
+    first, second = map(json.loads, answers)
+    assert first["_id"] == "q1" and first["hits"][0]["id"] == "silo"
+    assert second["query"] == "moon"
+    assert "# moon" in program("search", made, "-", stdin="moon\n").stdout
+    assert "line 1" in program("search", made, "-", stdin='{"a": 1}\n', code=2).stderr
+
+
+def test_documents_cannot_steer_the_terminal(program, tmp_path):
+    row = json.dumps({"_id": "a", "title": "T\x1b[2J", "text": "evil \x1b]0;title\x07 [bold]text"})
+    program("index", "-", "--to", tmp_path / "a.grain", stdin=row)
+    text = program("search", tmp_path / "a.grain", "evil").stdout
+    assert "\x1b" not in text and "\x07" not in text and "[bold]text" in text
+
+
+# -- looking --------------------------------------------------------------------------------------
+
+
+def test_stats(program, made):
+    text = program("stats", made).stdout
+    assert "4 documents" in text and "bigrain/static-v1" in text and "BM25, en" in text
+    assert program.json("stats", made)["documents"] == 4
+
+
+def test_stats_of_brought_vectors(program, tmp_path):
+    fields = {"mine": bigrain.DenseField(dim=8)}
+    with bigrain.create(tmp_path / "v.grain", fields) as col:
+        col.add_vectors("mine", ["a"], [[1.0] * 8])
+        col.commit()
+    assert "your own vectors" in program("stats", tmp_path / "v.grain").stdout
+    assert "no field reads text" in program("bench", tmp_path / "v.grain", code=2).stderr
+
+
+def test_verify_a_sound_collection(program, made):
+    assert "sound" in program("verify", made).stdout
+    assert program("verify", made, "--quiet").output == ""
+    assert program.json("verify", made)["problems"] == []
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove", "catalogue", "empty", "gone"])
+def test_verify_names_damage_of_every_kind(program, grain, damage):
+    segment = next((grain / "segments").glob("dense-*"))
+    catalogue = grain / "catalogue.sqlite"
+    content = bytearray(segment.read_bytes())
+    if damage == "flip":
+        content[len(content) // 3] ^= 0xFF
+        segment.write_bytes(content)
+    elif damage == "cut":
+        segment.write_bytes(content[:-100])
+    elif damage == "remove":
+        segment.unlink()
+    else:
+        for beside in grain.glob("catalogue.sqlite-*"):
+            beside.unlink()
+        if damage == "catalogue":
+            catalogue.write_bytes(b"no database " * 1000)
+        elif damage == "empty":
+            catalogue.write_bytes(b"")
+        else:
+            catalogue.unlink()
+    named = "catalogue" if damage in ("catalogue", "empty", "gone") else segment.name
+    text = program("verify", grain, code=1).stdout
+    assert named in text and "problem" in text
+    told = json.loads(program("verify", grain, "--json", code=1).stdout)
+    assert not told["ok"] and named in told["problems"][0]
+
+
+def test_verify_names_settings_that_make_no_sense(program, grain):
+    with contextlib.closing(sqlite3.connect(grain / "catalogue.sqlite")) as db:
+        db.execute("""UPDATE fields SET spec = '{"family": "lexical", "langu!ge": 1}'""")
+        db.commit()
+    assert "langu!ge" in program("verify", grain, code=1).stdout
+
+
+def test_eval_on_a_beir_folder(program, made, beir, tmp_path):
+    pytest.importorskip("ir_measures")
+    pytest.importorskip("matplotlib")
+    text = program("eval", made, "--beir", beir, "--save", tmp_path / "out").stdout
+    for word in ("nDCG@10", "Recall@100", "MRR@10", "MAP@100", "lexical", "dense", "fused", "p50"):
+        assert word in text
+    saved = {p.name for p in (tmp_path / "out").iterdir()}
+    assert saved == {"evaluation.json", "evaluation.png", "runs"}
+    told = program.json(
+        "eval", made, "--queries", beir / "queries.jsonl", "--judgments",
+        beir / "qrels" / "test.tsv", "--measures", "nDCG@10, P@1", "-k", 10,
+    )  # fmt: skip
+    systems = {system["name"]: system for system in told["systems"]}
+    assert systems["lexical"]["measures"]["nDCG@10"]["mean"] == 1.0
+    assert set(systems["fused"]["measures"]) == {"nDCG@10", "P@1"}
+    assert "Recall@10 " in program("eval", made, "--beir", beir, "-k", 10).stdout
+
+
+def test_bench_says_what_it_measured(program, made, beir):
+    text = program("bench", made, "-n", 3, "--threads", 2).stdout
+    for word in ("p50 ms", "p99 ms", "batched", "lexical", "fused", "3 queries", "kernels"):
+        assert word in text
+    told = program.json("bench", made, "--queries", beir / "queries.jsonl", "-n", 2, "-k", 2)
+    assert told["queries"] == 2 and told["systems"]["dense"]["p50_ms"] > 0
+
+
+def test_demo_on_other_data(program, beir, tmp_path):
+    pytest.importorskip("ir_measures")
+    kept = tmp_path / "kept"
+    text = program("demo", "--data", beir, "--keep", kept).stdout
+    for word in ("indexed 4 documents", "nDCG@10", "fused", "in memory", "bigrain search"):
+        assert word in text
+    assert program.json("verify", kept / f"{beir.name}.grain")["ok"]
+    told = program.json("demo", "--data", beir)
+    assert told["sets"][0]["systems"]["lexical"]["nDCG@10"] == 1.0
+
+
+def test_demo_without_the_extra_leaves_the_table_out(program, beir, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ir_measures", None)
+    result = program("demo", "--data", beir)
+    assert "bigrain[eval]" in result.stderr and "what it takes" in result.stdout
+    assert "nDCG" not in result.stdout
+
+
+def test_demo_data_is_there_with_licences():
+    from bigrain.cli.demo import demo_folder
+    from bigrain.text import beir_judgments, beir_queries
+
+    licences = (demo_folder("scifact").parent / "LICENCES.md").read_text()
+    for name, n_queries in (("scifact", 300), ("medquad", 266)):
+        judgments = beir_judgments(demo_folder(name))
+        assert (
+            len(judgments) == n_queries
+            and judgments.keys() == beir_queries(demo_folder(name)).keys()
+        )
+        assert f"## {name}/" in licences
+    files = [p for p in demo_folder("scifact").parent.rglob("*") if p.is_file()]
+    assert sum(p.stat().st_size for p in files) < 5_000_000
+
+
+def test_library_warnings_become_notes(program, grain, monkeypatch):
+    def add(self, documents, progress=None):
+        list(documents)
+        warnings.warn("words of Han are matched as bigrams", stacklevel=2)
+        return bigrain.AddCounts(0, 0, 0)
+
+    monkeypatch.setattr(bigrain.Collection, "add", add)
+    assert "note: words of Han" in program("add", grain, "-", stdin="a\n").stderr
+    assert program("add", grain, "-", "--quiet", stdin="a\n").stderr == ""
+
+
+# -- small parts ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "text, n_bytes",
+    [("512MB", 512 * 10**6), ("1.5GiB", 3 * 2**29), ("2g", 2 * 10**9), ("64 KiB", 65536), ("7", 7)],
+)
+def test_sizes(text, n_bytes):
+    assert parse_size(text) == n_bytes
+
+
+def test_numbers_for_people():
+    assert [human_bytes(n) for n in (0, 999, 12_345_678)] == ["0 bytes", "999 bytes", "12.3 MB"]
+    assert [human_seconds(s) for s in (0.123, 42, 200, 9000)] == [
+        "0.12 s", "42 s", "3 min 20 s", "2 h 30 min",
+    ]  # fmt: skip
+
+
+def test_plain_text_is_one_printable_line():
+    assert plain_text("a\n\tb\x1b[31m\u202ec") == "a b [31m c"
+
+
+def test_snippets_find_the_place_and_mark_the_words():
+    filler = "Nothing of interest stands here. " * 60
+    text = f"{filler}Running dogs chase the cat. {filler}"
+    stretch, spans = Snippets("dog runs after cats", "en").of(Hit("a", 1.0, 1, text, "", {}, {}))
+    marked = [stretch[start:end] for start, end in spans]
+    assert marked == ["Running", "dogs", "cat"]
+    assert stretch.startswith("… ") and stretch.endswith(" …") and len(stretch) < 300
+
+
+def test_snippets_of_any_text():
+    for text in ("", "short", "x" * 10_000, "検索エンジン" * 500, "\x00" * 10):
+        stretch, spans = Snippets("検索 x", None).of(Hit("a", 1.0, 1, text, "", {}, {}))
+        assert len(stretch) <= 290 and all(stretch[a:b] for a, b in spans)
