@@ -30,11 +30,11 @@ from bigrain.errors import (
     ClosedError,
     CollectionExistsError,
     ConfigError,
+    DamagedError,
     InvalidInputError,
     InvalidQueryError,
     PendingChangesError,
     ReadOnlyError,
-    StorageError,
     UnknownFieldError,
 )
 from bigrain.families import Family, make_family
@@ -48,7 +48,7 @@ from bigrain.search.plan import Plan, make_plan
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
 from bigrain.storage.files import Disk, Files, Lock
-from bigrain.storage.folder import Folder, Pin
+from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents, Hit
@@ -188,8 +188,8 @@ class Collection:
         `metadata`, or `Document`s; ids that are left out are made up. Nothing is visible or durable
         before `commit`. Raises `InvalidDocumentError` or `DuplicateIdError` naming the row.
         """
-        with self._changing, reporting(progress) as reporter:
-            counts = self._writer().add(documents, reporter)
+        with self._changing:
+            counts = self._writer().add(documents, progress)
         for message in counts.warnings:
             warnings.warn(message, stacklevel=2)
         return counts
@@ -211,33 +211,44 @@ class Collection:
 
     def delete(self, ids: str | Iterable[str], *, missing: str = "raise") -> int:
         """Delete documents by id; returns how many. `missing="ignore"` passes over unknown ids."""
-        wanted = [ids] if isinstance(ids, str) else list(dict.fromkeys(ids))
+        wanted = [ids] if isinstance(ids, str) else list(ids)
         with self._changing:
             return self._writer().delete(wanted, missing=missing)
 
     def commit(self, progress: ProgressLike = None) -> int:
         """Make all pending changes durable and visible at once; returns the snapshot's number.
 
-        If it fails, nothing is published and the changes are still pending.
+        If it fails, nothing is published and the changes are still pending; unless the disk refused
+        the transaction itself, then `rollback` and make them again. What goes wrong afterwards, in
+        showing the snapshot or merging small segments, is a warning.
         """
-        with self._changing, reporting(progress) as reporter:
+        with self._changing:
             self._require_open()
             session = self._session
             if session is None or not session.changed:
                 self.rollback()
                 return self._view.number
-            sealed = session.seal(reporter)
+            sealed: list[Sealed] = []
             try:
+                with reporting(progress) as reporter:
+                    sealed = session.seal(reporter)
                 self._require_budget(sealed)
                 snapshot, _ = session.publish(sealed, self._open_segments())
             except BaseException:
                 session.abandon(sealed)
                 raise
-            self._adopt(sealed)
-            session.discard()
             self._session = None
-            self._show(self._load())
-            self._tidy(reporter)
+            session.discard()
+            self._adopt(sealed)
+            try:
+                self._show(self._load())
+                with reporting(progress) as reporter:
+                    self._tidy(reporter)
+            except Exception as error:
+                warnings.warn(
+                    f"snapshot {snapshot} is durable, but tidying up after it failed: {error}",
+                    stacklevel=2,
+                )
             return snapshot
 
     def rollback(self) -> None:
@@ -257,7 +268,7 @@ class Collection:
             self._require_open()
             if self._session is not None and self._session.changed:
                 raise PendingChangesError("there are pending changes; commit() or rollback() first")
-            self.rollback()
+            self._writer()  # takes the lock and sees what others have committed
             groups = {
                 name: list(field.index.views)
                 for name, field in self._view.fields.items()
@@ -274,6 +285,8 @@ class Collection:
                 self.rollback()
                 self._closed = True
                 self._segments.clear()
+                none = np.empty(0, np.int64)
+                self._show(SnapshotView(-1, 0, self._catalogue, {}, none, none, none))
                 self._finalizer()
 
     def __enter__(self) -> Collection:
@@ -338,6 +351,9 @@ class Collection:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InvalidQueryError(f"threads={threads!r} must be a whole number from 1")
         listed = list(queries)
+        if not listed:
+            make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
+                      n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
         def run(start: int) -> tuple[Plan, list[Answer]]:
             plan = make_plan(
@@ -464,8 +480,9 @@ class Collection:
         ]
 
     def documents(self) -> Iterator[Document]:
-        """Every document of the newest snapshot, in the order they were added."""
-        for stored in self._require_open().catalogue.live_documents():
+        """Every document of the snapshot in view, in the order they were added."""
+        view = self._require_open()
+        for stored in view.catalogue.live_documents(view.number):
             yield Document(stored.text, stored.id, stored.title, stored.metadata)
 
     @property
@@ -522,9 +539,10 @@ class Collection:
     # -- inside -----------------------------------------------------------------------------
 
     def _require_open(self) -> SnapshotView:
+        view = self._view
         if self._closed:
             raise ClosedError(f"{self._folder.path} was closed; open it again")
-        return self._view
+        return view
 
     def _writer(self) -> WriteSession:
         """The session of pending changes, begun now if there is none."""
@@ -550,23 +568,19 @@ class Collection:
         }
 
     def _load(self) -> SnapshotView:
-        """The newest snapshot, pinned; segments that are open already are used again."""
-        while True:
-            number, n_documents = self._catalogue.snapshot()
-            pin = self._folder.pin(number)
-            if self._catalogue.snapshot()[0] == number:
-                break
-            if pin is not None:
-                pin.release()
+        """The newest snapshot; segments that are open already are used again.
+
+        It is pinned until nobody uses it: this handle, or a search that still runs in a thread.
+        """
+        number, n_documents, pin = self._folder.pin_newest(self._catalogue.snapshot)
         try:
             view = self._build_view(number, n_documents)
         except BaseException:
             if pin is not None:
                 pin.release()
             raise
-        old, self._held.pin = self._held.pin, pin
-        if old is not None:
-            old.release()
+        if pin is not None:
+            weakref.finalize(view, pin.release)
         return view
 
     def _build_view(self, number: int, n_documents: int) -> SnapshotView:
@@ -594,7 +608,17 @@ class Collection:
     def _open_segment(self, family: Family, row: SegmentRow) -> Segment:
         if row.file not in self._segments:
             file = SegmentFile(self._folder.files, self._folder.segments / row.file)
-            self._segments[row.file] = family.open_segment(file)
+            try:
+                if file.meta["family"] != family.spec.family:
+                    raise ValueError(f"a {file.meta['family']} segment")
+                segment = family.open_segment(file)
+                if segment.units.n_rows != row.rows:
+                    raise ValueError(f"{segment.units.n_rows} rows instead of {row.rows}")
+            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+                raise DamagedError(
+                    row.file, "table", f"a {family.spec.family} segment", repr(error)
+                ) from error
+            self._segments[row.file] = segment
         return self._segments[row.file]
 
     def _require_budget(self, more: Sequence[Sealed]) -> None:
@@ -615,21 +639,16 @@ class Collection:
 
     def _tidy(self, reporter: Reporter) -> None:
         """After a commit, merge small segments that have piled up."""
-        try:
-            while True:
-                groups = {
-                    name: segments_to_merge(field.index.views)
-                    for name, field in self._view.fields.items()
-                }
-                groups = {name: views for name, views in groups.items() if views}
-                if not groups:
-                    return
-                self._merge(groups, reporter)
-                self._purge(documents=False)
-        except StorageError as error:
-            warnings.warn(
-                f"the commit is durable, but merging small segments failed: {error}", stacklevel=3
-            )
+        while True:
+            groups = {
+                name: segments_to_merge(field.index.views)
+                for name, field in self._view.fields.items()
+            }
+            groups = {name: views for name, views in groups.items() if views}
+            if not groups:
+                return
+            self._merge(groups, reporter)
+            self._purge(documents=False)
 
     def _merge(self, groups: Mapping[str, Sequence[Any]], reporter: Reporter) -> None:
         """Publish a snapshot in which each group of segments has become one."""
@@ -677,16 +696,14 @@ class _Held:
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
         self.lock: Lock | None = None
-        self.pin: Pin | None = None
 
     def let_go(self) -> None:
         try:
             self.catalogue.close()
         finally:
-            for held in (self.pin, self.lock):
-                if held is not None:
-                    held.release()
-            self.pin = self.lock = None
+            lock, self.lock = self.lock, None
+            if lock is not None:
+                lock.release()
 
 
 def _worth_merging(field: FieldView) -> bool:

@@ -16,7 +16,14 @@ from bigrain.index.postings import ListCache
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
-__all__ = ["Family", "as_matrix", "check_text_query", "first_bad_row", "require_count"]
+__all__ = [
+    "Family",
+    "as_matrix",
+    "check_text_query",
+    "first_bad_row",
+    "require_count",
+    "shape_of",
+]
 
 
 class Family(Protocol):
@@ -89,6 +96,14 @@ def first_bad_row(matrix: npt.NDArray[np.float32]) -> tuple[int, str] | None:
         row,
         f"the number at position {column} is {matrix[row, column]}; every one must be finite",
     )
+
+
+def shape_of(query: Any) -> tuple[int, ...] | None:
+    """The shape of an array or nested lists; None for what has none, such as ragged lists."""
+    try:
+        return tuple(np.shape(query))
+    except (ValueError, TypeError):
+        return None
 
 
 def require_count(name: str, ids: Sequence[str], n: int) -> None:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bigrain.config import DenseField
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
-from bigrain.families.base import as_matrix, check_text_query, require_count
+from bigrain.families.base import as_matrix, check_text_query, require_count, shape_of
 from bigrain.index.base import Units, View
 from bigrain.index.dense import (
     DenseBuilder,
@@ -106,7 +106,7 @@ class DenseFamily:
     def accepts(self, query: Any) -> bool:
         if isinstance(query, str):
             return self.encoder is not None
-        return np.ndim(query) == 1 and np.shape(query) == (self.dim,)
+        return shape_of(query) == (self.dim,)
 
     def queries(self, queries: Sequence[Any]) -> Floats:
         """Text, or vectors of shape (dim,), as (Q, dim); unit length under cosine."""
@@ -116,18 +116,25 @@ class DenseFamily:
             for i in texts:
                 check_text_query(self.name, queries[i], self.encoder)
             assert self.encoder is not None
-            out[texts] = self.encoder.encode_queries([queries[i] for i in texts])
+            found = self.encoder.encode_queries([queries[i] for i in texts])
+            if len(found := as_matrix(self.name, found, self.dim)) != len(texts):
+                raise InvalidVectorsError(
+                    f"field {self.name!r}: the encoder gave {len(found)} vectors for "
+                    f"{len(texts)} queries"
+                )
+            out[texts] = found
         for i, query in enumerate(queries):
             if not isinstance(query, str):
                 out[i] = self._vector_query(query)
         if self.spec.metric == "cosine":
-            norms = np.linalg.norm(out, axis=1, keepdims=True)
-            out /= np.where(norms > 0, norms, 1)
+            norms = np.linalg.norm(out.astype(np.float64), axis=1, keepdims=True)
+            out = (out / np.where(norms > 0, norms, 1)).astype(np.float32)
         return out
 
     def _vector_query(self, query: Any) -> Floats:
         try:
-            vector = np.asarray(query, np.float32)
+            with np.errstate(over="ignore"):
+                vector = np.asarray(query, np.float32)
         except (ValueError, TypeError):
             raise InvalidQueryError(
                 f"field {self.name!r}: a query is text or {self.dim} numbers, got "

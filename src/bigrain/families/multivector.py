@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from bigrain.config import MultiVectorField
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
-from bigrain.families.base import as_matrix, check_text_query, require_count
+from bigrain.families.base import as_matrix, check_text_query, require_count, shape_of
 from bigrain.families.dense import FLOAT16_MAX
 from bigrain.index.base import Units, View
 from bigrain.index.multivector import (
@@ -64,7 +64,10 @@ class MultiVectorFamily:
                 f"got {type(vectors).__name__}"
             )
         values = as_matrix(self.name, vectors[0], self.spec.dim)
-        offsets = np.asarray(vectors[1])
+        try:
+            offsets = np.asarray(vectors[1])
+        except ValueError:
+            offsets = np.empty(0, object)
         if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or len(offsets) < 1:
             raise InvalidVectorsError(
                 f"field {self.name!r}: offsets must be whole numbers, (n + 1,)"
@@ -93,7 +96,8 @@ class MultiVectorFamily:
     def accepts(self, query: Any) -> bool:
         if isinstance(query, str):
             return self.encoder is not None
-        return np.ndim(query) == 2 and np.shape(query)[-1] == self.spec.dim
+        shape = shape_of(query)
+        return shape is not None and len(shape) == 2 and shape[1] == self.spec.dim
 
     def queries(self, queries: Sequence[Any]) -> list[npt.NDArray[np.float32]]:
         """Text, or (m, dim) arrays of token vectors."""
@@ -103,8 +107,7 @@ class MultiVectorFamily:
         if isinstance(query, str):
             check_text_query(self.name, query, self.encoder)
             assert self.encoder is not None
-            values, _ = self.encoder.encode_queries([query])
-            return np.asarray(values, np.float32)
+            query, _ = self.encoder.encode_queries([query])
         try:
             tokens = as_matrix(self.name, query, self.spec.dim)
         except InvalidVectorsError as error:

@@ -75,11 +75,13 @@ class SparseFamily:
             matrix = matrix.tocsr()
         if getattr(matrix, "format", "csr") != "csr":
             matrix = matrix.tocsr()
-        data = np.asarray(matrix.data)
+        given = np.asarray(matrix.data)
         indices, indptr = np.asarray(matrix.indices, np.int64), np.asarray(matrix.indptr, np.int64)
         n = len(indptr) - 1
-        if data.dtype.kind not in "fiu" or data.shape != indices.shape:
+        if given.dtype.kind not in "fiu" or given.shape != indices.shape:
             raise error(f"field {self.name!r}: weights must be numbers, one for each column number")
+        with np.errstate(over="ignore"):
+            data = given.astype(np.float32)  # what is stored must be finite
         if n < 0 or indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
             raise error(f"field {self.name!r}: indptr does not fit {len(indices)} entries")
         row_of = np.repeat(np.arange(n), np.diff(indptr))
@@ -91,10 +93,10 @@ class SparseFamily:
                 place = int(at[0])
                 raise error(
                     f"field {self.name!r}, row {int(row_of[place])}: column {int(indices[place])} "
-                    f"has weight {data[place]}; {why}"
+                    f"has weight {given[place]}; {why}"
                 )
 
-        refuse(~np.isfinite(data), "weights must be finite")
+        refuse(~np.isfinite(data), "weights must be finite float32 numbers")
         refuse(data < 0, "weights must be 0 or more")
         refuse((indices < 0) | (indices >= limit), f"columns run from 0 to {limit - 1}")
         order = np.lexsort((indices, row_of))
@@ -106,7 +108,7 @@ class SparseFamily:
         kept = data[order] > 0
         counts = np.bincount(row_of[order][kept], minlength=n)
         return Csr(
-            data[order][kept].astype(np.float32),
+            data[order][kept],
             indices[order][kept],
             np.concatenate(([0], np.cumsum(counts))),
             (n, int(limit)),
@@ -129,10 +131,13 @@ class SparseFamily:
             assert self.encoder is not None
             csr = self._csr(self.encoder.encode_queries([query]), InvalidQueryError)
         elif isinstance(query, Mapping):
+            whole = all(isinstance(c, int | np.integer) and not isinstance(c, bool) for c in query)
             try:
+                if not whole:
+                    raise TypeError
                 columns = np.fromiter(query.keys(), np.int64, len(query))
                 weights = np.fromiter(query.values(), np.float64, len(query))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 raise InvalidQueryError(
                     f"field {self.name!r}: a query mapping goes from column numbers to weights"
                 ) from None

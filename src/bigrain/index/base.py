@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from bigrain.errors import DamagedError
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile, SegmentWriter
 
@@ -69,7 +70,12 @@ class UnitMap:
     @classmethod
     def read(cls, file: SegmentFile) -> UnitMap:
         units = file.read("units").astype(np.int64) if "units" in file.sections else None
-        return cls(int(file.meta["first_unit"]), int(file.meta["n_rows"]), units)
+        first, n_rows = int(file.meta["first_unit"]), int(file.meta["n_rows"])
+        if n_rows < 0 or (units is not None and units.shape != (n_rows,)):
+            raise DamagedError(
+                file.name, "units", f"{n_rows} rows", 0 if units is None else len(units)
+            )
+        return cls(first, n_rows, units)
 
     @property
     def n_bytes(self) -> int:
@@ -196,13 +202,16 @@ def live_bitmap(units: UnitMap, dead: Units) -> tuple[Bitmap | None, int]:
 
 
 def open_views(segments: Sequence[S], dead: Units, replaced: dict[str, Units]) -> list[View[S]]:
-    """The live views of segments, given dead units and the rows replaced file by file."""
+    """The views of segments, given dead units and the rows replaced file by file.
+
+    A segment in which nothing lives stays among them, so that compaction retires it before the
+    deletions that hide its rows are forgotten.
+    """
     views = []
     for segment in segments:
         gone = np.concatenate((dead, replaced.get(segment.file.name, EMPTY)))
         live, n_live = live_bitmap(segment.units, gone)
-        if n_live:
-            views.append(View(segment, live, n_live))
+        views.append(View(segment, live, n_live))
     return views
 
 

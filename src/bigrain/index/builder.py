@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import numpy.typing as npt
 
 from bigrain.index.base import Keep, Rows, Units
 from bigrain.index.dense import last_of_each
-from bigrain.index.postings import FileRun, Run, sorted_run, write_merged
+from bigrain.index.postings import FileRun, Run, key_of_word, sorted_run, write_merged
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
@@ -20,11 +19,6 @@ __all__ = ["PostingsBuilder", "key_of_word", "merge_runs"]
 
 BYTES_PER_POSTING = 40  # triples, their sort and its copies
 BYTES_PER_WORD = 160
-
-
-def key_of_word(word: bytes) -> int:
-    """The 64-bit key of a word's UTF-8. Two words may share one; readers compare the words."""
-    return int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
 
 
 class PostingsBuilder:

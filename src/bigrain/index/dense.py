@@ -67,6 +67,14 @@ class DenseSegment:
         self.codec = _read_codec(file)
         offset = file.read("offset") if "offset" in file.sections else None
         self.codes = LightCodes(file.read("blocks"), file.read("scale"), offset)
+        n, width = self.units.n_rows, self.codec.width
+        for name, shape in (
+            ("blocks", (-(-n // 32), -(-width // 4), 16)),
+            ("scale", (n,)),
+            ("rows", (n, spec.rows.record_bytes)),
+        ):
+            if file.section(name).shape != shape:
+                raise DamagedError(file.name, name, shape, file.section(name).shape)
 
     @property
     def memory_bytes(self) -> int:

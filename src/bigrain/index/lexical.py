@@ -92,7 +92,8 @@ class LexicalIndex:
         return found
 
     def _look_up(self, word: str) -> tuple[int, tuple[int, ...]]:
-        if word not in self._df:
+        known = self._df.get(word)
+        if known is None:
             raw = word.encode("utf-8", "surrogatepass")
             key = key_of_word(raw)
             df, places = 0, []
@@ -109,8 +110,8 @@ class LexicalIndex:
                 places.append(at)
             if len(self._df) > 100_000:
                 self._df.clear()
-            self._df[word] = df, tuple(places)
-        return self._df[word]
+            known = self._df[word] = df, tuple(places)
+        return known
 
     def candidates(
         self, queries: Sequence[Any], n: int, selection: Selection | None
@@ -159,6 +160,8 @@ class LexicalIndex:
             for part, term in zip(parts, terms, strict=False):
                 if term.places[i] >= 0:
                     tf = weights_of(self._cache.get(view.segment.run, term.places[i]), rows)
-                    part[at] = np.float32(term.weight) * tf / (tf + norms[rows])
+                    # A norm may be 0 (k1=0): rows without the word score 0, not 0/0.
+                    below = np.where(tf > 0, tf + norms[rows], np.float32(1))
+                    part[at] = np.float32(term.weight) * tf / below
         parts[:, ~known] = np.nan
         return parts

@@ -49,6 +49,9 @@ class MultiVectorSegment:
         self.units = UnitMap.read(file)
         self.offsets = np.zeros(self.units.n_rows + 1, np.int64)
         self.offsets[1:] = file.read("token_ends")
+        n_tokens = file.section("tokens").shape[0]
+        if self.offsets[-1] != n_tokens or (np.diff(self.offsets) < 0).any():
+            raise DamagedError(file.name, "token_ends", f"up to {n_tokens}", self.offsets[-1])
         self._crc = file.read("token_crc")
 
     @property

@@ -18,6 +18,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,6 +36,7 @@ __all__ = [
     "ListCache",
     "PostingsSegment",
     "Run",
+    "key_of_word",
     "sorted_run",
     "weights_of",
     "write_merged",
@@ -61,6 +63,11 @@ class Run(Protocol):
     def weight(self) -> np.dtype[Any]: ...
     def lists(self, a: int, b: int) -> tuple[RowNumbers, Array]: ...
     def terms(self, a: int, b: int) -> list[bytes] | None: ...
+
+
+def key_of_word(word: bytes) -> int:
+    """The 64-bit key of a word's UTF-8. Two words may share one; readers compare the words."""
+    return int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
 
 
 @dataclass
@@ -164,9 +171,16 @@ class FileRun:
             return []
         ends = self.file.read_rows("term_ends", max(a - 1, 0), b).astype(np.int64)
         edges = np.concatenate(([0], ends)) if a == 0 else ends
+        size = self.file.section("terms").shape[0]
+        if edges[0] < 0 or edges[-1] > size or (np.diff(edges) < 0).any():
+            raise DamagedError(self.file.name, "term_ends", f"rising, up to {size}", "others")
         begin, bounds = int(edges[0]), (edges - edges[0]).tolist()
         blob = self.file.read_rows("terms", begin, int(edges[-1])).tobytes()
-        return [blob[i:j] for i, j in zip(bounds, bounds[1:], strict=False)]
+        words = [blob[i:j] for i, j in zip(bounds, bounds[1:], strict=False)]
+        for word, key in zip(words, self.keys[a:b].tolist(), strict=True):
+            if key_of_word(word) != key:  # a key is its word's checksum too
+                raise DamagedError(self.file.name, "terms", f"the word of key {key:016x}", word)
+        return words
 
 
 class ListCache:

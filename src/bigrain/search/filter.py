@@ -168,7 +168,10 @@ def _value(key: str, value: object) -> Value:
     if isinstance(value, datetime.date | datetime.datetime):
         return value.isoformat()
     if hasattr(value, "item") and not isinstance(value, str | int | float):
-        value = value.item()
+        try:
+            value = value.item()
+        except ValueError:
+            pass  # an array: refused below
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         raise InvalidFilterError(f"{value} for {key!r} does not fit 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
@@ -378,10 +381,13 @@ def resolve(
             case Compare(key, op, value):
                 return leaf(key, *_range(op, value))
             case Member(key, values):
+                days = [v for v in values if isinstance(v, str) and DAY.fullmatch(v)]
+                others = [v for v in values if not (isinstance(v, str) and DAY.fullmatch(v))]
                 parts = [
                     leaf(key, f" AND value IN ({','.join('?' * len(batch))})", batch)
-                    for batch in (values[i : i + 500] for i in range(0, len(values), 500))
+                    for batch in (others[i : i + 500] for i in range(0, len(others), 500))
                 ]
+                parts += [leaf(key, *_range("=", day)) for day in days]
                 return _union(parts) if parts else leaf(key, " AND 0", ())
             case Exists(key):
                 return leaf(key, "", ())

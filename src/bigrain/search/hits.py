@@ -67,7 +67,9 @@ def _passage(plan: Plan, answer: Answer, row: int, document: StoredDocument) -> 
     looking = [
         (answer.parts[row, column], column)
         for column, field in enumerate(plan.fields)
-        if field.field.family.per_passage and not np.isnan(answer.heavy[row, column])
+        if field.field.family.per_passage
+        and field.field.family.spec.reads_text  # vectors that users bring are of whole documents
+        and not np.isnan(answer.heavy[row, column])
     ]
     if not looking:
         return None

@@ -139,7 +139,7 @@ def _nobody_answers(view: SnapshotView, queries: Sequence[Any]) -> str:
 
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:
-    if hasattr(value, "item"):
+    if hasattr(value, "item") and getattr(value, "size", 1) == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise InvalidQueryError(f"{name}={value!r} must be a whole number from {low} to {high:,}")

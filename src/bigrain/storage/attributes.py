@@ -72,8 +72,10 @@ def _plain(value: Any, where: str, path: str, depth: int) -> Any:
         return str(value)
     if isinstance(value, datetime.date | datetime.datetime):
         return value.isoformat()
-    if hasattr(value, "item") and not isinstance(value, int | float):
-        return _plain(value.item(), where, path, depth)  # a NumPy scalar
+    if hasattr(value, "tolist") and not isinstance(value, int | float):
+        plain = value.tolist()  # a NumPy scalar or array
+        if type(plain) is not type(value):
+            return _plain(plain, where, path, depth)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
             raise InvalidDocumentError(f"{where}: {path}={value} does not fit 64 bits")

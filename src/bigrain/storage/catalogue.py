@@ -31,6 +31,7 @@ FORMAT_VERSION = 1
 APPLICATION_ID = 0x6267726E  # "bgrn"
 COMPRESS_FROM_BYTES = 200
 SELECT_BATCH = 500
+NONSENSE = (ArithmeticError, LookupError, TypeError, ValueError)  # what damaged values bring about
 
 SCHEMA = """
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
@@ -108,8 +109,8 @@ class Catalogue:
     def __init__(self, files: Files, folder: Path, *, cache_bytes: int) -> None:
         self._files, self._path = files, folder / CATALOGUE
         self._cache_kib = max(256, cache_bytes // 1024)
-        self._local = threading.local()
-        self._readers: list[sqlite3.Connection] = []
+        self._idle: list[sqlite3.Connection] = []  # for reading; as many as threads read at once
+        self._closed = False
         self._lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
 
@@ -170,36 +171,42 @@ class Catalogue:
 
     def _connect(self, *, read_only: bool) -> sqlite3.Connection:
         db = self._files.connect(self._path, read_only=read_only)
-        with storage_errors("cannot open the catalogue"):
+        try:
             db.execute(f"PRAGMA cache_size = -{self._cache_kib}")
             db.execute("PRAGMA temp_store = FILE")
             if not read_only:
                 db.execute("PRAGMA synchronous = FULL")
                 db.execute(f"PRAGMA journal_size_limit = {1 << 26}")
-        return db
-
-    def _reader(self) -> sqlite3.Connection:
-        db: sqlite3.Connection | None = getattr(self._local, "db", None)
-        if db is None:
-            db = self._local.db = self._connect(read_only=True)
-            with self._lock:
-                self._readers.append(db)
+        except (sqlite3.DatabaseError, *NONSENSE) as error:
+            db.close()
+            raise _as_error(self._path.name, "the header", error) from error
         return db
 
     @contextmanager
     def _reading(self, what: str) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            db = self._idle.pop() if self._idle else None
         try:
-            yield self._reader()
-        except sqlite3.DatabaseError as error:
+            if db is None:
+                db = self._connect(read_only=True)
+            yield db
+        except (sqlite3.DatabaseError, *NONSENSE) as error:
             raise _as_error(self._path.name, what, error) from error
+        finally:
+            if db is not None:
+                with self._lock:
+                    if not self._closed:
+                        self._idle.append(db)
+                        db = None
+            if db is not None:
+                db.close()
 
     def close(self) -> None:
         self.end_writing()
         with self._lock:
-            readers, self._readers = self._readers, []
-        for db in readers:
+            idle, self._idle, self._closed = self._idle, [], True
+        for db in idle:
             db.close()
-        self._local = threading.local()
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -278,6 +285,7 @@ class Catalogue:
     def documents_by_id(self, ids: Sequence[str], snapshot: int) -> dict[str, StoredDocument]:
         """The documents of a snapshot by id; ids that are not there are left out."""
         found: dict[str, StoredDocument] = {}
+        ids = [i for i in ids if _encodable(i)]  # SQLite cannot be asked for lone surrogates
         with self._reading("documents") as db:
             for part in _batches(ids):
                 rows = db.execute(
@@ -301,30 +309,31 @@ class Catalogue:
                 )
         return found
 
-    def live_documents(self) -> Iterator[StoredDocument]:
-        """Every live document of the newest snapshot, by number."""
-        for found in self._scan():
+    def live_documents(self, snapshot: int) -> Iterator[StoredDocument]:
+        """Every document of a snapshot, by number."""
+        for found in self._scan(snapshot):
             if isinstance(found, DamagedError):
                 raise found
             yield found
 
-    def scan_documents(self) -> Iterator[tuple[int, int] | DamagedError]:
-        """(number, passages) of every live document, or what is wrong with it."""
-        for found in self._scan():
+    def scan_documents(self, snapshot: int) -> Iterator[tuple[int, int] | DamagedError]:
+        """(number, passages) of every document of a snapshot, or what is wrong with it."""
+        for found in self._scan(snapshot):
             if isinstance(found, DamagedError):
                 yield found
             else:
                 yield found.docno, 1 if found.passages is None else len(found.passages)
 
-    def _scan(self) -> Iterator[StoredDocument | DamagedError]:
-        """Every live document, in stretches, so that no read stays open between two of them."""
+    def _scan(self, snapshot: int) -> Iterator[StoredDocument | DamagedError]:
+        """Every document, in stretches, so that no read stays open between two of them."""
         last = -1
         while True:
             with self._reading("documents") as db:
                 rows = db.execute(
                     "SELECT docno, id, title, body, passages, metadata, checksum FROM documents"
-                    " WHERE died IS NULL AND docno > ? ORDER BY docno LIMIT ?",
-                    (last, SELECT_BATCH),
+                    " WHERE docno > ? AND born <= ? AND (died IS NULL OR died > ?)"
+                    " ORDER BY docno LIMIT ?",
+                    (last, snapshot, snapshot, SELECT_BATCH),
                 ).fetchall()
             if not rows:
                 return
@@ -376,12 +385,15 @@ class Catalogue:
             try:
                 if db.in_transaction:
                     db.execute("ROLLBACK")
+            except sqlite3.Error:
+                pass  # closing the connection rolls back too
             finally:
                 db.close()
 
     @contextmanager
     def _changing(self, doing: str) -> Iterator[sqlite3.Connection]:
-        assert self._writer is not None
+        if self._writer is None:
+            raise StorageError(f"{self._path.name}: {doing}: the pending changes were dropped")
         try:
             yield self._writer
         except sqlite3.DatabaseError as error:
@@ -389,19 +401,23 @@ class Catalogue:
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
-        """Undo the block's changes, and no others, if it raises."""
+        """Undo the block's changes, and no others, if it raises. The block may end in a commit."""
         with self._changing("set a savepoint") as db:
             db.execute("SAVEPOINT change")
         try:
             yield
+            if self.transaction_alive:
+                with self._changing("release a savepoint") as db:
+                    db.execute("RELEASE change")
         except BaseException:
             # A full disk may have rolled the whole transaction back already.
             if self._writer is not None and self._writer.in_transaction:
-                self._writer.execute("ROLLBACK TO change")
-                self._writer.execute("RELEASE change")
+                try:
+                    self._writer.execute("ROLLBACK TO change")
+                    self._writer.execute("RELEASE change")
+                except sqlite3.Error:
+                    self.end_writing()  # half a change must not be committed
             raise
-        with self._changing("release a savepoint") as db:
-            db.execute("RELEASE change")
 
     @property
     def transaction_alive(self) -> bool:
@@ -525,7 +541,8 @@ class Catalogue:
     def purge(self, oldest: int, *, documents: bool) -> list[str]:
         """Drop what no snapshot from `oldest` on can see, at once; returns files to remove.
 
-        `documents` also drops deleted documents, which takes a pass over the metadata.
+        `documents` also drops deleted documents, which takes a pass over the metadata; every
+        segment of the newest snapshot must have been freed of their rows before.
         """
         with self._changing("purge") as db:
             files = [
@@ -535,12 +552,17 @@ class Catalogue:
             db.executemany("DELETE FROM superseded WHERE file = ?", [(f,) for f in files])
             db.execute("DELETE FROM snapshots WHERE snapshot < ?", (oldest,))
             if documents:
+                (newest,) = db.execute("SELECT max(snapshot) FROM snapshots").fetchone()
+                (first,) = db.execute("SELECT min(born) FROM segments").fetchone()
+                # The newest snapshot's segments hold no row of the dead. Those of an older one may,
+                # and whoever reads it needs to know them; a segment born after a death is free.
+                gone = oldest if oldest == newest or first is None else min(oldest, first)
                 db.execute(
                     "DELETE FROM attributes WHERE docno IN"
                     " (SELECT docno FROM documents WHERE died <= ?)",
-                    (oldest,),
+                    (gone,),
                 )
-                db.execute("DELETE FROM documents WHERE died <= ?", (oldest,))
+                db.execute("DELETE FROM documents WHERE died <= ?", (gone,))
                 db.execute(
                     "DELETE FROM attribute_keys WHERE key NOT IN (SELECT key FROM attributes)"
                 )
@@ -560,8 +582,9 @@ class Catalogue:
     def check(self) -> list[str]:
         """SQLite's own integrity check: a list of complaints."""
         try:
-            rows = self._reader().execute("PRAGMA integrity_check(20)").fetchall()
-        except sqlite3.DatabaseError as error:
+            with self._reading("everything") as db:
+                rows = db.execute("PRAGMA integrity_check(20)").fetchall()
+        except (DamagedError, StorageError) as error:
             return [str(error)]
         return [text for (text,) in rows if text != "ok"]
 
@@ -588,6 +611,14 @@ def _checksum(id_: str, title: str, body: bytes, passages: bytes | None, metadat
     return crc
 
 
+def _encodable(text: object) -> bool:
+    try:
+        str(text).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _batches(values: Sequence[Any]) -> Iterator[list[Any]]:
     for start in range(0, len(values), SELECT_BATCH):
         yield list(values[start : start + SELECT_BATCH])
@@ -597,7 +628,9 @@ def _marks(values: Sequence[Any]) -> str:
     return ",".join("?" * len(values))
 
 
-def _as_error(file: str, doing: str, error: sqlite3.DatabaseError) -> Exception:
+def _as_error(file: str, doing: str, error: Exception) -> Exception:
+    if isinstance(error, NONSENSE):
+        return DamagedError(file, doing, "values of the schema", repr(error))
     code = getattr(error, "sqlite_errorname", "")
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return DamagedError(file, doing, "a readable page", str(error))

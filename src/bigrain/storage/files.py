@@ -119,6 +119,8 @@ def _has_wal(path: Path) -> bool:
 
 
 class _DiskWriter:
+    _fd = -1
+
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         self._name = path.name
@@ -143,6 +145,8 @@ class _DiskWriter:
 
 
 class _DiskReader:
+    _fd = -1
+
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._name = path.name
@@ -188,6 +192,8 @@ class _DiskReader:
 
 
 class _DiskLock:
+    _fd = -1
+
     def __init__(self, path: Path, *, shared: bool) -> None:
         with storage_errors(f"cannot lock {path.name}"):
             self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)

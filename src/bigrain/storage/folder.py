@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from bigrain.errors import LockedError, NotACollectionError, ReadOnlyError, StorageError
@@ -19,6 +21,8 @@ from bigrain.storage.catalogue import CATALOGUE
 from bigrain.storage.files import Files, Lock
 
 __all__ = ["Folder"]
+
+PIN_ATTEMPTS = 16
 
 
 class Folder:
@@ -78,11 +82,31 @@ class Folder:
         """Tell writers that this snapshot is in use; None where the folder cannot be written."""
         if not os.access(self.readers, os.W_OK):
             return None
-        path = self.readers / f"{snapshot}-{os.getpid()}-{uuid.uuid4().hex[:8]}.pin"
-        try:
-            return Pin(self.files, path, self.files.lock(path, shared=True))
-        except StorageError:
-            return None
+        for _ in range(PIN_ATTEMPTS):
+            path = self.readers / f"{snapshot}-{os.getpid()}-{uuid.uuid4().hex[:8]}.pin"
+            try:
+                lock = self.files.lock(path, shared=True)
+            except LockedError:
+                continue  # a writer came between making the file and locking it
+            except StorageError:
+                return None
+            if path.exists():
+                return Pin(self.files, path, lock)
+            lock.release()  # a writer took it for a pin of the dead and removed it
+        return None
+
+    def pin_newest(self, newest: Callable[[], tuple[int, int]]) -> tuple[int, int, Pin | None]:
+        """What `newest` says, (snapshot, documents), pinned before another one took its place."""
+        while True:
+            snapshot, documents = newest()
+            pin = self.pin(snapshot)
+            try:
+                if newest()[0] == snapshot:
+                    held, pin = pin, None
+                    return snapshot, documents, held
+            finally:
+                if pin is not None:
+                    pin.release()
 
     def oldest_pinned(self, newest: int) -> int:
         """The oldest snapshot that some handle still reads; removes pins of the dead."""
@@ -107,6 +131,7 @@ class Pin:
 
     def release(self) -> None:
         try:
-            self._files.remove(self._path)
+            with suppress(StorageError):  # unlocked, the file is removed by the next writer
+                self._files.remove(self._path)
         finally:
             self._lock.release()

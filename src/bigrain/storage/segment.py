@@ -39,6 +39,8 @@ TRAILER = struct.Struct("<QQII8s")
 DTYPES = frozenset({"|u1", "<u2", "<u4", "<u8", "<i4", "<i8", "<f2", "<f4", "<f8"})
 BUFFER_BYTES = 1 << 20
 MAX_TABLE_BYTES = 1 << 24
+MAX_LENGTH = 1 << 40  # of one axis
+MAX_AXES = 8
 
 Array = npt.NDArray[Any]
 
@@ -230,13 +232,24 @@ class SegmentFile:
                     name, np.dtype(s["dtype"]), tuple(s["shape"]), int(s["offset"]), int(s["crc32"])
                 )
                 for name, s in parsed["sections"].items()
+                if all(type(n) is int and 0 <= n < MAX_LENGTH for n in s["shape"])
             }
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise self._damaged("table", "a section table", repr(error)) from None
+            odd = [name for name in parsed["sections"] if name not in sections]
+        except (
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            RecursionError,
+            TypeError,
+            ValueError,
+        ) as e:
+            raise self._damaged("table", "a section table", repr(e)) from None
+        if odd:
+            raise self._damaged(str(odd[0]), "a shape of whole numbers", "another")
         for section in sections.values():
-            sane = section.offset >= HEADER.size and all(n >= 0 for n in section.shape)
+            sane = section.offset >= HEADER.size and 1 <= len(section.shape) <= MAX_AXES
             inside = section.offset + section.n_bytes <= offset
-            if section.dtype.str not in DTYPES or not section.shape or not sane or not inside:
+            if section.dtype.str not in DTYPES or not sane or not inside:
                 raise self._damaged(section.name, f"an array before byte {offset}", section)
         return meta, sections
 

@@ -27,6 +27,7 @@ class Spill:
         self._writer: Writable | None = None
         self._reader: Readable | None = None
         self._buffer = bytearray()
+        self._n_flushed = 0  # bytes in the file; the buffer follows them
         self.n_rows = 0
 
     @property
@@ -48,19 +49,25 @@ class Spill:
         if self._writer is None:
             self._writer = self._files.create(self._path)
         self._writer.write(bytes(self._buffer))
+        self._n_flushed += len(self._buffer)
         self._buffer.clear()
 
     def read(self, start: int, stop: int) -> npt.NDArray[Any]:
-        """Rows start..stop."""
+        """Rows start..stop. Writes nothing, so a read that fails may be tried again."""
         out = np.empty((stop - start, *self._row), self._dtype)
         if out.size:
-            self._flush()
-            if self._reader is None:
-                self._reader = self._files.open(self._path)
             view = out.data.cast("B")
-            got = self._reader.read_into(start * self._row_bytes, view)
-            if got != len(view):
-                raise DamagedError(self._path.name, "spilled rows", f"{len(view)} bytes", got)
+            begin = start * self._row_bytes
+            on_disk = max(0, min(len(view), self._n_flushed - begin))
+            if on_disk:
+                if self._reader is None:
+                    self._reader = self._files.open(self._path)
+                got = self._reader.read_into(begin, view[:on_disk])
+                if got != on_disk:
+                    raise DamagedError(self._path.name, "spilled rows", f"{on_disk} bytes", got)
+            if on_disk < len(view):
+                first = begin + on_disk - self._n_flushed
+                view[on_disk:] = self._buffer[first : first + len(view) - on_disk]
         return out
 
     def discard(self) -> None:
@@ -71,4 +78,4 @@ class Spill:
             self._files.remove(self._path)
         self._writer = self._reader = None
         self._buffer.clear()
-        self.n_rows = 0
+        self.n_rows = self._n_flushed = 0

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import config
-from bigrain.errors import BigrainError, DamagedError
+from bigrain.errors import BigrainError, DamagedError, StorageError
 from bigrain.index.base import UnitMap
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -76,7 +76,7 @@ def check_collection(folder: Folder, reporter: Reporter) -> Report:
             report.snapshot, counted, pin = folder.pin_newest(catalogue.snapshot)
             live = _check_documents(catalogue, counted, report, reporter)
             _check_segments(folder, catalogue, live, report, reporter)
-        except DamagedError as error:
+        except (DamagedError, StorageError) as error:
             report.problems.append(str(error))
     finally:
         catalogue.close()

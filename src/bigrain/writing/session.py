@@ -21,6 +21,7 @@ from bigrain.errors import (
     DuplicateIdError,
     InvalidInputError,
     InvalidVectorsError,
+    PendingChangesError,
     StorageError,
     UnknownDocumentError,
 )
@@ -68,6 +69,7 @@ class WriteSession:
     documents_delta: int = 0
     changed: bool = False
     broken: bool = False
+    adding: bool = False  # an `add` is drawing documents from the user's iterable
     in_doubt: bool = False  # a COMMIT was tried: a crash may yet reveal that it was done
 
     @classmethod
@@ -105,6 +107,7 @@ class WriteSession:
         added = replaced = passages = 0
         warnings: tuple[str, ...] = ()
         total = len(documents) if isinstance(documents, Sized) else None
+        self.adding = True
         try:
             # The last report comes inside the savepoint too: whatever it raises undoes the call.
             with self.catalogue.savepoint(), reporting(progress) as reporter:
@@ -124,6 +127,8 @@ class WriteSession:
         except BaseException:
             self.documents_delta = delta
             raise
+        finally:
+            self.adding = False
         self.changed = self.changed or bool(added or replaced)
         return AddCounts(added, replaced, passages, warnings)
 
@@ -332,6 +337,11 @@ class WriteSession:
                 builder.discard()
 
     def _require_transaction(self) -> None:
+        if self.adding:
+            raise PendingChangesError(
+                "an add is still taking documents in; change nothing from inside its iterable or "
+                "its progress callback"
+            )
         if self.broken or not self.catalogue.transaction_alive:
             raise StorageError(
                 "the pending changes were lost to an earlier error; rollback() and add again"

@@ -1,0 +1,202 @@
+"""A collection in plain Python: dictionaries, and scores by looking at everything.
+
+The slow and obvious twin that the real one is compared with.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from bigrain import config
+from bigrain.search import filter as filters
+from bigrain.storage.attributes import attributes_of
+from bigrain.text.analyse import Analyser
+from bigrain.types import Document
+
+__all__ = ["Model", "bm25_scores", "matches"]
+
+
+@dataclass
+class _State:
+    documents: dict[str, Document] = field(default_factory=dict)
+    vectors: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Model:
+    """What a collection with these fields must hold and answer.
+
+    Changes go to a pending state that `commit` shows, as in the real one. Vectors are one row an
+    id: (dim,) arrays, {column: weight} mappings, (m, dim) arrays.
+    """
+
+    def __init__(self, fields: Mapping[str, config.Field]) -> None:
+        self.fields = dict(fields)
+        self._shown, self._pending = _State(), _State()
+        self._analysers = {
+            name: Analyser(language=f.language, stem=f.stem, stop_words=f.stop_words)
+            for name, f in self.fields.items()
+            if isinstance(f, config.LexicalField)
+        }
+
+    @property
+    def documents(self) -> dict[str, Document]:
+        """The documents of the last commit."""
+        return self._shown.documents
+
+    @property
+    def pending(self) -> dict[str, Document]:
+        """The documents that `commit` would show."""
+        return self._pending.documents
+
+    def add(self, documents: Sequence[Document]) -> None:
+        for document in documents:
+            assert document.id is not None
+            self._pending.documents.pop(document.id, None)  # a replaced document goes to the end
+            self._pending.documents[document.id] = document
+            for rows in self._pending.vectors.values():
+                rows.pop(document.id, None)
+
+    def add_vectors(self, name: str, rows: Mapping[str, Any]) -> None:
+        for identifier, row in rows.items():
+            self._pending.documents.setdefault(identifier, Document("", identifier))
+            self._pending.vectors.setdefault(name, {})[identifier] = row
+
+    def delete(self, ids: Sequence[str]) -> None:
+        for identifier in ids:
+            del self._pending.documents[identifier]
+            for rows in self._pending.vectors.values():
+                rows.pop(identifier, None)
+
+    def commit(self) -> None:
+        self._shown = deepcopy(self._pending)
+
+    def rollback(self) -> None:
+        self._pending = deepcopy(self._shown)
+
+    def copy(self) -> Model:
+        """An independent model in the same state."""
+        twin = Model(self.fields)
+        twin._shown, twin._pending = deepcopy(self._shown), deepcopy(self._pending)
+        return twin
+
+    def scores(self, name: str, query: Any, filter: object = None) -> dict[str, float]:
+        """The exact score of every document that one field can return."""
+        spec = self.fields[name]
+        if isinstance(spec, config.LexicalField):
+            found = self._lexical(name, spec, query)
+        else:
+            rows = self._shown.vectors.get(name, {})
+            score = _SCORES[spec.family]
+            found = {i: score(spec, query, row) for i, row in rows.items()}
+            if spec.family == "sparse":
+                found = {i: s for i, s in found.items() if s > 0}
+        if filter is not None:
+            node = filters.parse(filter)
+            found = {
+                i: s for i, s in found.items() if matches(node, self._shown.documents[i].metadata)
+            }
+        return found
+
+    def _lexical(self, name: str, spec: config.LexicalField, query: str) -> dict[str, float]:
+        analyser = self._analysers[name]
+        ids = list(self._shown.documents)
+        texts = [f"{d.title}\n{d.text}" if d.title else d.text for d in self.documents.values()]
+        words, (asked,) = analyser.analyse_many(texts), analyser.analyse_many([query])
+        scores = bm25_scores(words, asked, k1=spec.k1, b=spec.b)
+        return {i: float(s) for i, s in zip(ids, scores, strict=True) if s > 0}
+
+
+def bm25_scores(
+    documents: Sequence[Sequence[str]], query: Sequence[str], *, k1: float, b: float
+) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Lucene's BM25 of one query for every document (papers/B-2 section 2.6), in float64."""
+    scores = np.zeros(len(documents))
+    if not documents:
+        return scores
+    counts = [Counter(words) for words in documents]
+    lengths = np.array([len(words) for words in documents], float)
+    average = lengths.mean() or 1.0
+    for word, times in Counter(query).items():
+        tf = np.array([count[word] for count in counts], float)
+        df = int((tf > 0).sum())
+        if df:
+            idf = math.log(1 + (len(documents) - df + 0.5) / (df + 0.5))
+            below = np.where(tf > 0, tf + k1 * (1 - b + b * lengths / average), 1)
+            scores += times * idf * tf / below
+    return scores
+
+
+def _dense(spec: config.DenseField, query: Any, row: Any) -> float:
+    query, row = np.asarray(query, np.float32), np.asarray(row, np.float32)
+    if spec.metric == "cosine":
+        query = query / np.linalg.norm(query.astype(np.float64))
+        row = row / np.linalg.norm(row.astype(np.float64))
+    kept = row.astype(np.float32).astype(spec.heavy).astype(np.float64)
+    query = query.astype(np.float32).astype(np.float64)
+    if spec.metric == "l2":
+        return -float(((query - kept) ** 2).sum())
+    return float(query @ kept)
+
+
+def _sparse(
+    spec: config.SparseField, query: Mapping[int, float], row: Mapping[int, float]
+) -> float:
+    return float(
+        sum(np.float32(w) * np.float32(row[column]) for column, w in query.items() if column in row)
+    )
+
+
+def _max_sim(spec: config.MultiVectorField, query: Any, row: Any) -> float:
+    kept = np.asarray(row, np.float32).astype(np.float16).astype(np.float64)
+    return float((np.asarray(query, np.float64) @ kept.T).max(axis=1).sum())
+
+
+_SCORES: dict[str, Any] = {"dense": _dense, "sparse": _sparse, "multivector": _max_sim}
+
+
+def matches(node: filters.Filter, metadata: Mapping[str, Any]) -> bool:
+    """Whether a document's metadata passes a parsed filter."""
+    match node:
+        case filters.Compare(key, op, value):
+            return any(_compare(found, op, value) for found in _values(metadata, key))
+        case filters.Member(key, values):
+            return any(
+                _compare(found, "=", value) for found in _values(metadata, key) for value in values
+            )
+        case filters.Exists(key):
+            return bool(_values(metadata, key))
+        case filters.Not(part):
+            return not matches(part, metadata)
+        case filters.And(parts):
+            return all(matches(part, metadata) for part in parts)
+        case filters.Or(parts):
+            return any(matches(part, metadata) for part in parts)
+
+
+def _values(metadata: Mapping[str, Any], key: str) -> list[Any]:
+    return [value for name, value in attributes_of(metadata) if name == key]
+
+
+def _compare(found: Any, op: str, value: Any) -> bool:
+    if isinstance(found, str) != isinstance(value, str):
+        return False
+    if isinstance(value, str) and filters.DAY.fullmatch(value):
+        found = found[: len(value)]  # a day stands for all of it
+    match op:
+        case "=":
+            return bool(found == value)
+        case "<":
+            return bool(found < value)
+        case "<=":
+            return bool(found <= value)
+        case ">":
+            return bool(found > value)
+        case _:
+            return bool(found >= value)
