@@ -1,9 +1,9 @@
-"""Effectiveness on judged collections: BM25 against bm25s, dense, fused; fusion methods and weights.
+"""Effectiveness on judged collections: BM25 and bm25s, dense, fused; methods and weights of fusion.
 
     python benchmarks/quality/quality.py [--sets scifact,npl] [--out results.json]
 
-Every collection is made with the default fields. bm25s gets the same terms (same analyser), the same
-formula (Lucene) and parameters. nDCG@10 and R@100 over judged queries, by ir-measures.
+Every collection is made with the default fields. bm25s gets the same terms (same analyser), the
+same formula (Lucene) and parameters. nDCG@10 and R@100 over judged queries, by ir-measures.
 """
 
 from __future__ import annotations
@@ -119,7 +119,8 @@ def main() -> None:
         at = rows[name]["systems"]
         print(
             f"{name:10} lexical {at['lexical']['nDCG@10']:.4f}  dense {at['dense']['nDCG@10']:.4f}"
-            f"  fused {at['fused']['nDCG@10']:.4f} ({rows[name]['fused - lexical']['difference']:+.4f})"
+            f"  fused {at['fused']['nDCG@10']:.4f}"
+            f" ({rows[name]['fused - lexical']['difference']:+.4f})"
             f"  bm25s {rows[name].get('bm25s', {}).get('nDCG@10', float('nan')):.4f}",
             flush=True,
         )

@@ -13,16 +13,21 @@ AddCounts(added=2, replaced=0, passages=2, warnings=())
 'Grain is stored in silos.'
 """
 
-from bigrain.collection import Collection, create, open
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from bigrain.config import DenseField, LexicalField, MultiVectorField, SparseField
-from bigrain.encoders.base import CallableEncoder, Encoder
 from bigrain.errors import *  # noqa: F403
 from bigrain.errors import __all__ as _errors
 from bigrain.progress import ProgressUpdate
 from bigrain.registry import encoder_names, register_encoder
-from bigrain.search.fuse import Fusion
-from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Hit, Part, Passage
+
+if TYPE_CHECKING:
+    from bigrain.collection import Collection, create, open  # noqa: A004
+    from bigrain.encoders.base import CallableEncoder, Encoder
+    from bigrain.search.fuse import Fusion
+    from bigrain.text.chunk import Chunking
 
 __version__ = "0.1.0"
 
@@ -48,3 +53,25 @@ __all__ = [
     "register_encoder",
     *_errors,
 ]
+
+# Loaded when first used, so that `import bigrain` is quick.
+_LATER = {
+    "CallableEncoder": "bigrain.encoders.base",
+    "Chunking": "bigrain.text.chunk",
+    "Collection": "bigrain.collection",
+    "Encoder": "bigrain.encoders.base",
+    "Fusion": "bigrain.search.fuse",
+    "create": "bigrain.collection",
+    "open": "bigrain.collection",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        value = globals()[name] = getattr(import_module(_LATER[name]), name)
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

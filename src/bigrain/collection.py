@@ -112,7 +112,6 @@ def create(
             settings={
                 "chunking": None if chunking is None else chunking.to_dict(),
                 "fusion": fusion.to_dict(),
-                "next_docno": 0,
             },
             fields={n: (f.spec.to_dict(), f.fingerprint()) for n, f in families.items()},
             cache_bytes=budget.catalogue,
@@ -165,12 +164,12 @@ class Collection:
         self._closed = False
         try:
             self._catalogue.check_format()
-            settings = self._catalogue.settings()
+            settings, fields = self._catalogue.definition()
             chunking = settings["chunking"]
             self._chunking = None if chunking is None else Chunking.from_dict(chunking)
             self._fusion = Fusion(**settings["fusion"])
             self._families: dict[str, Family] = {}
-            for name, (spec, fingerprint) in self._catalogue.fields().items():
+            for name, (spec, fingerprint) in fields.items():
                 family = make_family(name, config.field_from_dict(spec))
                 check_fingerprint(name, fingerprint, family.fingerprint())
                 self._families[name] = family
@@ -502,7 +501,7 @@ class Collection:
                 **field.family.spec.to_dict(),
                 "segments": len(views),
                 "rows": field.index.n_rows,
-                "light_bytes_in_memory": light + field.index.memory_bytes,
+                "light_bytes_in_memory": light,
                 "bytes_on_disk": on_disk,
                 "encoder_fingerprint": field.family.fingerprint(),
             }
@@ -590,6 +589,8 @@ class Collection:
         replaced = catalogue.superseded(number)
         listed: dict[str, list[SegmentRow]] = {name: [] for name in self._families}
         for row in catalogue.segments(number):
+            if row.field not in listed:
+                raise DamagedError(CATALOGUE, "segments", "a field that is there", row.field)
             listed[row.field].append(row)
         dead_units = expand(dead)
         fields = {}

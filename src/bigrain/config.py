@@ -140,7 +140,8 @@ class SparseField:
 class MultiVectorField:
     """One vector a token, scored by MaxSim (sum over query tokens of the best dot product).
 
-    `light_bytes` is the size of the pooled code in memory; at most one bit a dimension is used.
+    Searches look at every token on disk. `light_bytes` is kept with the collection for a light
+    grain of pooled codes; it has no effect on exact search.
     """
 
     family: ClassVar[str] = "multivector"

@@ -7,12 +7,13 @@ without arguments; a script calls `register_encoder`.
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 from bigrain.errors import ConfigError
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
     from bigrain.encoders.base import Encoder
 
 __all__ = ["encoder_names", "make_encoder", "register_encoder"]
@@ -36,7 +37,7 @@ def register_encoder(name: str, factory: Callable[[], Encoder]) -> None:
 
 def encoder_names() -> list[str]:
     """Every name that `make_encoder` accepts, sorted."""
-    return sorted({*_factories, *(point.name for point in entry_points(group="bigrain.encoders"))})
+    return sorted({*_factories, *(point.name for point in _entry_points())})
 
 
 def make_encoder(name: str) -> Encoder:
@@ -46,10 +47,16 @@ def make_encoder(name: str) -> Encoder:
     return _made[name]
 
 
+def _entry_points() -> EntryPoints:
+    from importlib.metadata import entry_points
+
+    return entry_points(group="bigrain.encoders")
+
+
 def _factory(name: str) -> Callable[[], Encoder]:
     if name in _factories:
         return _factories[name]
-    for point in entry_points(group="bigrain.encoders"):
+    for point in _entry_points():
         if point.name == name:
             factory: Callable[[], Encoder] = point.load()
             return factory

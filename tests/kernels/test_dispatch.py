@@ -38,7 +38,7 @@ def test_the_best_level_is_the_default() -> None:
 def test_an_unknown_level_is_answered_with_those_available() -> None:
     result = run(FIRST_USE, "sse9")
     assert "BIGRAIN_KERNELS=sse9" in result.stderr and "reference" in result.stderr
-    assert "ValueError" in result.stderr
+    assert "ConfigError" in result.stderr
 
 
 def test_without_the_native_module_one_warning_at_first_use() -> None:

@@ -121,4 +121,6 @@ def check_text_query(name: str, query: Any, encoder: object) -> str:
             f"field {name!r} has no encoder, so it cannot be asked with text; pass a vector, or "
             "name other fields with fields=[...]"
         )
+    if not query.strip():
+        raise InvalidQueryError("the query is empty; ask with at least one word")
     return query

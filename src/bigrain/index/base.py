@@ -123,11 +123,6 @@ class FieldIndex(Protocol):
     @property
     def views(self) -> Sequence[View[Any]]: ...
     @property
-    def memory_bytes(self) -> int:
-        """Memory beyond that of the segments."""
-        ...
-
-    @property
     def n_rows(self) -> int: ...
     def candidates(
         self, queries: Sequence[Any], n: int, selection: Selection | None

@@ -131,10 +131,6 @@ class DenseIndex:
         self.spec, self.views = spec, views
 
     @property
-    def memory_bytes(self) -> int:
-        return 0
-
-    @property
     def n_rows(self) -> int:
         return sum(view.n_live for view in self.views)
 

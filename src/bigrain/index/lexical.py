@@ -76,11 +76,6 @@ class LexicalIndex:
     def n_rows(self) -> int:
         return self._n
 
-    @property
-    def memory_bytes(self) -> int:
-        """Beyond the segments' own: one float32 of length normalisation a row."""
-        return sum(norms.nbytes for norms in self._norms)
-
     def terms(self, words: Sequence[str]) -> list[Term]:
         """The query's distinct words that live documents hold, in order of first mention."""
         found = []

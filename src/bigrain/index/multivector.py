@@ -93,10 +93,6 @@ class MultiVectorIndex:
         self.views = views
 
     @property
-    def memory_bytes(self) -> int:
-        return 0
-
-    @property
     def n_rows(self) -> int:
         return sum(view.n_live for view in self.views)
 

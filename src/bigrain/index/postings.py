@@ -45,8 +45,9 @@ __all__ = [
 Array = npt.NDArray[Any]
 Keys = npt.NDArray[np.uint64]
 RowNumbers = npt.NDArray[np.uint32]
-STRETCH_POSTINGS = 4 << 20
+STRETCH_POSTINGS = 1 << 18
 ROW_BYTES = 4
+NORM_BYTES = 4
 
 
 class Run(Protocol):
@@ -129,8 +130,10 @@ class FileRun:
 
     @property
     def memory_bytes(self) -> int:
+        """The dictionary, and in lexical fields the length norms that an index adds to it."""
         arrays = (self.keys, self.list_crc, self.starts)
-        return sum(a.nbytes for a in arrays) + self.unit_map.n_bytes
+        norms = NORM_BYTES * self.unit_map.n_rows if "lengths" in self.file.sections else 0
+        return sum(a.nbytes for a in arrays) + self.unit_map.n_bytes + norms
 
     def find(self, key: int) -> int:
         """The position of a key, or -1."""

@@ -26,10 +26,6 @@ class SparseIndex:
         self._local = threading.local()
 
     @property
-    def memory_bytes(self) -> int:
-        return 0
-
-    @property
     def n_rows(self) -> int:
         return sum(view.n_live for view in self.views)
 

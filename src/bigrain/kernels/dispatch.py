@@ -18,6 +18,7 @@ from typing import Any, Protocol, cast
 
 import numpy.typing as npt
 
+from bigrain.errors import ConfigError
 from bigrain.kernels import reference
 from bigrain.kernels.reference import F32, I8, I32, I64, U8, U32
 
@@ -63,14 +64,14 @@ def level() -> str:
     if not wanted:
         return levels[-1]
     if wanted not in levels:
-        raise ValueError(f"{ENVIRONMENT}={wanted}: available here are {', '.join(levels)}")
+        raise ConfigError(f"{ENVIRONMENT}={wanted}: available here are {', '.join(levels)}")
     return wanted
 
 
 def kernels(name: str) -> Kernels:
     """All kernels of one level, for tests and benchmarks."""
     if name not in available_levels():
-        raise ValueError(f"level {name!r}: available here are {', '.join(available_levels())}")
+        raise ConfigError(f"level {name!r}: available here are {', '.join(available_levels())}")
     return cast(Kernels, reference if name == "reference" else _native().Kernels(name))
 
 

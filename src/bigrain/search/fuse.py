@@ -65,14 +65,17 @@ def contributions(
 
 
 def _scaled(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-    """Each column from 0 to 1; a constant column gives 0.5, as it tells nothing."""
+    """Each column from 0 to 1; a constant column tells nothing: 0.5, or 0 if nothing matched."""
     out = np.zeros(scores.shape, np.float64)
     for column in range(scores.shape[1]):
         known = ~np.isnan(scores[:, column])
         values = scores[known, column].astype(np.float64)
         if len(values):
             low, high = values.min(), values.max()
-            out[known, column] = (values - low) / (high - low) if high > low else 0.5
+            if high > low:
+                out[known, column] = (values - low) / (high - low)
+            else:
+                out[known, column] = 0.5 if high > 0 else 0.0
     return out
 
 

@@ -7,6 +7,7 @@ if `born <= S` and it has not died by S. The schema is told in docs/format/catal
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
 import threading
@@ -14,13 +15,20 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.errors import DamagedError, FormatError, NotACollectionError, StorageError
+from bigrain.errors import (
+    BigrainError,
+    DamagedError,
+    FormatError,
+    NotACollectionError,
+    StorageError,
+)
 from bigrain.storage.attributes import attributes_of
 from bigrain.storage.files import Files, storage_errors
 
@@ -60,6 +68,12 @@ CREATE TABLE superseded (
     file TEXT NOT NULL, unit INTEGER NOT NULL, since INTEGER NOT NULL, PRIMARY KEY (file, unit)
 ) WITHOUT ROWID;
 """
+
+DEFINITION = "definition_crc32"
+SELECT_SETTINGS = (
+    f"SELECT key, value FROM settings WHERE key NOT IN ('{DEFINITION}', 'next_docno') ORDER BY key"
+)
+SELECT_FIELDS = "SELECT name, spec, fingerprint FROM fields ORDER BY position"
 
 Units = npt.NDArray[np.int64]
 
@@ -110,7 +124,7 @@ class Catalogue:
         self._files, self._path = files, folder / CATALOGUE
         self._cache_kib = max(256, cache_bytes // 1024)
         self._idle: list[sqlite3.Connection] = []  # for reading; as many as threads read at once
-        self._closed = False
+        self._closed = self._wrote = False
         self._lock = threading.Lock()
         self._writer: sqlite3.Connection | None = None
 
@@ -141,7 +155,10 @@ class Catalogue:
                     db.execute(statement)
             db.executemany(
                 "INSERT INTO settings VALUES (?, ?)",
-                [(key, json.dumps(value)) for key, value in settings.items()],
+                [
+                    (key, json.dumps(value))
+                    for key, value in {**settings, DEFINITION: 0, "next_docno": 0}.items()
+                ],
             )
             db.executemany(
                 "INSERT INTO fields VALUES (?, ?, ?, ?)",
@@ -149,6 +166,10 @@ class Catalogue:
                     (name, i, json.dumps(spec), json.dumps(fingerprint))
                     for i, (name, (spec, fingerprint)) in enumerate(fields.items())
                 ],
+            )
+            db.execute(
+                "UPDATE settings SET value = ? WHERE key = ?",
+                (json.dumps(_definition_checksum(db)), DEFINITION),
             )
             db.execute("INSERT INTO snapshots VALUES (0, 0, unixepoch())")
             db.execute("COMMIT")
@@ -207,18 +228,35 @@ class Catalogue:
             idle, self._idle, self._closed = self._idle, [], True
         for db in idle:
             db.close()
+        if self._wrote:
+            self._wrote = False
+            with contextlib.suppress(sqlite3.Error, BigrainError):
+                db = self._connect(read_only=False)
+                db.execute("PRAGMA busy_timeout = 200")  # readers at work do it when they end
+                db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                db.close()
 
     # -- reading ----------------------------------------------------------------------------
 
-    def settings(self) -> dict[str, Any]:
-        with self._reading("settings") as db:
-            return {k: json.loads(v) for k, v in db.execute("SELECT key, value FROM settings")}
+    def definition(
+        self,
+    ) -> tuple[dict[str, Any], dict[str, tuple[dict[str, Any], dict[str, Any]]]]:
+        """What `create` laid down, its checksum verified: settings, and fields in their order.
 
-    def fields(self) -> dict[str, tuple[dict[str, Any], dict[str, Any]]]:
-        """Name -> (spec, encoder fingerprint), in the order of creation."""
-        with self._reading("fields") as db:
-            rows = db.execute("SELECT name, spec, fingerprint FROM fields ORDER BY position")
-            return {name: (json.loads(spec), json.loads(fp)) for name, spec, fp in rows}
+        Fields are name -> (spec, encoder fingerprint).
+        """
+        with self._reading("settings") as db:
+            found = _definition_checksum(db)
+            stored = db.execute(
+                "SELECT value FROM settings WHERE key = ?", (DEFINITION,)
+            ).fetchone()
+            if stored is None or stored[0] != json.dumps(found):
+                raise DamagedError(
+                    self._path.name, "settings or fields", f"crc32 {stored and stored[0]}", found
+                )
+            settings = {k: json.loads(v) for k, v in db.execute(SELECT_SETTINGS)}
+            fields = {n: (json.loads(s), json.loads(f)) for n, s, f in db.execute(SELECT_FIELDS)}
+        return settings, fields
 
     def snapshot(self) -> tuple[int, int]:
         """(newest snapshot, live documents in it)."""
@@ -228,6 +266,8 @@ class Catalogue:
             ).fetchone()
         if row is None:
             raise DamagedError(self._path.name, "snapshots", "at least one row", "none")
+        if not all(isinstance(number, int) and number >= 0 for number in row):
+            raise DamagedError(self._path.name, "snapshots", "two numbers from 0", row)
         return int(row[0]), int(row[1])
 
     def segments(self, snapshot: int) -> list[SegmentRow]:
@@ -242,21 +282,23 @@ class Catalogue:
     def dead_documents(self, snapshot: int) -> Units:
         """(n, 2) array of (docno, number of passages) deleted or replaced by this snapshot."""
         with self._reading("deletions") as db:
-            rows = db.execute(
-                "SELECT docno, coalesce(length(passages) / 8, 1) FROM documents"
-                " WHERE died IS NOT NULL AND died <= ? ORDER BY docno",
-                (snapshot,),
-            ).fetchall()
-        return np.array(rows, np.int64).reshape(-1, 2)
+            return _pairs(
+                db.execute(
+                    "SELECT docno, coalesce(length(passages) / 8, 1) FROM documents"
+                    " WHERE died IS NOT NULL AND died <= ? ORDER BY docno",
+                    (snapshot,),
+                )
+            )
 
     def long_documents(self) -> Units:
         """(n, 2) array of (docno, number of passages) where there are several."""
         with self._reading("passages") as db:
-            rows = db.execute(
-                "SELECT docno, length(passages) / 8 FROM documents"
-                " WHERE passages IS NOT NULL ORDER BY docno"
-            ).fetchall()
-        return np.array(rows, np.int64).reshape(-1, 2)
+            return _pairs(
+                db.execute(
+                    "SELECT docno, length(passages) / 8 FROM documents"
+                    " WHERE passages IS NOT NULL ORDER BY docno"
+                )
+            )
 
     def superseded(self, snapshot: int) -> dict[str, Units]:
         """File -> units whose row there has been replaced by a later segment."""
@@ -337,6 +379,11 @@ class Catalogue:
                 ).fetchall()
             if not rows:
                 return
+            if rows[-1][0] <= last:
+                yield DamagedError(
+                    self._path.name, "documents", f"a number above {last}", rows[-1][0]
+                )
+                return
             last = rows[-1][0]
             for row in rows:
                 try:
@@ -351,8 +398,7 @@ class Catalogue:
     def select_docnos(self, sql: str, parameters: Sequence[Any]) -> Units:
         """Run a query on `attributes` that gives document numbers."""
         with self._reading("metadata") as db:
-            rows = db.execute(sql, parameters).fetchall()
-        return np.fromiter((row[0] for row in rows), np.int64, len(rows))
+            return np.fromiter((row[0] for row in db.execute(sql, parameters)), np.int64)
 
     def _unpack(self, row: tuple[Any, ...]) -> StoredDocument:
         docno, id_, title, body, passages, metadata, checksum = row
@@ -376,7 +422,7 @@ class Catalogue:
             db = self._connect(read_only=False)
             with storage_errors("cannot begin to write"):
                 db.execute("BEGIN IMMEDIATE")
-            self._writer = db
+            self._writer, self._wrote = db, True
 
     def end_writing(self) -> None:
         """Drop everything that was not committed."""
@@ -479,12 +525,13 @@ class Catalogue:
     def pending_live(self, start: int, stop: int) -> Units:
         """(n, 2): (docno, passages) of live documents in start..stop, pending changes included."""
         with self._changing("list documents") as db:
-            rows = db.execute(
-                "SELECT docno, coalesce(length(passages) / 8, 1) FROM documents"
-                " WHERE died IS NULL AND docno >= ? AND docno < ? ORDER BY docno",
-                (start, stop),
-            ).fetchall()
-        return np.array(rows, np.int64).reshape(-1, 2)
+            return _pairs(
+                db.execute(
+                    "SELECT docno, coalesce(length(passages) / 8, 1) FROM documents"
+                    " WHERE died IS NULL AND docno >= ? AND docno < ? ORDER BY docno",
+                    (start, stop),
+                )
+            )
 
     def is_live(self, docnos: Sequence[int]) -> set[int]:
         """Which of these documents are live, pending changes included."""
@@ -617,6 +664,17 @@ def _encodable(text: object) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _definition_checksum(db: sqlite3.Connection) -> int:
+    """CRC-32 over settings and fields as they are stored."""
+    rows = [db.execute(sql).fetchall() for sql in (SELECT_SETTINGS, SELECT_FIELDS)]
+    return zlib.crc32(repr(rows).encode("utf-8", "surrogatepass"))
+
+
+def _pairs(rows: Iterable[tuple[int, int]]) -> Units:
+    """(n, 2) numbers, without a list of them all in between."""
+    return np.fromiter(chain.from_iterable(rows), np.int64).reshape(-1, 2)
 
 
 def _batches(values: Sequence[Any]) -> Iterator[list[Any]]:

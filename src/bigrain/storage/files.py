@@ -13,7 +13,7 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,7 +37,13 @@ class Readable(Protocol):
     def size(self) -> int: ...
     def read_at(self, offset: int, length: int) -> bytes: ...
     def read_into(self, offset: int, buffer: memoryview) -> int: ...
-    def will_need(self, offset: int, length: int) -> None: ...
+    def gather(self, spans: Sequence[tuple[int, int]], buffer: memoryview) -> int:
+        """Read stretches (offset, length) into `buffer`, one after another; the bytes read.
+
+        All are announced to the system before the first one is waited for.
+        """
+        ...
+
     def close(self) -> None: ...
 
 
@@ -178,9 +184,21 @@ class _DiskReader:
                 done += got
             return done
 
-    def will_need(self, offset: int, length: int) -> None:
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(self._fd, offset, length, os.POSIX_FADV_WILLNEED)
+    def gather(self, spans: Sequence[tuple[int, int]], buffer: memoryview) -> int:
+        fd, advise = self._fd, getattr(os, "posix_fadvise", None)
+        with storage_errors(f"cannot read {self._name}"):
+            if advise is not None and len(spans) > 1:
+                for offset, length in spans:
+                    advise(fd, offset, length, os.POSIX_FADV_WILLNEED)
+            done = 0
+            for offset, length in spans:
+                got = os.preadv(fd, [buffer[done : done + length]], offset)
+                if got < length:
+                    got += self.read_into(offset + got, buffer[done + got : done + length])
+                done += got
+                if got < length:
+                    break
+            return done
 
     def close(self) -> None:
         if self._fd >= 0:

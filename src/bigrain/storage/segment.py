@@ -293,17 +293,12 @@ class SegmentFile:
         out = np.empty((len(rows), section.row_bytes), np.uint8)
         starts, lengths = _runs(rows[order])
         base, width = section.offset, section.row_bytes
-        if len(starts) > 1:
-            for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
-                self._file.will_need(base + start * width, length * width)
+        spans = list(zip((base + starts * width).tolist(), (lengths * width).tolist(), strict=True))
         buffer = np.empty_like(out)
-        done = 0
-        for start, length in zip(starts.tolist(), lengths.tolist(), strict=True):
-            view = buffer[done : done + length].data.cast("B")
-            got = self._file.read_into(base + start * width, view)
-            if got != len(view):
-                raise self._damaged(name, f"{len(view)} bytes at row {start}", got)
-            done += length
+        if buffer.size:
+            got = self._file.gather(spans, buffer.data.cast("B"))
+            if got != buffer.nbytes:
+                raise self._damaged(name, f"{buffer.nbytes} bytes in {len(spans)} stretches", got)
         out[order] = buffer
         return out
 

@@ -11,7 +11,7 @@ import errno
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -188,8 +188,9 @@ class _FaultyReader:
         self._files.step(f"read {self._name}")
         return self._inner.read_into(offset, buffer)
 
-    def will_need(self, offset: int, length: int) -> None:
-        self._inner.will_need(offset, length)
+    def gather(self, spans: Sequence[tuple[int, int]], buffer: memoryview) -> int:
+        self._files.step(f"read {self._name}")
+        return self._inner.gather(spans, buffer)
 
     def close(self) -> None:
         self._inner.close()

@@ -6,17 +6,20 @@
     tokenise    words, in every script
     analyse     the terms of a lexical index
 
-Importing it loads the standard library only; the stemmer and the HTML and PDF parsers come when
-they are called for.
+Names are loaded when they are first used, and with them the stemmer and the HTML and PDF parsers.
 """
 
-from bigrain.text.analyse import Analyser
-from bigrain.text.beir import beir_corpus, beir_judgments, beir_queries
-from bigrain.text.chunk import Chunking, sentences, split
-from bigrain.text.languages import known_languages
-from bigrain.text.normalise import clean_text, fold
-from bigrain.text.readers import read_documents
-from bigrain.text.tokenise import script_counts, script_of, tokens, words
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bigrain.text.analyse import Analyser
+    from bigrain.text.beir import beir_corpus, beir_judgments, beir_queries
+    from bigrain.text.chunk import Chunking, sentences, split
+    from bigrain.text.languages import known_languages
+    from bigrain.text.normalise import clean_text, fold
+    from bigrain.text.readers import read_documents
+    from bigrain.text.tokenise import script_counts, script_of, tokens, words
 
 __all__ = [
     "Analyser",
@@ -35,3 +38,27 @@ __all__ = [
     "tokens",
     "words",
 ]
+
+_HOME = {
+    "Analyser": "analyse",
+    "beir_corpus": "beir",
+    "beir_judgments": "beir",
+    "beir_queries": "beir",
+    "Chunking": "chunk",
+    "sentences": "chunk",
+    "split": "chunk",
+    "known_languages": "languages",
+    "clean_text": "normalise",
+    "fold": "normalise",
+    "read_documents": "readers",
+    "script_counts": "tokenise",
+    "script_of": "tokenise",
+    "tokens": "tokenise",
+    "words": "tokenise",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(import_module(f"bigrain.text.{_HOME[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

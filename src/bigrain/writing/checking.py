@@ -113,12 +113,14 @@ def _check_segments(
     known = np.unique(np.concatenate((expand(live), expand(dead))))
     replaced = catalogue.superseded(report.snapshot)
     covered: dict[str, list[Units]] = {}
+    unread: set[str] = set()
     reporter.stage("segments", sum(row.n_bytes for row in rows), "bytes")
     for row in rows:
         try:
             units = _check_file(folder, row, report, reporter)
         except (BigrainError, OSError) as error:
             report.problems.append(str(error))
+            unread.add(row.field)  # which documents it covers is not known
             continue
         strangers = units[~np.isin(units, known)]
         if len(strangers):
@@ -130,9 +132,9 @@ def _check_segments(
         covered.setdefault(row.field, []).append(
             units if gone is None else units[~np.isin(units, gone)]
         )
-    for name, (spec, _) in catalogue.fields().items():
+    for name, (spec, _) in catalogue.definition()[1].items():
         parsed = config.field_from_dict(spec)
-        if parsed.reads_text:
+        if parsed.reads_text and name not in unread:
             wanted = live[:, 0] if parsed.family == "lexical" else expand(live)
             _check_cover(name, wanted, covered.get(name, []), report)
 
