@@ -289,7 +289,7 @@ def write_dense(
 def _sample(chunks: Any, n: int) -> Floats:
     """About SAMPLE_ROWS vectors, spread evenly."""
     step = max(1, n // SAMPLE_ROWS)
-    return np.concatenate([vectors[::step] for vectors in chunks()])
+    return np.concatenate([vectors[::step].copy() for vectors in chunks()])
 
 
 def _write_codec(writer: SegmentWriter, codec: RabitqCodec) -> dict[str, Any]:
