@@ -51,7 +51,7 @@ class Budget:
     @property
     def build(self) -> int:
         """For pending postings before they spill, over all fields."""
-        return self.total * 2 // 10
+        return self.total // 10
 
     @property
     def catalogue(self) -> int:

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from bigrain import config
 from bigrain.budget import Budget, peak_bytes, process_bytes
@@ -31,7 +30,6 @@ from bigrain.errors import (
     CollectionExistsError,
     ConfigError,
     DamagedError,
-    InvalidInputError,
     InvalidQueryError,
     PendingChangesError,
     ReadOnlyError,
@@ -42,7 +40,7 @@ from bigrain.index.base import Segment, open_views
 from bigrain.index.postings import ListCache
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
-from bigrain.search.hits import make_hits
+from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answer, answer
 from bigrain.search.plan import Plan, make_plan
 from bigrain.search.view import FieldView, SnapshotView
@@ -368,7 +366,7 @@ class Collection:
             with ThreadPoolExecutor(threads) as pool:
                 done = list(pool.map(run, starts))
         if arrays:
-            return _as_arrays(view, k, [a for _, answers in done for a in answers])
+            return make_arrays(view, k, [a for _, answers in done for a in answers])
         return [
             make_hits(view, plan, i, found)
             for plan, answers in done
@@ -392,50 +390,12 @@ class Collection:
         `queries` and `judgments` are dictionaries or files (BEIR, TREC). `systems` maps names to
         arguments of `search` to compare other settings. Needs the extra `eval`.
         """
-        from bigrain import evaluation
+        from bigrain.judging import evaluate
 
-        given = systems
-        if given is None:
-            able = [n for n, f in self._families.items() if f.spec.reads_text]
-            if not able:
-                raise InvalidInputError(
-                    "no field of this collection reads text, so text queries cannot be evaluated; "
-                    "use bigrain.evaluation.score with runs of search_many"
-                )
-            given = {name: {"fields": [name]} for name in able}
-            if len(able) > 1:
-                given = {**given, "fused": {"fields": able}}
-
-        def system(options: Mapping[str, Any]) -> evaluation.System:
-            def run(text: str, depth: int) -> list[tuple[str, float]]:
-                ids, scores = self.search_many([text], depth, arrays=True, **options)
-                found = ids[0] != None  # noqa: E711 - elementwise
-                return list(zip(ids[0][found].tolist(), scores[0][found].tolist(), strict=True))
-
-            return run
-
-        asked = (
-            dict(queries)
-            if isinstance(queries, Mapping)
-            else evaluation.load_queries(Path(queries))
-        )
-        judged = (
-            {q: dict(d) for q, d in judgments.items()}
-            if isinstance(judgments, Mapping)
-            else evaluation.load_judgments(Path(judgments))
-        )
-        return evaluation.evaluate_systems(
-            {name: system(options) for name, options in given.items()},
-            asked,
-            judged,
-            k=k,
-            measures=list(measures or evaluation.DEFAULT_MEASURES),
-            baseline=next(iter(given)) if len(given) > 1 else None,
-            ignore_identical_ids=ignore_identical_ids,
-            name=self._folder.path.name,
-            progress=progress,
-            keep_runs=keep_runs,
-        )
+        return evaluate(
+            self, queries, judgments, k=k, measures=measures, systems=systems,
+            ignore_identical_ids=ignore_identical_ids, keep_runs=keep_runs, progress=progress,
+        )  # fmt: skip
 
     # -- looking ----------------------------------------------------------------------------
 
@@ -710,17 +670,3 @@ class _Held:
 def _worth_merging(field: FieldView) -> bool:
     views = field.index.views
     return len(views) > 1 or any(view.live is not None for view in views)
-
-
-def _as_arrays(
-    view: SnapshotView, k: int, answers: Sequence[Answer]
-) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
-    numbers = {n for a in answers for n in a.documents.tolist()}
-    names = view.catalogue.ids(sorted(numbers))
-    ids = np.full((len(answers), k), None, object)
-    scores = np.full((len(answers), k), -np.inf, np.float32)
-    for row, found in enumerate(answers):
-        n = len(found.documents)
-        ids[row, :n] = [names[number] for number in found.documents.tolist()]
-        scores[row, :n] = found.scores
-    return ids, scores

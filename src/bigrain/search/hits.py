@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bigrain.errors import DamagedError
 from bigrain.search.pipeline import Answer
@@ -13,7 +15,7 @@ from bigrain.search.view import SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, StoredDocument
 from bigrain.types import Hit, Part, Passage
 
-__all__ = ["make_hits"]
+__all__ = ["make_arrays", "make_hits"]
 
 
 def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> list[Hit]:
@@ -39,6 +41,21 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
             )
         )
     return hits
+
+
+def make_arrays(
+    view: SnapshotView, k: int, answers: Sequence[Answer]
+) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+    """(ids (n, k) object array, scores (n, k) float32); short rows end in None and -inf."""
+    numbers = {n for a in answers for n in a.documents.tolist()}
+    names = view.catalogue.ids(sorted(numbers))
+    ids = np.full((len(answers), k), None, object)
+    scores = np.full((len(answers), k), -np.inf, np.float32)
+    for row, found in enumerate(answers):
+        n = len(found.documents)
+        ids[row, :n] = [names[number] for number in found.documents.tolist()]
+        scores[row, :n] = found.scores
+    return ids, scores
 
 
 def _parts(plan: Plan, answer: Answer, row: int) -> dict[str, Part]:

@@ -1,0 +1,79 @@
+"""A collection as systems that `evaluation` scores: its fields, alone and fused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigrain import evaluation
+from bigrain.errors import InvalidInputError
+from bigrain.progress import ProgressLike
+
+if TYPE_CHECKING:
+    from bigrain.collection import Collection
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    col: Collection,
+    queries: Mapping[str, str] | str | os.PathLike[str],
+    judgments: Mapping[str, Mapping[str, int]] | str | os.PathLike[str],
+    *,
+    k: int,
+    measures: Sequence[str] | None,
+    systems: Mapping[str, Mapping[str, Any]] | None,
+    ignore_identical_ids: bool,
+    keep_runs: bool,
+    progress: ProgressLike,
+) -> evaluation.Evaluation:
+    """What `Collection.evaluate` promises."""
+    given = systems if systems is not None else _own_fields(col)
+    asked = (
+        dict(queries) if isinstance(queries, Mapping) else evaluation.load_queries(Path(queries))
+    )
+    judged = (
+        {query: dict(grades) for query, grades in judgments.items()}
+        if isinstance(judgments, Mapping)
+        else evaluation.load_judgments(Path(judgments))
+    )
+    return evaluation.evaluate_systems(
+        {name: _system(col, options) for name, options in given.items()},
+        asked,
+        judged,
+        k=k,
+        measures=list(measures or evaluation.DEFAULT_MEASURES),
+        baseline=next(iter(given)) if len(given) > 1 else None,
+        ignore_identical_ids=ignore_identical_ids,
+        name=col.path.name,
+        progress=progress,
+        keep_runs=keep_runs,
+    )
+
+
+def _own_fields(col: Collection) -> dict[str, dict[str, Any]]:
+    """Each field that reads text, and all of them fused."""
+    able = [name for name, field in col.fields.items() if field.reads_text]
+    if not able:
+        raise InvalidInputError(
+            "no field of this collection reads text, so text queries cannot be evaluated; use "
+            "bigrain.evaluation.score with runs of search_many"
+        )
+    found: dict[str, dict[str, Any]] = {name: {"fields": [name]} for name in able}
+    if len(able) > 1:
+        found["fused"] = {"fields": able}
+    return found
+
+
+def _system(
+    col: Collection, options: Mapping[str, Any]
+) -> Callable[[str, int], list[tuple[str, float]]]:
+    def run(text: str, depth: int) -> list[tuple[str, float]]:
+        if not text.strip():
+            return []  # an unanswered query counts as 0
+        ids, scores = col.search_many([text], depth, arrays=True, **options)
+        return [(i, s) for i, s in zip(ids[0], scores[0].tolist(), strict=True) if i is not None]
+
+    return run
