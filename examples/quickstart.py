@@ -1,4 +1,4 @@
-"""The whole library in one sitting: make, add, search, change, check.
+"""The whole library in one go: make, add, search, change, check.
 
 python examples/quickstart.py
 """
