@@ -31,6 +31,7 @@ from bigrain.errors import (
     ConfigError,
     DamagedError,
     InvalidQueryError,
+    InvalidVectorsError,
     PendingChangesError,
     ReadOnlyError,
     UnknownFieldError,
@@ -81,8 +82,13 @@ def create(
 
     Raises `CollectionExistsError` if there is something at `path`, `ConfigError` for settings.
     """
-    target, files = Path(path), files or Disk()
+    target, files = _as_path(path), files or Disk()
     budget = Budget.of(memory_budget_bytes)
+    if fields is not None and not isinstance(fields, Mapping):
+        raise ConfigError(
+            f"fields is a {type(fields).__name__}; give each field a name: "
+            '{"lexical": bigrain.LexicalField()}'
+        )
     given = config.default_fields() if fields is None else dict(fields)
     if not given:
         raise ConfigError("a collection needs at least one field, such as LexicalField()")
@@ -139,7 +145,7 @@ def open(  # noqa: A001 - bigrain.open reads like the builtin it resembles
     `DamagedError`.
     """
     return Collection(
-        Path(path), files or Disk(), Budget.of(memory_budget_bytes), read_only=read_only
+        _as_path(path), files or Disk(), Budget.of(memory_budget_bytes), read_only=read_only
     )
 
 
@@ -202,6 +208,10 @@ class Collection:
         if field not in self._families:
             raise UnknownFieldError(
                 f"no field {field!r} in this collection; it has {', '.join(self._families)}"
+            )
+        if isinstance(ids, str | set | frozenset | Mapping):
+            raise InvalidVectorsError(
+                f"ids is a {type(ids).__name__}; pass a list of ids in the order of the vectors"
             )
         with self._changing:
             return self._writer().add_vectors(field, list(ids), vectors)
@@ -415,6 +425,10 @@ class Collection:
             if self._catalogue.snapshot()[0] != view.number:
                 self._show(self._load())
             return self._view.number
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"snapshot {self._view.number}"
+        return f"<bigrain.Collection {str(self._folder.path)!r}, {state}>"
 
     def __len__(self) -> int:
         return self._require_open().n_documents
@@ -649,6 +663,12 @@ class Collection:
         for name in files:
             self._folder.files.remove(self._folder.segments / name)
         self._show(self._load())
+
+
+def _as_path(path: object) -> Path:
+    if not isinstance(path, str | os.PathLike) or not os.fspath(path):
+        raise ConfigError(f"path={path!r} is not a path; for example 'docs.grain'")
+    return Path(path)
 
 
 class _Held:

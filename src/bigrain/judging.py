@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = ["evaluate"]
 
+NOTICED = 10_000  # judged ids looked up in the collection
+
 
 def evaluate(
     col: Collection,
@@ -39,6 +41,15 @@ def evaluate(
         if isinstance(judgments, Mapping)
         else evaluation.load_judgments(Path(judgments))
     )
+    grades_of = {document for grades in judged.values() for document in grades}
+    sample = sorted(grades_of)[:NOTICED]
+    unknown = sum(found is None for found in col.get(sample))
+    if sample and unknown == len(sample):
+        raise InvalidInputError(
+            f"no judged document is in this collection (such as {sample[0]!r}); are these "
+            "judgments for another one?"
+        )
+    notes = (f"{unknown:,} of {len(sample):,} judged ids looked up are not in the collection",)
     return evaluation.evaluate_systems(
         {name: _system(col, options) for name, options in given.items()},
         asked,
@@ -48,6 +59,7 @@ def evaluate(
         baseline=next(iter(given)) if len(given) > 1 else None,
         ignore_identical_ids=ignore_identical_ids,
         name=col.path.name,
+        notes=notes if unknown else (),
         progress=progress,
         keep_runs=keep_runs,
     )

@@ -72,7 +72,7 @@ def test_a_folder_of_all_kinds(tmp_path: Path) -> None:
     assert (found["h.html"].title, found["h.html"].text) == ("T & t", "One bold\n\nTwo\n2")
     assert (found["p.pdf"].title, found["p.pdf"].text) == ("The title", "Hello PDF")
     assert found["p.pdf"].metadata == {"path": "p.pdf", "page_count": 1}
-    assert found["1"].text == 'a, "b"\nc' and found["1"].metadata == {"year": "1999"}
+    assert found["1"].text == 'a, "b"\nc' and found["1"].metadata == {"year": 1999}
     assert found["t.tsv:2"].text == '"quoted'
     assert found["7"] == Document("B", "7", "T", {"k": [1]})
     assert found["y.json.gz:1"].metadata == {"a": 1}

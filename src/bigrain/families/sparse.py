@@ -84,6 +84,9 @@ class SparseFamily:
             data = given.astype(np.float32)  # what is stored must be finite
         if n < 0 or indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
             raise error(f"field {self.name!r}: indptr does not fit {len(indices)} entries")
+        width, size = int(matrix.shape[1]), self.spec.vocabulary_size
+        if size is not None and width not in (0, size):
+            raise error(f"field {self.name!r}: rows are {width} wide, the vocabulary has {size}")
         row_of = np.repeat(np.arange(n), np.diff(indptr))
         limit = self.spec.vocabulary_size or MAX_COLUMNS
 

@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.errors import InvalidFilterError
+from bigrain.storage.attributes import iso_text
 
 __all__ = ["And", "Compare", "Exists", "Filter", "Member", "Not", "Or", "parse", "resolve"]
 
@@ -165,8 +166,8 @@ def _values(key: str, values: Collection[Any]) -> tuple[Value, ...]:
 def _value(key: str, value: object) -> Value:
     if isinstance(value, bool):
         return int(value)
-    if isinstance(value, datetime.date | datetime.datetime):
-        return value.isoformat()
+    if isinstance(value, datetime.date):
+        return iso_text(value)
     if hasattr(value, "item") and not isinstance(value, str | int | float):
         try:
             value = value.item()

@@ -112,6 +112,8 @@ def _field_weights(
                 raise InvalidQueryError(
                     f"the weight of field {name!r} is {weight!r}; use 0 or more"
                 )
+        if not any(fields.values()):
+            raise InvalidQueryError("every field has weight 0; give one of them more")
         return {name: float(weight) for name, weight in fields.items()}
     return {name: fusion.weight_of(view.fields[name].family.spec.family) for name in asked}
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from bigrain.errors import InvalidDocumentError
 
-__all__ = ["attributes_of", "normalise_metadata"]
+__all__ = ["attributes_of", "iso_text", "normalise_metadata"]
 
 MAX_DEPTH = 16
 MAX_BYTES = 1 << 20
@@ -70,8 +70,8 @@ def _plain(value: Any, where: str, path: str, depth: int) -> Any:
     if isinstance(value, str):
         _check_text(value, where, path)
         return str(value)
-    if isinstance(value, datetime.date | datetime.datetime):
-        return value.isoformat()
+    if isinstance(value, datetime.date):
+        return iso_text(value)
     if hasattr(value, "tolist") and not isinstance(value, int | float):
         plain = value.tolist()  # a NumPy scalar or array
         if type(plain) is not type(value):
@@ -88,6 +88,13 @@ def _plain(value: Any, where: str, path: str, depth: int) -> Any:
         f"{where}: {path} is a {type(value).__name__}; metadata holds strings, numbers, booleans, "
         "dates, lists and mappings of them"
     )
+
+
+def iso_text(value: datetime.date) -> str:
+    """A date or time as text that sorts by time; times with an offset are turned to UTC."""
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        value = value.astimezone(datetime.UTC)
+    return value.isoformat()
 
 
 def _check_text(text: str, where: str, path: str) -> None:

@@ -88,7 +88,7 @@ def find_language(language: str | None) -> Language:
     else:
         hint = ""
     raise ConfigError(
-        f"language {language!r} is not known{hint} Known are, by code or English name: "
+        f"language {language!r} is not known{hint}. Known are, by code or English name: "
         f"{known_languages()}. For any other, language=None matches words exactly, without stemming"
     )
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from bigrain.errors import InvalidDocumentError
@@ -23,6 +24,8 @@ __all__ = ["Columns", "json_documents", "json_lines", "parse_json", "table_docum
 Fail = Callable[[InvalidDocumentError], None]
 
 MAX_METADATA_DEPTH = 64
+PLAIN_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
+PLAIN_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +115,12 @@ def table_documents(
                     "put a field that contains the delimiter in quotation marks"
                 )
             filled = dict(zip(header, row + [""] * (len(header) - len(row)), strict=True))
-            yield document_of(filled, where, f"{label}:{number}", columns)
+            document = document_of(filled, where, f"{label}:{number}", columns)
         except InvalidDocumentError as error:
             fail(error)
+            continue
+        cells = {key: _cell(value) for key, value in document.metadata.items() if value != ""}
+        yield replace(document, metadata=cells)
 
 
 def parse_json(text: str, where: str) -> Any:
@@ -192,6 +198,17 @@ def _find(
         f"{where}: no {what}: looked for {expected}; found {found}; name the right one with "
         f"{option}="
     )
+
+
+def _cell(text: Any) -> Any:
+    """A cell as a number or truth value where it is plainly one ("007" stays text)."""
+    if not isinstance(text, str) or len(text) > 18:
+        return text
+    if PLAIN_WHOLE.fullmatch(text):
+        return int(text)
+    if PLAIN_DECIMAL.fullmatch(text):
+        return float(text)
+    return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def _id_of(value: Any, default: str) -> str:
