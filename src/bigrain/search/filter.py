@@ -8,7 +8,8 @@
 
 Numbers compare with numbers and text with text; a list matches if any of its elements does; dates
 are ISO text, and a day written alone stands for all of it. `!=` and NOT also match documents
-without the key. Keys that no document has are refused.
+without the key. A comparison with a key that no document has is refused; whether a key is there
+(IS NULL, IS NOT NULL, $exists) may be asked of any.
 """
 
 from __future__ import annotations
@@ -24,15 +25,19 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.errors import InvalidFilterError
-from bigrain.storage.attributes import iso_text
+from bigrain.errors import InvalidFilterError, shown
+from bigrain.storage.attributes import from_numpy, iso_text
 
 __all__ = ["And", "Compare", "Exists", "Filter", "Member", "Not", "Or", "parse", "resolve"]
 
 Value: TypeAlias = "str | int | float"
-Docnos = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.uint8]
 MAX_DEPTH = 64
-MAX_VALUES = 100_000
+MAX_VALUES = 100_000  # in one list
+MAX_CONDITIONS = 1_000
+MAX_CHARS = 4 << 20
+LONG_KEY, MANY_KEYS = 100, 1_000  # what messages look at
+COMPARISONS = frozenset({"=", "<", "<=", ">", ">="})
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -75,15 +80,52 @@ Filter: TypeAlias = Compare | Member | Exists | And | Or | Not
 def parse(source: object) -> Filter:
     """A filter from text, a dictionary, or a filter already made."""
     if isinstance(source, Compare | Member | Exists | And | Or | Not):
-        return source
+        return _counted(_checked(source, 0))
     if isinstance(source, str):
-        return _Parser(source).parse()
+        return _counted(_Parser(source).parse())
     if isinstance(source, Mapping):
-        return _from_mapping(source, 0)
+        return _counted(_from_mapping(source, 0))
     raise InvalidFilterError(
         f"a filter is text such as \"year >= 2020\" or a dictionary such as {{'year': {{'$gte': "
         f"2020}}}}, not {type(source).__name__}"
     )
+
+
+def _counted(filter: Filter) -> Filter:
+    n = _conditions(filter)
+    if n > MAX_CONDITIONS:
+        raise InvalidFilterError(
+            f"the filter has {n:,} conditions; at most {MAX_CONDITIONS:,} (many values of one key "
+            "belong into one IN)"
+        )
+    return filter
+
+
+def _conditions(filter: Filter) -> int:
+    match filter:
+        case And(parts) | Or(parts):
+            return sum(map(_conditions, parts))
+        case Not(part):
+            return _conditions(part)
+    return 1
+
+
+def _checked(filter: object, depth: int) -> Filter:
+    """A filter that a caller put together by hand, with its values in their plain form."""
+    if depth > MAX_DEPTH:
+        raise InvalidFilterError(f"the filter is nested deeper than {MAX_DEPTH} levels")
+    match filter:
+        case Compare(str(key), op, value) if isinstance(op, str) and op in COMPARISONS:
+            return Compare(key, op, _value(key, value))
+        case Member(str(key), tuple(values)):
+            return Member(key, _values(key, values))
+        case Exists(str()):
+            return filter
+        case And(tuple(parts)) | Or(tuple(parts)) if parts:
+            return type(filter)(tuple(_checked(part, depth + 1) for part in parts))
+        case Not(part):
+            return Not(_checked(part, depth + 1))
+    raise InvalidFilterError(f"{shown(filter)} is not a filter")
 
 
 # -- dictionaries -------------------------------------------------------------------------------
@@ -103,7 +145,7 @@ def _from_mapping(source: Mapping[str, Any], depth: int) -> Filter:
     parts: list[Filter] = []
     for key, condition in source.items():
         if not isinstance(key, str):
-            raise InvalidFilterError(f"filter key {key!r} is not a string")
+            raise InvalidFilterError(f"filter key {shown(key)} is not a string")
         word = key.lower().lstrip("$")
         if (
             word in ("and", "or")
@@ -118,7 +160,7 @@ def _from_mapping(source: Mapping[str, Any], depth: int) -> Filter:
         elif word == "not" and isinstance(condition, Mapping):
             parts.append(Not(_from_mapping(condition, depth + 1)))
         elif key.startswith("$"):
-            raise InvalidFilterError(f"unknown operator {key!r}; known: $and, $or, $not")
+            raise InvalidFilterError(f"unknown operator {shown(key)}; known: $and, $or, $not")
         elif isinstance(condition, Mapping):
             if not condition:
                 raise InvalidFilterError(f"the condition on {key!r} is empty")
@@ -134,22 +176,24 @@ def _from_mapping(source: Mapping[str, Any], depth: int) -> Filter:
 
 def _as_mapping(part: object) -> Mapping[str, Any]:
     if not isinstance(part, Mapping):
-        raise InvalidFilterError(f"expected a dictionary inside $and / $or, got {part!r}")
+        raise InvalidFilterError(f"expected a dictionary inside $and / $or, got {shown(part)}")
     return part
 
 
 def _condition(key: str, op: object, value: object) -> Filter:
-    name = _OPERATORS.get(str(op).lower().lstrip("$"))
+    name = _OPERATORS.get(op.lower().lstrip("$")) if isinstance(op, str) else None
     if name is None:
         raise InvalidFilterError(
-            f"unknown operator {op!r} on {key!r}; known: $eq, $ne, $gt, $gte, $lt, $lte, $in, "
-            "$nin, $exists"
+            f"unknown operator {shown(op)} on {shown(key)}; known: $eq, $ne, $gt, $gte, $lt, "
+            "$lte, $in, $nin, $exists"
         )
     if name == "exists":
         return Exists(key) if value else Not(Exists(key))
     if name in ("in", "not in"):
         if isinstance(value, str) or not isinstance(value, Collection):
-            raise InvalidFilterError(f"{op} on {key!r} needs a list of values, got {value!r}")
+            raise InvalidFilterError(
+                f"{op} on {shown(key)} needs a list of values, got {shown(value)}"
+            )
         member = Member(key, _values(key, value))
         return member if name == "in" else Not(member)
     if name == "!=":
@@ -159,33 +203,30 @@ def _condition(key: str, op: object, value: object) -> Filter:
 
 def _values(key: str, values: Collection[Any]) -> tuple[Value, ...]:
     if len(values) > MAX_VALUES:
-        raise InvalidFilterError(f"{len(values):,} values for {key!r}; at most {MAX_VALUES:,}")
+        raise InvalidFilterError(f"{len(values):,} values for {shown(key)}; at most {MAX_VALUES:,}")
     return tuple(_value(key, value) for value in values)
 
 
 def _value(key: str, value: object) -> Value:
+    if hasattr(value, "dtype") and getattr(value, "ndim", 1) == 0:
+        value = from_numpy(value)
     if isinstance(value, bool):
         return int(value)
     if isinstance(value, datetime.date):
         return iso_text(value)
-    if hasattr(value, "item") and not isinstance(value, str | int | float):
-        try:
-            value = value.item()
-        except ValueError:
-            pass  # an array: refused below
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise InvalidFilterError(f"{value} for {key!r} does not fit 64 bits")
+        raise InvalidFilterError(f"{shown(value)} for {shown(key)} does not fit 64 bits")
     if isinstance(value, float) and not math.isfinite(value):
-        raise InvalidFilterError(f"{value} for {key!r} is not a finite number")
+        raise InvalidFilterError(f"{value} for {shown(key)} is not a finite number")
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise InvalidFilterError(f"the value for {key!r} holds a lone surrogate") from None
+            raise InvalidFilterError(f"the value for {shown(key)} holds a lone surrogate") from None
     if not isinstance(value, str | int | float):
         raise InvalidFilterError(
-            f"the value for {key!r} is a {type(value).__name__}; use text, a number, a boolean "
-            "or a date"
+            f"the value for {shown(key)} is a {type(value).__name__}; use text, a number, a "
+            "boolean or a date"
         )
     return value
 
@@ -194,7 +235,7 @@ def _value(key: str, value: object) -> Value:
 
 _TOKEN = re.compile(
     r"\s*(?:(?P<string>'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")"
-    r"|(?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?![\w.])"
+    r"|(?P<number>[-+]?(?:\d++(?:\.\d*+)?|\.\d++)(?:[eE][-+]?\d++)?)(?![\w.])"
     r"|(?P<op><=|>=|!=|<>|==|=|<|>|\(|\)|,)"
     r"|(?P<quoted>`[^`]+`)"
     r"|(?P<word>[^\W\d][\w.\-]*))"
@@ -206,6 +247,10 @@ class _Parser:
     """Recursive descent over the tokens of one filter."""
 
     def __init__(self, source: str) -> None:
+        if len(source) > MAX_CHARS:
+            raise InvalidFilterError(
+                f"the filter has {len(source):,} characters; at most {MAX_CHARS:,}"
+            )
         self._source = source
         self._tokens: list[tuple[str, str, int]] = []
         self._at, self._depth = 0, 0
@@ -236,8 +281,8 @@ class _Parser:
     def _fail(self, position: int, expected: str) -> None:
         near = self._source[position : position + 20] or "the end"
         raise InvalidFilterError(
-            f"filter {self._source!r}, character {position}: expected {expected}, found {near!r}; "
-            "for example: year >= 2020 AND lang = 'en'"
+            f"filter {shown(self._source)}, character {position}: expected {expected}, found "
+            f"{near!r}; for example: year >= 2020 AND lang = 'en'"
         )
 
     def _keyword(self, *words: str) -> bool:
@@ -343,6 +388,8 @@ class _Parser:
         values = [self._literal(key)]
         while self._symbol(","):
             values.append(self._literal(key))
+            if len(values) > MAX_VALUES:
+                raise InvalidFilterError(f"more than {MAX_VALUES:,} values for {shown(key)}")
         if not self._symbol(")"):
             self._fail(self._position, "',' or ')'")
         return tuple(values)
@@ -350,63 +397,63 @@ class _Parser:
 
 # -- answering ----------------------------------------------------------------------------------
 
-Select = Callable[[str, Sequence[Any]], Docnos]
+Mark = Callable[[str, Sequence[Any], npt.NDArray[np.bool_]], None]
 
 
-def resolve(
-    filter: Filter, keys: Sequence[str], select: Select, everything: Callable[[], Docnos]
-) -> Docnos:
-    """Ascending document numbers that the filter lets through.
+def resolve(filter: Filter, numbers: Mapping[str, int], mark: Mark, size: int) -> Bits:
+    """The document numbers below `size` that the filter lets through, as a packed bitmap.
 
-    `keys` are the metadata keys there are, `select` runs SQL on the attributes, `everything` gives
-    all live documents (asked only for NOT).
+    `numbers` are those of the metadata keys there are; `mark` runs SQL on the attributes and sets
+    the flags of the documents it finds. Numbers that no live document has may be let through.
     """
+    keys = list(numbers)
     known = set(keys)
 
-    def leaf(key: str, condition: str, parameters: Sequence[Any]) -> Docnos:
+    def leaf(key: str, condition: str, parameters: Sequence[Any]) -> Bits:
         if key not in known:
-            close = difflib.get_close_matches(key, keys, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            listed = ", ".join(keys[:20]) or "none"
+            close = difflib.get_close_matches(key[:LONG_KEY], keys[:MANY_KEYS], n=1)
+            hint = f"; did you mean {shown(close[0])}?" if close else ""
+            listed = ", ".join(name[:LONG_KEY] for name in keys[:20]) or "none"
             raise InvalidFilterError(
-                f"no document has metadata key {key!r}{hint} (known: {listed})"
+                f"no document has metadata key {shown(key)}{hint} (known: {listed})"
             )
-        sql = (
-            "SELECT DISTINCT docno FROM attributes WHERE key ="
-            f" (SELECT key FROM attribute_keys WHERE name = ?){condition}"
+        flags = np.zeros(size, bool)
+        mark(
+            f"SELECT docno FROM attributes WHERE key = ?{condition}",
+            [numbers[key], *parameters],
+            flags,
         )
-        return np.unique(select(sql, [key, *parameters]))
+        return np.packbits(flags, bitorder="little")
 
-    def walk(node: Filter) -> Docnos:
+    def walk(node: Filter) -> Bits:
         match node:
             case Compare(key, op, value):
                 return leaf(key, *_range(op, value))
             case Member(key, values):
                 days = [v for v in values if isinstance(v, str) and DAY.fullmatch(v)]
                 others = [v for v in values if not (isinstance(v, str) and DAY.fullmatch(v))]
-                parts = [
-                    leaf(key, f" AND value IN ({','.join('?' * len(batch))})", batch)
-                    for batch in (others[i : i + 500] for i in range(0, len(others), 500))
-                ]
-                parts += [leaf(key, *_range("=", day)) for day in days]
-                return _union(parts) if parts else leaf(key, " AND 0", ())
+                found = leaf(key, " AND 0", ())
+                for batch in (others[i : i + 500] for i in range(0, len(others), 500)):
+                    found |= leaf(key, f" AND value IN ({','.join('?' * len(batch))})", batch)
+                for day in days:
+                    found |= leaf(key, *_range("=", day))
+                return found
             case Exists(key):
-                return leaf(key, "", ())
+                return leaf(key, "", ()) if key in known else np.zeros(-(-size // 8), np.uint8)
             case Not(part):
-                return np.setdiff1d(everything(), walk(part), assume_unique=True)
+                return ~walk(part)
             case And(parts):
                 found = walk(parts[0])
                 for part in parts[1:]:
-                    found = np.intersect1d(found, walk(part), assume_unique=True)
+                    found &= walk(part)
                 return found
             case Or(parts):
-                return _union([walk(part) for part in parts])
+                found = walk(parts[0])
+                for part in parts[1:]:
+                    found |= walk(part)
+                return found
 
     return walk(filter)
-
-
-def _union(parts: Sequence[Docnos]) -> Docnos:
-    return np.unique(np.concatenate(parts))
 
 
 def _range(op: str, value: Value) -> tuple[str, list[Any]]:

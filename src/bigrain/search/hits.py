@@ -1,14 +1,19 @@
-"""From numbers to what a user reads: hits with text, metadata, parts and explanation."""
+"""From numbers to what a user reads: hits with text, metadata, parts and explanation.
+
+What a filter let through is held against the documents themselves: their metadata has a checksum,
+the index over it has none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain.errors import DamagedError
+from bigrain.search.matching import matches
 from bigrain.search.pipeline import Answer
 from bigrain.search.plan import Plan
 from bigrain.search.view import SnapshotView
@@ -27,6 +32,7 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
         if number not in stored:
             raise DamagedError(CATALOGUE, "documents", f"document number {number}", "nothing")
         document = stored[number]
+        _require_match(plan, document.id, document.metadata)
         hits.append(
             Hit(
                 id=document.id,
@@ -44,18 +50,39 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
 
 
 def make_arrays(
-    view: SnapshotView, k: int, answers: Sequence[Answer]
+    view: SnapshotView, k: int, done: Sequence[tuple[Plan, Sequence[Answer]]]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
     """(ids (n, k) object array, scores (n, k) float32); short rows end in None and -inf."""
-    numbers = {n for a in answers for n in a.documents.tolist()}
-    names = view.catalogue.ids(sorted(numbers))
+    answers = [answer for _, found in done for answer in found]
+    names: dict[int, str] = {}
+    for plan, found in done:
+        numbers = sorted({n for answer in found for n in answer.documents.tolist()} - names.keys())
+        if plan.filter is None:
+            names.update(view.catalogue.ids(numbers))
+        else:
+            for number, (name, metadata) in view.catalogue.ids_and_metadata(numbers).items():
+                _require_match(plan, name, metadata)
+                names[number] = name
+        lost = [number for number in numbers if number not in names]
+        if lost:
+            raise DamagedError(CATALOGUE, "documents", f"document number {lost[0]}", "nothing")
     ids = np.full((len(answers), k), None, object)
     scores = np.full((len(answers), k), -np.inf, np.float32)
-    for row, found in enumerate(answers):
-        n = len(found.documents)
-        ids[row, :n] = [names[number] for number in found.documents.tolist()]
-        scores[row, :n] = found.scores
+    for row, answer in enumerate(answers):
+        n = len(answer.documents)
+        ids[row, :n] = [names[number] for number in answer.documents.tolist()]
+        scores[row, :n] = answer.scores
     return ids, scores
+
+
+def _require_match(plan: Plan, identifier: str, metadata: Mapping[str, Any]) -> None:
+    if plan.filter is not None and not matches(plan.filter, metadata):
+        raise DamagedError(
+            CATALOGUE,
+            "metadata index",
+            "only documents that pass the filter",
+            f"document {identifier!r}, which does not",
+        )
 
 
 def _parts(plan: Plan, answer: Answer, row: int) -> dict[str, Part]:

@@ -5,6 +5,8 @@ Works on the folder, not on an open collection, so it can look at one too damage
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,17 +20,26 @@ from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
 from bigrain.storage.folder import Folder, Pin
 from bigrain.storage.segment import SegmentFile
+from bigrain.writing.checking_metadata import Expected, check_metadata
+from bigrain.writing.flags import CHUNK, DEAD, DOCUMENT, PASSAGE, Flags
 from bigrain.writing.session import expand
 
-__all__ = ["Report", "check_collection"]
+__all__ = ["Report", "check_collection", "check_rows"]
 
 Units = npt.NDArray[np.int64]
 SHOWN = 5
+FORMAT_1 = (
+    f"{CATALOGUE} is of format 1: its lists of segments, deletions, passages and replaced rows "
+    "have no checksum; the next write adds them"
+)
 
 
 @dataclass
 class Report:
-    """What verification found. `problems` is empty for a sound collection."""
+    """What verification found. `problems` is empty for a sound collection.
+
+    `notes` say what an older format leaves unchecked.
+    """
 
     snapshot: int = -1
     documents: int = 0
@@ -36,6 +47,7 @@ class Report:
     sections: int = 0
     n_bytes: int = 0
     problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -50,6 +62,7 @@ class Report:
             "sections": self.sections,
             "bytes": self.n_bytes,
             "problems": list(self.problems),
+            "notes": list(self.notes),
         }
 
     def summary(self) -> str:
@@ -57,10 +70,8 @@ class Report:
             f"snapshot {self.snapshot}: {self.documents:,} documents, {self.segments} segments, "
             f"{self.sections} sections, {self.n_bytes:,} bytes"
         )
-        if self.ok:
-            return f"sound: {what}"
-        listed = "\n".join(f"  - {problem}" for problem in self.problems)
-        return f"{len(self.problems)} problem(s) in {what}\n{listed}"
+        told = f"sound: {what}" if self.ok else f"{len(self.problems)} problem(s) in {what}"
+        return "\n".join((told, *(f"  - {line}" for line in (*self.problems, *self.notes))))
 
 
 def check_collection(folder: Folder, reporter: Reporter) -> Report:
@@ -70,12 +81,16 @@ def check_collection(folder: Folder, reporter: Reporter) -> Report:
     pin: Pin | None = None
     try:
         catalogue.check_format()
+        reporter.stage("catalogue", unit="files")
         report.problems += [f"{CATALOGUE}: {text}" for text in catalogue.check()]
+        reporter.advance()
+        if catalogue.format_version() == 1:
+            report.notes.append(FORMAT_1)
         try:
             # Pinned, so that a writer at work does not remove what is being read.
             report.snapshot, counted, pin = folder.pin_newest(catalogue.snapshot)
-            live = _check_documents(catalogue, counted, report, reporter)
-            _check_segments(folder, catalogue, live, report, reporter)
+            flags = check_rows(catalogue, counted, report, reporter)
+            _check_segments(folder, catalogue, flags, report, reporter)
         except (DamagedError, StorageError) as error:
             report.problems.append(str(error))
     finally:
@@ -85,61 +100,112 @@ def check_collection(folder: Folder, reporter: Reporter) -> Report:
     return report
 
 
+def check_rows(catalogue: Catalogue, counted: int, report: Report, reporter: Reporter) -> Flags:
+    """Every row of the catalogue at `report.snapshot`; returns which passages there are."""
+    flags, expected = _check_documents(catalogue, counted, report, reporter)
+    if expected is not None:
+        next_docno = catalogue.listed(report.snapshot).next_docno
+        report.problems += check_metadata(catalogue, expected, flags, next_docno, reporter)
+    return flags
+
+
 def _check_documents(
     catalogue: Catalogue, counted: int, report: Report, reporter: Reporter
-) -> Units:
-    """Read every live document; returns (n, 2) of (number, passages)."""
+) -> tuple[Flags, Expected | None]:
+    """Read every document: which passages there are, and what filters must see."""
     reporter.stage("documents", counted)
-    numbers: list[tuple[int, int]] = []
-    for numbers_or_error in catalogue.scan_documents(report.snapshot):
-        if isinstance(numbers_or_error, DamagedError):
-            report.problems.append(str(numbers_or_error))
+    flags, numbers = Flags(), array("q")
+    expected: Expected | None = Expected(catalogue.metadata_keys(), report.snapshot)
+    for found in catalogue.scan(report.snapshot):
+        if isinstance(found, DamagedError):
+            report.problems.append(str(found))
+            expected = None  # of a document that cannot be read it is not known
         else:
-            numbers.append(numbers_or_error)
+            numbers.extend((found.docno, found.n_passages))
+            report.documents += 1
+            if len(numbers) >= CHUNK:
+                _mark(flags, numbers)
+            if expected is not None:
+                expected.add(found)
         reporter.advance()
-    report.documents = len(numbers)
-    if counted != len(numbers) and report.ok:
-        report.problems.append(
-            f"{CATALOGUE}: the snapshot counts {counted} documents, {len(numbers)} are there"
-        )
-    return np.array(numbers, np.int64).reshape(-1, 2)
+    for found in catalogue.scan_dead(report.snapshot):
+        if isinstance(found, DamagedError):
+            report.problems.append(f"{found} (deleted, kept for older snapshots)")
+    _mark(flags, numbers)
+    dead = catalogue.dead_documents(report.snapshot)
+    for start in range(0, len(dead), CHUNK):
+        flags.mark(expand(dead[start : start + CHUNK]), DEAD)
+    return flags, expected
+
+
+def _mark(flags: Flags, numbers: array[int]) -> None:
+    """Note live documents, (number, passages) one after another, and forget the numbers."""
+    pairs = np.array(numbers, np.int64).reshape(-1, 2)
+    flags.mark(pairs[:, 0], DOCUMENT)
+    flags.mark(expand(pairs), PASSAGE)
+    del numbers[:]
 
 
 def _check_segments(
-    folder: Folder, catalogue: Catalogue, live: Units, report: Report, reporter: Reporter
+    folder: Folder, catalogue: Catalogue, flags: Flags, report: Report, reporter: Reporter
 ) -> None:
     rows = catalogue.segments(report.snapshot)
-    dead = catalogue.dead_documents(report.snapshot)
-    known = np.unique(np.concatenate((expand(live), expand(dead))))
     replaced = catalogue.superseded(report.snapshot)
-    covered: dict[str, list[Units]] = {}
-    unread: set[str] = set()
     reporter.stage("segments", sum(row.n_bytes for row in rows), "bytes")
-    for row in rows:
-        try:
-            units = _check_file(folder, row, report, reporter)
-        except (BigrainError, OSError) as error:
-            report.problems.append(str(error))
-            unread.add(row.field)  # which documents it covers is not known
+    definition = catalogue.definition()[1]
+    for name in dict.fromkeys([*definition, *(row.field for row in rows)]):
+        covered: Flags | None = Flags()
+        twice: list[int] = []
+        n_twice = 0
+        for row in rows:
+            if row.field != name:
+                continue
+            try:
+                units = _check_file(folder, row, report, reporter)
+            except (BigrainError, OSError) as error:
+                report.problems.append(str(error))
+                covered = None  # which documents it covers is not known
+                continue
+            _check_owners(row, units, flags, report)
+            for part in _counted(units, replaced.get(row.file)):
+                if covered is None:
+                    break
+                again = part[covered.have(part, PASSAGE)]
+                n_twice += len(again)
+                twice += again[: SHOWN - len(twice)].tolist()
+                covered.mark(part[part < len(flags)], PASSAGE)
+        if name not in definition:
             continue
-        strangers = units[~np.isin(units, known)]
-        if len(strangers):
-            report.problems.append(
-                f"{row.file}: {len(strangers)} rows belong to no document "
-                f"(passages {strangers[:SHOWN].tolist()})"
-            )
-        gone = replaced.get(row.file)
-        covered.setdefault(row.field, []).append(
-            units if gone is None else units[~np.isin(units, gone)]
-        )
-    for name, (spec, _) in catalogue.definition()[1].items():
-        parsed = config.field_from_dict(spec)
-        if parsed.reads_text and name not in unread:
-            wanted = live[:, 0] if parsed.family == "lexical" else expand(live)
-            _check_cover(name, wanted, covered.get(name, []), report)
+        parsed = config.field_from_dict(definition[name][0])
+        if parsed.reads_text and covered is not None:
+            wanted = DOCUMENT if parsed.family == "lexical" else PASSAGE
+            _check_cover(name, wanted, flags, covered, report)
+            if n_twice:
+                report.problems.append(
+                    f"field {name!r}: {n_twice} passages have more than one row (first: {twice})"
+                )
 
 
-def _check_file(folder: Folder, row: SegmentRow, report: Report, reporter: Reporter) -> Units:
+def _counted(units: UnitMap, gone: Units | None) -> Iterator[Units]:
+    """The units of a segment without those that were replaced, in chunks."""
+    for start in range(0, units.n_rows, CHUNK):
+        part = units.slice(start, min(start + CHUNK, units.n_rows))
+        yield part if gone is None else part[~np.isin(part, gone)]
+
+
+def _check_owners(row: SegmentRow, units: UnitMap, flags: Flags, report: Report) -> None:
+    """Every row belongs to a document, be it a deleted one."""
+    strangers: list[int] = []
+    n = 0
+    for part in _counted(units, None):
+        odd = part[~flags.have(part, PASSAGE | DEAD)]
+        n += len(odd)
+        strangers += odd[: SHOWN - len(strangers)].tolist()
+    if n:
+        report.problems.append(f"{row.file}: {n} rows belong to no document (passages {strangers})")
+
+
+def _check_file(folder: Folder, row: SegmentRow, report: Report, reporter: Reporter) -> UnitMap:
     """Verify every section; returns the units of the rows."""
     file = SegmentFile(folder.files, folder.segments / row.file)
     try:
@@ -159,25 +225,18 @@ def _check_file(folder: Folder, row: SegmentRow, report: Report, reporter: Repor
         for name in ("rows", "scale", "lengths", "token_ends", "token_crc"):
             if name in file.sections and file.section(name).shape[0] != units.n_rows:
                 raise DamagedError(row.file, name, f"{row.rows} rows", file.section(name).shape[0])
-        return units.slice(0, units.n_rows)
+        return units
     finally:
         file.close()
 
 
-def _check_cover(name: str, wanted: Units, parts: list[Units], report: Report) -> None:
-    """Every document of a field that reads text has its row, and only one."""
-    units, counts = np.unique(
-        np.concatenate(parts) if parts else np.empty(0, np.int64), return_counts=True
-    )
-    missing = wanted[~np.isin(wanted, units)]
-    if len(missing):
-        report.problems.append(
-            f"field {name!r}: {len(missing)} documents have no row "
-            f"(first: {missing[:SHOWN].tolist()})"
-        )
-    twice = units[counts > 1]
-    if len(twice):
-        report.problems.append(
-            f"field {name!r}: {len(twice)} passages have more than one row "
-            f"(first: {twice[:SHOWN].tolist()})"
-        )
+def _check_cover(name: str, wanted: int, flags: Flags, covered: Flags, report: Report) -> None:
+    """Every document of a field that reads text has its row."""
+    missing: list[int] = []
+    n = 0
+    for part in flags.chunks(wanted):
+        lacking = part[~covered.have(part, PASSAGE)]
+        n += len(lacking)
+        missing += lacking[: SHOWN - len(missing)].tolist()
+    if n:
+        report.problems.append(f"field {name!r}: {n} documents have no row (first: {missing})")
