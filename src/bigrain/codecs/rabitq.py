@@ -13,6 +13,7 @@ needs |x - c|^2 as a second one.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.codecs.reduction import principal_components
+from bigrain.codecs.reduction import Moments, principal_components
 from bigrain.codecs.rotation import rotation_signs
 
 __all__ = ["LightCodes", "PreparedQueries", "RabitqCodec"]
@@ -76,17 +77,19 @@ class RabitqCodec:
     fitted_on: int
 
     @classmethod
-    def fit(cls, sample: Floats, *, metric: str, light_bytes: int, seed: int = 0) -> RabitqCodec:
-        """Fit to a sample (n, d) of vectors; `light_bytes * 8 < d` reduces the dimension."""
-        dim = sample.shape[1]
+    def fit(
+        cls, sample: Iterable[Floats], dim: int, *, metric: str, light_bytes: int, seed: int = 0
+    ) -> RabitqCodec:
+        """Fit to a sample of vectors (n, dim) that comes in parts.
+
+        `light_bytes * 8 < dim` reduces the dimension.
+        """
         width = min(light_bytes * 8, dim)
-        centre = (
-            sample.mean(axis=0, dtype=np.float64).astype(np.float32)
-            if len(sample)
-            else np.zeros(dim, np.float32)
-        )
-        projection = principal_components(sample - centre, width) if width < dim else None
-        return cls(metric, width, seed, centre, projection, len(sample))
+        moments = Moments(dim, covariance=width < dim)
+        for part in sample:
+            moments.add(part)
+        projection = principal_components(moments.covariance(), width) if width < dim else None
+        return cls(metric, width, seed, moments.mean.astype(np.float32), projection, moments.n)
 
     @cached_property
     def id(self) -> str:

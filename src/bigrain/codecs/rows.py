@@ -51,11 +51,15 @@ class RowCodec:
         raw = np.ascontiguousarray(records[:, : self.dim * np.dtype(self.dtype).itemsize])
         return raw.view(np.dtype(self.dtype).newbyteorder("<")).astype(np.float32)
 
-    def first_damaged(self, records: Bytes) -> int | None:
-        """The first record whose checksum does not match, or None."""
+    def sound(self, records: Bytes) -> npt.NDArray[np.bool_]:
+        """Which records match their checksums."""
         payload = np.ascontiguousarray(records[:, : self.payload_bytes])
         stored = np.ascontiguousarray(records[:, self.payload_bytes :]).view("<u4")[:, 0]
-        wrong = np.flatnonzero(kernels.row_checksums(payload) != stored)
+        return np.asarray(kernels.row_checksums(payload) == stored)
+
+    def first_damaged(self, records: Bytes) -> int | None:
+        """The first record whose checksum does not match, or None."""
+        wrong = np.flatnonzero(~self.sound(records))
         return int(wrong[0]) if len(wrong) else None
 
     def score(self, records: Bytes, query: Floats, metric: str) -> Floats:

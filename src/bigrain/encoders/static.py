@@ -26,6 +26,7 @@ __all__ = ["StaticEncoder"]
 FOLDER = Path(__file__).parent / "static_v1"
 BATCH = 2048
 FOREIGN_SHARE = 0.3
+BYTES_PER_PIECE = 80  # measured
 
 
 class StaticEncoder:
@@ -43,17 +44,33 @@ class StaticEncoder:
             vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n").split("\n")
             self._table = np.load(folder / "table.npy")
             self._scales = np.load(folder / "scales.npy").astype(np.float32)
+            self._power = float(self._config["tf_power"])
+            str(self._config["name"])
+            _require("tf_power", 0 <= self._power <= 1, "0 to 1", self._power)
+            shape = (len(vocabulary), *self._table.shape[1:2])
+            good = self._table.dtype == np.int8 and self._table.shape == shape
+            _require("table.npy", good, f"int8 ({shape[0]}, dim)", self._table.shape)
+            good = self._scales.shape == shape[:1] and bool(np.isfinite(self._scales).all())
+            _require("scales.npy", good, f"{shape[0]} finite numbers", self._scales.shape)
+            self._tokeniser = BertTokeniser(vocabulary)
         except FileNotFoundError as error:
             raise ConfigError(
                 f"{folder} holds no static encoder: {error.filename} is missing"
             ) from error
-        self._power = float(self._config["tf_power"])
-        self._tokeniser = BertTokeniser(vocabulary)
+        except DamagedError:
+            raise
+        except Exception as error:  # NumPy and JSON answer damage with errors of many kinds
+            raise DamagedError(folder.name, "the encoder", "settings and weights", error) from error
         self._latin = np.array([_is_covered(piece) for piece in vocabulary])
 
     @property
     def dim(self) -> int:
         return int(self._table.shape[1])
+
+    @property
+    def memory_bytes(self) -> int:
+        """What it holds: weights, vocabulary, and what was in use while it was read."""
+        return int(2 * self._table.nbytes + BYTES_PER_PIECE * len(self._table))
 
     def fingerprint(self) -> dict[str, Any]:
         return {
@@ -88,6 +105,11 @@ class StaticEncoder:
             f"{foreign:.0%} of the text is outside what {self._config['name']} knows (English); "
             "such documents are found by their words (the lexical field) rather than by meaning",
         )
+
+
+def _require(name: str, good: bool, expected: str, found: object) -> None:
+    if not good:
+        raise DamagedError(name, "the encoder's weights", expected, found)
 
 
 def _is_covered(piece: str) -> bool:

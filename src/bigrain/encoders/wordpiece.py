@@ -55,7 +55,7 @@ def normalise(text: str) -> str:
     return "".join(map(_strip, decomposed)).lower().translate(_CONTROL)
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 13)
 def _clean(char: str) -> str:
     """The character, a blank, nothing, or the character between blanks."""
     code = ord(char)
@@ -69,7 +69,7 @@ def _clean(char: str) -> str:
     return char
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 13)
 def _strip(char: str) -> str:
     """Nothing for a combining accent, blanks around punctuation that the kernel does not know."""
     category = unicodedata.category(char)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -11,19 +11,32 @@ import numpy.typing as npt
 
 from bigrain.config import Field
 from bigrain.errors import InvalidQueryError, InvalidVectorsError
-from bigrain.index.base import Builder, FieldIndex, Segment, Units, View
+from bigrain.index.base import Builder, FieldIndex, Segment, View
 from bigrain.index.postings import ListCache
+from bigrain.index.salvage import Salvage
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
 __all__ = [
+    "LARGEST",
     "Family",
+    "Where",
     "as_matrix",
     "check_text_query",
     "first_bad_row",
     "require_count",
+    "require_products",
+    "row_number",
     "shape_of",
 ]
+
+LARGEST = 1e15  # of a stored number or a query's: sums of products stay within float32
+Where = Callable[[int], str]
+
+
+def row_number(row: int) -> str:
+    """How messages name a row of what the caller passed."""
+    return f"row {row}"
 
 
 class Family(Protocol):
@@ -38,7 +51,10 @@ class Family(Protocol):
 
     def fingerprint(self) -> dict[str, Any]: ...
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]: ...
-    def encode_documents(self, texts: Sequence[str]) -> Any: ...
+    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Any:
+        """The texts' representations; `where` names the document of a bad one in messages."""
+        ...
+
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Any:
         """The user's vectors in the builder's form, or `InvalidVectorsError` naming the row."""
         ...
@@ -55,18 +71,35 @@ class Family(Protocol):
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
     ) -> Builder: ...
     def open_segment(self, file: SegmentFile) -> Segment: ...
+    def light_bytes(self, file: SegmentFile) -> int:
+        """What a segment takes in memory once it is opened, by its table alone."""
+        ...
+
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> FieldIndex: ...
-    def merge(self, files: Files, path: Path, views: Sequence[View[Any]]) -> Units: ...
+    def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
+        """Write one segment out of the live rows of several; its number of rows (0: no file)."""
+        ...
+
+    def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+        """What can be believed of a segment with damaged sections; None: no row of it."""
+        ...
+
     def explain(self, index: Any, query: Any, unit: int) -> dict[str, Any]:
         """Why a unit scores what it scores, in this field's own terms."""
         ...
 
 
-def as_matrix(name: str, vectors: Any, dim: int) -> npt.NDArray[np.float32]:
+def as_matrix(
+    name: str, vectors: Any, dim: int, where: Where = row_number
+) -> npt.NDArray[np.float32]:
     """Numbers of shape (n, dim), finite, as float32."""
+    if isinstance(vectors, np.ma.MaskedArray) and np.ma.is_masked(vectors):
+        raise InvalidVectorsError(
+            f"field {name!r}: vectors with masked numbers; fill them, or leave the documents out"
+        )
     try:
         array = np.asarray(vectors)
-    except ValueError as error:
+    except (OverflowError, TypeError, ValueError) as error:
         raise InvalidVectorsError(f"field {name!r}: vectors of unequal length ({error})") from None
     if array.dtype.kind not in "fiu" or array.ndim != 2:
         raise InvalidVectorsError(
@@ -82,7 +115,20 @@ def as_matrix(name: str, vectors: Any, dim: int) -> npt.NDArray[np.float32]:
     bad = first_bad_row(matrix)
     if bad is not None:
         row, why = bad
-        raise InvalidVectorsError(f"field {name!r}, row {row}: {why}")
+        raise InvalidVectorsError(f"field {name!r}, {where(row)}: {why}")
+    return matrix
+
+
+def require_products(
+    name: str, matrix: npt.NDArray[np.float32], where: Where = row_number
+) -> npt.NDArray[np.float32]:
+    """Numbers small enough that scores, which are sums of products, are finite."""
+    large = np.flatnonzero(np.abs(matrix).max(axis=1, initial=0) > LARGEST)
+    if len(large):
+        raise InvalidVectorsError(
+            f"field {name!r}, {where(int(large[0]))}: a number beyond {LARGEST:g}, so that scores "
+            "would overflow; divide all vectors by one number"
+        )
     return matrix
 
 
@@ -106,7 +152,7 @@ def shape_of(query: Any) -> tuple[int, ...] | None:
         return None
 
 
-def require_count(name: str, ids: Sequence[str], n: int) -> None:
+def require_count(name: str, ids: Sequence[object], n: int) -> None:
     """As many vectors as ids."""
     if len(ids) != n:
         raise InvalidVectorsError(f"field {name!r}: {len(ids)} ids but {n} vectors")

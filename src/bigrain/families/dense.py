@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,27 @@ import numpy.typing as npt
 
 from bigrain.config import DenseField
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
-from bigrain.families.base import as_matrix, check_text_query, require_count, shape_of
-from bigrain.index.base import Units, View
+from bigrain.families.base import (
+    LARGEST,
+    Where,
+    as_matrix,
+    check_text_query,
+    require_count,
+    require_products,
+    row_number,
+    shape_of,
+)
+from bigrain.index.base import View
 from bigrain.index.dense import (
     DenseBuilder,
     DenseIndex,
     DenseSegment,
     DenseSpec,
+    light_bytes_of,
     merge_dense,
 )
 from bigrain.index.postings import ListCache
+from bigrain.index.salvage import Salvage, salvage_dense
 from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
@@ -28,7 +39,24 @@ from bigrain.storage.segment import SegmentFile
 __all__ = ["DenseFamily"]
 
 FLOAT16_MAX = 65504.0
+FITTING_BYTES, FITTING_BYTES_SQUARED = 4 << 20, 20  # measured
+CHECKED_BYTES = 1 << 20  # some five times as much passes through memory
 Floats = npt.NDArray[np.float32]
+
+
+class _Given:
+    """The user's array; stretches of it take their stored form when they are asked for."""
+
+    def __init__(self, family: DenseFamily, vectors: npt.NDArray[Any]) -> None:
+        self._family, self._vectors = family, vectors
+        self.step = max(1, CHECKED_BYTES // (4 * family.dim))
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def __getitem__(self, rows: slice) -> Floats:
+        first = rows.start or 0
+        return self._family.stored_form(self._vectors[rows], lambda row: row_number(first + row))
 
 
 class DenseFamily:
@@ -59,6 +87,13 @@ class DenseFamily:
         self.dim = spec.dim
         self._segment_spec = DenseSpec(spec.dim, spec.metric, spec.light_bytes, spec.heavy)
 
+    @property
+    def fitting_bytes(self) -> int:
+        """What fitting a code that is narrower than the vectors takes, its products most of all."""
+        assert self.spec.light_bytes is not None
+        narrow = 8 * self.spec.light_bytes < self.dim
+        return FITTING_BYTES + FITTING_BYTES_SQUARED * self.dim**2 if narrow else 0
+
     def fingerprint(self) -> dict[str, Any]:
         if self.encoder is None:
             return {"name": "vectors brought by the user", "dim": self.dim}
@@ -67,29 +102,40 @@ class DenseFamily:
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         return () if self.encoder is None else self.encoder.notices(texts)
 
-    def encode_documents(self, texts: Sequence[str]) -> Floats:
+    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Floats:
         assert self.encoder is not None
-        matrix = as_matrix(self.name, self.encoder.encode_documents(texts), self.dim)
+        matrix = as_matrix(self.name, self.encoder.encode_documents(texts), self.dim, where)
         if len(matrix) != len(texts):
             raise InvalidVectorsError(
                 f"field {self.name!r}: the encoder gave {len(matrix)} vectors for "
                 f"{len(texts)} texts"
             )
-        return self._stored_form(matrix, empty_ok=True)
+        return self._stored_form(matrix, where, empty_ok=True)
 
-    def check_vectors(self, ids: Sequence[str], vectors: Any) -> Floats:
+    def check_vectors(self, ids: Sequence[str], vectors: Any) -> Floats | _Given:
+        if isinstance(vectors, np.ndarray) and vectors.shape[1:] == (self.dim,):
+            require_count(self.name, ids, len(vectors))
+            given = _Given(self, vectors)
+            for start in range(0, len(vectors), given.step):  # all, before any is taken in
+                given[start : start + given.step]
+            return given
         matrix = as_matrix(self.name, vectors, self.dim)
         require_count(self.name, ids, len(matrix))
-        return self._stored_form(matrix, empty_ok=False)
+        return self._stored_form(matrix, row_number, empty_ok=False)
 
-    def _stored_form(self, matrix: Floats, *, empty_ok: bool) -> Floats:
+    def stored_form(self, vectors: npt.NDArray[Any], where: Where) -> Floats:
+        """Vectors that a user brought, checked and as they will be stored."""
+        matrix = as_matrix(self.name, vectors, self.dim, where)
+        return self._stored_form(matrix, where, empty_ok=False)
+
+    def _stored_form(self, matrix: Floats, where: Where, *, empty_ok: bool) -> Floats:
         """Unit length under cosine; within the range of the stored type."""
         if self.spec.metric == "cosine":
             norms = np.linalg.norm(matrix.astype(np.float64), axis=1)
             zero = np.flatnonzero(norms == 0)
             if len(zero) and not empty_ok:
                 raise InvalidVectorsError(
-                    f"field {self.name!r}, row {int(zero[0])}: a zero vector has no direction "
+                    f"field {self.name!r}, {where(int(zero[0]))}: a zero vector has no direction "
                     "under cosine; leave the document out, or use metric='ip'"
                 )
             norms[zero] = 1.0
@@ -98,10 +144,10 @@ class DenseFamily:
             large = np.flatnonzero(np.abs(matrix).max(axis=1, initial=0) > FLOAT16_MAX)
             if len(large):
                 raise InvalidVectorsError(
-                    f"field {self.name!r}, row {int(large[0])}: a number beyond {FLOAT16_MAX:,.0f} "
-                    "does not fit float16; make the field with heavy='float32'"
+                    f"field {self.name!r}, {where(int(large[0]))}: a number beyond "
+                    f"{FLOAT16_MAX:,.0f} does not fit float16; make the field with heavy='float32'"
                 )
-        return matrix
+        return require_products(self.name, matrix, where)
 
     def accepts(self, query: Any) -> bool:
         if isinstance(query, str):
@@ -135,7 +181,7 @@ class DenseFamily:
         try:
             with np.errstate(over="ignore"):
                 vector = np.asarray(query, np.float32)
-        except (ValueError, TypeError):
+        except (OverflowError, TypeError, ValueError):
             raise InvalidQueryError(
                 f"field {self.name!r}: a query is text or {self.dim} numbers, got "
                 f"{type(query).__name__}"
@@ -146,6 +192,11 @@ class DenseFamily:
             )
         if not np.isfinite(vector).all():
             raise InvalidQueryError(f"field {self.name!r}: the query vector holds NaN or infinity")
+        if self.spec.metric != "cosine" and np.abs(vector).max(initial=0) > LARGEST:
+            raise InvalidQueryError(
+                f"field {self.name!r}: the query vector holds a number beyond {LARGEST:g}, so that "
+                "scores would overflow"
+            )
         if self.spec.metric == "cosine" and not vector.any():
             raise InvalidQueryError(f"field {self.name!r}: a zero vector has no direction")
         return vector
@@ -155,16 +206,23 @@ class DenseFamily:
     ) -> DenseBuilder:
         fitted = max(segments, key=lambda s: s.codec.fitted_on, default=None)
         codec = None if fitted is None else fitted.codec
-        return DenseBuilder(self._segment_spec, files, folder / f"{self.name}.rows", codec)
+        path = folder / f"{self.name}.rows"
+        return DenseBuilder(self._segment_spec, files, path, codec)
 
     def open_segment(self, file: SegmentFile) -> DenseSegment:
         return DenseSegment(self._segment_spec, file)
 
+    def light_bytes(self, file: SegmentFile) -> int:
+        return light_bytes_of(file)
+
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> DenseIndex:
         return DenseIndex(self._segment_spec, views)
 
-    def merge(self, files: Files, path: Path, views: Sequence[View[Any]]) -> Units:
+    def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
         return merge_dense(self._segment_spec, files, path, views)
+
+    def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+        return salvage_dense(self._segment_spec, file, damaged)
 
     def explain(self, index: DenseIndex, query: Floats, unit: int) -> dict[str, Any]:
         return {"metric": self.spec.metric}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ import numpy as np
 
 from bigrain.config import LexicalField
 from bigrain.errors import InvalidQueryError, InvalidVectorsError
-from bigrain.families.base import check_text_query
-from bigrain.index.base import Units, View
-from bigrain.index.builder import PostingsBuilder, merge_runs
+from bigrain.families.base import Where, check_text_query, row_number
+from bigrain.index.base import View
+from bigrain.index.builder import PostingsBuilder, merge_segments
 from bigrain.index.lexical import Bm25, LexicalIndex
-from bigrain.index.postings import ListCache, PostingsSegment
+from bigrain.index.postings import ListCache, PostingsSegment, light_bytes_of
+from bigrain.index.salvage import Salvage
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.analyse import Analyser
@@ -37,7 +38,7 @@ class LexicalFamily:
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         return self.analyser.coverage(texts)
 
-    def encode_documents(self, texts: Sequence[str]) -> list[list[str]]:
+    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> list[list[str]]:
         return self.analyser.analyse_many(texts)
 
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Any:
@@ -67,11 +68,17 @@ class LexicalFamily:
     def open_segment(self, file: SegmentFile) -> PostingsSegment:
         return PostingsSegment(file)
 
+    def light_bytes(self, file: SegmentFile) -> int:
+        return light_bytes_of(file)
+
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> LexicalIndex:
         return LexicalIndex(Bm25(self.spec.k1, self.spec.b), views, cache)
 
-    def merge(self, files: Files, path: Path, views: Sequence[View[Any]]) -> Units:
-        return merge_postings("lexical", files, path, views)
+    def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
+        return merge_postings("lexical", files, path, views, memory_bytes)
+
+    def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+        return None  # everything is made again from the texts
 
     def explain(self, index: LexicalIndex, query: list[str], unit: int) -> dict[str, Any]:
         """What each word adds to the score."""
@@ -87,8 +94,12 @@ class LexicalFamily:
 
 
 def merge_postings(
-    family: str, files: Files, path: Path, views: Sequence[View[PostingsSegment]]
-) -> Units:
-    """One segment out of the live rows of several."""
-    alive = [view.is_live(np.arange(view.segment.units.n_rows)) for view in views]
-    return merge_runs(family, [view.segment.run for view in views], alive, path, files)
+    family: str,
+    files: Files,
+    path: Path,
+    views: Sequence[View[PostingsSegment]],
+    memory_bytes: int,
+) -> int:
+    """One segment out of the live rows of several; its number of rows."""
+    runs = [view.segment.run for view in views]
+    return merge_segments(family, runs, [view.live for view in views], path, files, memory_bytes)

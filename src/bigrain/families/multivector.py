@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,16 +11,26 @@ import numpy.typing as npt
 
 from bigrain.config import MultiVectorField
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
-from bigrain.families.base import as_matrix, check_text_query, require_count, shape_of
+from bigrain.families.base import (
+    Where,
+    as_matrix,
+    check_text_query,
+    require_count,
+    require_products,
+    row_number,
+    shape_of,
+)
 from bigrain.families.dense import FLOAT16_MAX
-from bigrain.index.base import Units, View
+from bigrain.index.base import View
 from bigrain.index.multivector import (
     MultiVectorBuilder,
     MultiVectorIndex,
     MultiVectorSegment,
+    light_bytes_of,
     merge_multivector,
 )
 from bigrain.index.postings import ListCache
+from bigrain.index.salvage import Salvage, salvage_multivector
 from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
@@ -50,47 +60,55 @@ class MultiVectorFamily:
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         return () if self.encoder is None else self.encoder.notices(texts)
 
-    def encode_documents(self, texts: Sequence[str]) -> Ragged:
+    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Ragged:
         assert self.encoder is not None
-        return self._ragged(self.encoder.encode_documents(texts), len(texts), None)
+        return self._ragged(self.encoder.encode_documents(texts), len(texts), where)
 
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Ragged:
-        return self._ragged(vectors, len(ids), ids)
+        def where(row: int) -> str:
+            return f"row {row}" + (f" (document {ids[row]!r})" if row < len(ids) else "")
 
-    def _ragged(self, vectors: Any, n: int, ids: Sequence[str] | None) -> Ragged:
+        return self._ragged(vectors, len(ids), where)
+
+    def _ragged(self, vectors: Any, n: int, where: Where) -> Ragged:
         if not (isinstance(vectors, tuple) and len(vectors) == 2):
             raise InvalidVectorsError(
                 f"field {self.name!r}: expected (values (T, {self.spec.dim}), offsets (n + 1,)), "
                 f"got {type(vectors).__name__}"
             )
-        values = as_matrix(self.name, vectors[0], self.spec.dim)
         try:
             offsets = np.asarray(vectors[1])
-        except ValueError:
+        except (OverflowError, TypeError, ValueError):
             offsets = np.empty(0, object)
         if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or len(offsets) < 1:
             raise InvalidVectorsError(
                 f"field {self.name!r}: offsets must be whole numbers, (n + 1,)"
             )
         offsets = offsets.astype(np.int64)
+
+        def owner(token: int) -> str:
+            return where(int(np.searchsorted(offsets, token, side="right")) - 1)
+
+        values = as_matrix(self.name, vectors[0], self.spec.dim, owner)
         if offsets[0] != 0 or offsets[-1] != len(values):
             raise InvalidVectorsError(
                 f"field {self.name!r}: offsets run from {offsets[0]} to {offsets[-1]}; they must "
                 f"run from 0 to the number of tokens, {len(values)}"
             )
-        short = np.flatnonzero(np.diff(offsets) < 1)
+        short = np.flatnonzero(offsets[1:] <= offsets[:-1])
         if len(short):
             row = int(short[0])
-            named = "" if ids is None or row >= len(ids) else f" (document {ids[row]!r})"
             raise InvalidVectorsError(
-                f"field {self.name!r}, row {row}{named}: "
-                f"{int(offsets[row + 1] - offsets[row])} tokens; every document needs at least one"
+                f"field {self.name!r}, {where(row)}: tokens from {int(offsets[row])} to "
+                f"{int(offsets[row + 1])}; every document needs at least one"
             )
-        if ids is None:
-            ids = [""] * n
-        require_count(self.name, ids, len(offsets) - 1)
-        if np.abs(values).max(initial=0) > FLOAT16_MAX:
-            raise InvalidVectorsError(f"field {self.name!r}: a number does not fit float16")
+        require_count(self.name, range(n), len(offsets) - 1)
+        large = np.flatnonzero(np.abs(values).max(axis=1, initial=0) > FLOAT16_MAX)
+        if len(large):
+            raise InvalidVectorsError(
+                f"field {self.name!r}, {owner(int(large[0]))}: a number beyond {FLOAT16_MAX:,.0f} "
+                "does not fit float16"
+            )
         return values, offsets
 
     def accepts(self, query: Any) -> bool:
@@ -109,7 +127,7 @@ class MultiVectorFamily:
             assert self.encoder is not None
             query, _ = self.encoder.encode_queries([query])
         try:
-            tokens = as_matrix(self.name, query, self.spec.dim)
+            tokens = require_products(self.name, as_matrix(self.name, query, self.spec.dim))
         except InvalidVectorsError as error:
             raise InvalidQueryError(str(error)) from None
         if not len(tokens):
@@ -122,13 +140,19 @@ class MultiVectorFamily:
         return MultiVectorBuilder(self.spec.dim, files, folder / f"{self.name}.tokens")
 
     def open_segment(self, file: SegmentFile) -> MultiVectorSegment:
-        return MultiVectorSegment(file)
+        return MultiVectorSegment(file, self.spec.dim)
+
+    def light_bytes(self, file: SegmentFile) -> int:
+        return light_bytes_of(file)
 
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> MultiVectorIndex:
         return MultiVectorIndex(views)
 
-    def merge(self, files: Files, path: Path, views: Sequence[View[Any]]) -> Units:
+    def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
         return merge_multivector(self.spec.dim, files, path, views)
+
+    def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+        return salvage_multivector(self.spec.dim, file, damaged)
 
     def explain(
         self, index: MultiVectorIndex, query: npt.NDArray[np.float32], unit: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,11 +11,18 @@ import numpy.typing as npt
 
 from bigrain.config import SparseField
 from bigrain.errors import ConfigError, InvalidInputError, InvalidQueryError, InvalidVectorsError
-from bigrain.families.base import check_text_query, require_count
+from bigrain.families.base import (
+    LARGEST,
+    Where,
+    check_text_query,
+    require_count,
+    row_number,
+)
 from bigrain.families.lexical import merge_postings
-from bigrain.index.base import Units, View
+from bigrain.index.base import View
 from bigrain.index.builder import PostingsBuilder
-from bigrain.index.postings import ListCache, PostingsSegment
+from bigrain.index.postings import ListCache, PostingsSegment, light_bytes_of
+from bigrain.index.salvage import Salvage, salvage_sparse
 from bigrain.index.sparse import SparseIndex
 from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
@@ -55,16 +62,16 @@ class SparseFamily:
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         return () if self.encoder is None else self.encoder.notices(texts)
 
-    def encode_documents(self, texts: Sequence[str]) -> Csr:
+    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Csr:
         assert self.encoder is not None
-        return self._csr(self.encoder.encode_documents(texts), InvalidVectorsError)
+        return self._csr(self.encoder.encode_documents(texts), InvalidVectorsError, where)
 
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Csr:
         csr = self._csr(vectors, InvalidVectorsError)
         require_count(self.name, ids, csr.shape[0])
         return csr
 
-    def _csr(self, matrix: Any, error: type[InvalidInputError]) -> Csr:
+    def _csr(self, matrix: Any, error: type[InvalidInputError], where: Where = row_number) -> Csr:
         """A checked CSR matrix: rows, in range, no duplicate, negative or non-finite entries."""
         if not hasattr(matrix, "indptr"):
             if not hasattr(matrix, "tocsr"):
@@ -75,32 +82,40 @@ class SparseFamily:
             matrix = matrix.tocsr()
         if getattr(matrix, "format", "csr") != "csr":
             matrix = matrix.tocsr()
-        given = np.asarray(matrix.data)
-        indices, indptr = np.asarray(matrix.indices, np.int64), np.asarray(matrix.indptr, np.int64)
+        given, indices, indptr = map(np.asarray, (matrix.data, matrix.indices, matrix.indptr))
+        if any(a.ndim != 1 or (a.size and a.dtype.kind not in "iu") for a in (indices, indptr)):
+            raise error(f"field {self.name!r}: indices and indptr must be whole numbers, (n,)")
+        indices, indptr = indices.astype(np.int64), indptr.astype(np.int64)
         n = len(indptr) - 1
         if given.dtype.kind not in "fiu" or given.shape != indices.shape:
             raise error(f"field {self.name!r}: weights must be numbers, one for each column number")
         with np.errstate(over="ignore"):
             data = given.astype(np.float32)  # what is stored must be finite
-        if n < 0 or indptr[0] != 0 or indptr[-1] != len(indices) or (np.diff(indptr) < 0).any():
+        if (
+            n < 0
+            or indptr[0] != 0
+            or indptr[-1] != len(indices)
+            or (indptr[1:] < indptr[:-1]).any()
+        ):
             raise error(f"field {self.name!r}: indptr does not fit {len(indices)} entries")
         width, size = int(matrix.shape[1]), self.spec.vocabulary_size
         if size is not None and width not in (0, size):
             raise error(f"field {self.name!r}: rows are {width} wide, the vocabulary has {size}")
         row_of = np.repeat(np.arange(n), np.diff(indptr))
-        limit = self.spec.vocabulary_size or MAX_COLUMNS
+        limit = self.spec.vocabulary_size or min(width, MAX_COLUMNS) or MAX_COLUMNS
 
         def refuse(bad: npt.NDArray[np.bool_], why: str) -> None:
             at = np.flatnonzero(bad)
             if len(at):
                 place = int(at[0])
                 raise error(
-                    f"field {self.name!r}, row {int(row_of[place])}: column {int(indices[place])} "
-                    f"has weight {given[place]}; {why}"
+                    f"field {self.name!r}, {where(int(row_of[place]))}: column "
+                    f"{int(indices[place])} has weight {given[place]}; {why}"
                 )
 
         refuse(~np.isfinite(data), "weights must be finite float32 numbers")
         refuse(data < 0, "weights must be 0 or more")
+        refuse(data > LARGEST, f"weights are at most {LARGEST:g}, so that scores do not overflow")
         refuse((indices < 0) | (indices >= limit), f"columns run from 0 to {limit - 1}")
         order = np.lexsort((indices, row_of))
         same = np.zeros(len(indices), bool)
@@ -162,11 +177,17 @@ class SparseFamily:
     def open_segment(self, file: SegmentFile) -> PostingsSegment:
         return PostingsSegment(file)
 
+    def light_bytes(self, file: SegmentFile) -> int:
+        return light_bytes_of(file)
+
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> SparseIndex:
         return SparseIndex(views, cache)
 
-    def merge(self, files: Files, path: Path, views: Sequence[View[Any]]) -> Units:
-        return merge_postings("sparse", files, path, views)
+    def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
+        return merge_postings("sparse", files, path, views, memory_bytes)
+
+    def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+        return salvage_sparse(file, damaged) if self.encoder is None else None
 
     def explain(self, index: SparseIndex, query: tuple[Any, Any], unit: int) -> dict[str, Any]:
         """What each column adds to the score."""

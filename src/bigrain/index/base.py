@@ -6,8 +6,9 @@ which is the document's own. A *row* is a position in one segment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -36,9 +37,12 @@ Units = npt.NDArray[np.int64]
 Rows = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 Bitmap = npt.NDArray[np.uint8]
+Array = npt.NDArray[Any]
 Keep = Callable[[Units], npt.NDArray[np.bool_]]
 
 EMPTY = np.empty(0, np.int64)
+CHUNK = 1 << 16
+MAX_ROWS = 2**32 - 2  # in a segment: rows are numbered in 32 bits
 S = TypeVar("S", bound="Segment")
 
 
@@ -53,50 +57,135 @@ class Ranked:
 class UnitMap:
     """Row -> unit of one segment; rows lie in ascending order of unit.
 
-    A gap-free segment, the usual case, costs nothing in memory.
+    A gap-free segment, the usual case, costs nothing in memory; one with some gaps 8 bytes for each
+    run without any; one with very many 4 bytes a row.
     """
 
-    def __init__(self, first: int, n_rows: int, units: Units | None) -> None:
-        self.first, self.n_rows, self._units = first, n_rows, units
+    def __init__(self, first: int, n_rows: int, units: Units | None = None) -> None:
+        self.first, self.n_rows, self.last = first, n_rows, first + n_rows - 1
+        # Offsets from `first`: of every row, or of the rows where runs begin.
+        self._offsets: Array | None = None
+        self._starts: Array | None = None  # the rows where runs begin, where these are listed
+        if units is not None and len(units):
+            self.last = int(units[-1])
+            self._list(lambda: iter([units]))
 
     @classmethod
-    def write(cls, writer: SegmentWriter, units: Units) -> dict[str, Any]:
-        """Store ascending units; returns what belongs into the segment's meta."""
-        n, first = len(units), int(units[0]) if len(units) else 0
-        if n and int(units[-1]) - first + 1 != n:
-            writer.add("units", units.astype("<i8"))
-        return {"n_rows": n, "first_unit": first}
+    def of(cls, units: Units) -> UnitMap:
+        """The map of ascending units."""
+        return cls(int(units[0]) if len(units) else 0, len(units), units)
+
+    def _list(self, chunks: Callable[[], Iterator[Units]]) -> None:
+        """Take down the units of a segment with gaps; `chunks` is called once or twice."""
+        kind = np.uint32 if self.last - self.first < 2**32 and self.n_rows < 2**32 else np.int64
+        starts: list[Array] = []
+        offsets: list[Array] = []
+        row, before, n_runs = 0, self.first - 2, 0
+        for units in chunks():
+            begins = np.flatnonzero(np.diff(units, prepend=before) != 1)
+            n_runs += len(begins)
+            if not self._few(n_runs):
+                break
+            starts.append((begins + row).astype(kind))
+            offsets.append((units[begins] - self.first).astype(kind))
+            row, before = row + len(units), int(units[-1])
+        if n_runs == 1:
+            return
+        if self._few(n_runs):
+            self._starts, self._offsets = np.concatenate(starts), np.concatenate(offsets)
+            return
+        self._offsets, row = np.empty(self.n_rows, kind), 0
+        for units in chunks():
+            self._offsets[row : row + len(units)] = units - self.first
+            row += len(units)
+
+    def _few(self, n_runs: int) -> bool:
+        return 2 * n_runs <= self.n_rows
+
+    @classmethod
+    def write(cls, writer: SegmentWriter, chunks: Callable[[], Iterable[Units]]) -> dict[str, Any]:
+        """Store ascending units, given in chunks; returns what belongs into the segment's meta.
+
+        `chunks` is called twice.
+        """
+        n, first, last, runs = 0, 0, -2, 0
+        for units in chunks():
+            if len(units):
+                first = first if n else int(units[0])
+                runs += int((np.diff(units, prepend=last) != 1).sum())
+                last = int(units[-1])
+            n += len(units)
+        if runs > 1:
+            with writer.section("units", "<i8") as section:
+                for units in chunks():
+                    section.append(units)
+        return {"n_rows": n, "first_unit": first, "unit_runs": runs}
 
     @classmethod
     def read(cls, file: SegmentFile) -> UnitMap:
-        units = file.read("units").astype(np.int64) if "units" in file.sections else None
-        first, n_rows = int(file.meta["first_unit"]), int(file.meta["n_rows"])
-        if n_rows < 0 or (units is not None and units.shape != (n_rows,)):
-            raise DamagedError(
-                file.name, "units", f"{n_rows} rows", 0 if units is None else len(units)
-            )
-        return cls(first, n_rows, units)
+        n_rows, first = file.number("n_rows", high=MAX_ROWS), file.number("first_unit")
+        found = cls(first, n_rows)
+        if "units" not in file.sections:
+            return found
+        file.section("units", "<i8", (n_rows,))
+        for _ in file.check("units"):
+            pass
+
+        def chunks() -> Iterator[Units]:
+            last = first - 1
+            for start in range(0, n_rows, CHUNK):
+                units = file.read_rows("units", start, min(start + CHUNK, n_rows))
+                units = units.astype(np.int64, copy=False)
+                falls = bool((units[1:] <= units[:-1]).any()) or int(units[0]) <= last
+                if falls or (start == 0 and int(units[0]) != first):
+                    raise DamagedError(file.name, "units", f"numbers rising from {first}", "others")
+                last = int(units[-1])
+                yield units
+
+        if n_rows:
+            found.last = int(file.read_rows("units", n_rows - 1, n_rows)[0])
+            found._list(chunks)
+        return found
+
+    @staticmethod
+    def bytes_in(file: SegmentFile) -> int:
+        """What the map of a segment takes in memory, by its table."""
+        if "units" not in file.sections:
+            return 0
+        n_rows, runs = file.section("units").shape[0], file.meta.get("unit_runs")
+        return 8 * runs if isinstance(runs, int) and 0 < 2 * runs <= n_rows else 4 * n_rows
 
     @property
     def n_bytes(self) -> int:
-        return 0 if self._units is None else self._units.nbytes
+        return sum(a.nbytes for a in (self._offsets, self._starts) if a is not None)
 
     def units(self, rows: Rows) -> Units:
-        return rows + self.first if self._units is None else self._units[rows]
+        if self._offsets is None:
+            return rows + self.first
+        if self._starts is None:
+            return self._offsets[rows].astype(np.int64) + self.first
+        # One type on both sides, or NumPy would copy the array that is searched.
+        run = np.searchsorted(self._starts, rows.astype(self._starts.dtype), side="right") - 1
+        begins = self._offsets[run].astype(np.int64) - self._starts[run]
+        return np.asarray(rows + begins + self.first, np.int64)
 
     def slice(self, start: int, stop: int) -> Units:
-        if self._units is None:
-            return np.arange(self.first + start, self.first + stop, dtype=np.int64)
-        return self._units[start:stop]
+        return self.units(np.arange(start, stop, dtype=np.int64))
 
     def rows(self, units: Units) -> Rows:
         """The row of each unit, -1 where it is not in this segment."""
-        if self._units is None:
-            rows = units - self.first
-            return np.where((rows >= 0) & (rows < self.n_rows), rows, -1)
-        at = np.minimum(np.searchsorted(self._units, units), max(self.n_rows - 1, 0))
-        found = self._units[at] == units if self.n_rows else np.zeros(len(units), bool)
-        return np.where(found, at, -1)
+        inside = (units >= self.first) & (units <= self.last)
+        if self._offsets is None or not self.n_rows:
+            return np.where(inside, units - self.first, -1)
+        wanted = np.where(inside, units - self.first, 0)
+        key = wanted.astype(self._offsets.dtype)
+        at = np.searchsorted(self._offsets, key, side="right") - 1
+        if self._starts is None:
+            return np.where(inside & (self._offsets[at] == key), at, -1)
+        rows = self._starts[at].astype(np.int64) + (wanted - self._offsets[at].astype(np.int64))
+        after = np.minimum(at + 1, len(self._starts) - 1)
+        ends = np.where(at + 1 < len(self._starts), self._starts[after], self.n_rows)
+        return np.where(inside & (rows < ends), rows, -1)
 
 
 class Segment(Protocol):
@@ -106,14 +195,19 @@ class Segment(Protocol):
     units: UnitMap
 
     @property
-    def memory_bytes(self) -> int: ...
+    def memory_bytes(self) -> int:
+        """What the light grain takes; the segment's table foretells it."""
+        ...
 
 
 class Builder(Protocol):
     """Collects pending representations of one field, spilling to disk, until they are sealed."""
 
     def append(self, units: Units, values: Any) -> None: ...
-    def seal(self, keep: Keep, path: Path, files: Files) -> Units: ...
+    def seal(self, keep: Keep, path: Path, files: Files) -> int:
+        """Write the rows whose units `keep` lets through as a segment; how many (0: no file)."""
+        ...
+
     def discard(self) -> None: ...
 
 
@@ -141,21 +235,32 @@ class FieldIndex(Protocol):
 
 @dataclass(eq=False)
 class Selection:
-    """The units a filter lets through, ascending; bitmaps are kept per segment."""
+    """The units a filter lets through, as a packed bitmap; those of segments are kept."""
 
-    units: Units
+    bits: Bitmap
     _bitmaps: dict[str, Bitmap] = field(default_factory=dict)
 
     def bitmap(self, view: View[Any]) -> Bitmap:
         """Live *and* selected rows of a segment."""
         name = view.segment.file.name
         if name not in self._bitmaps:
-            rows = view.segment.units.rows(self.units)
-            selected = np.zeros(view.segment.units.n_rows, bool)
-            selected[rows[rows >= 0]] = True
-            bits = np.packbits(selected, bitorder="little")
+            units = view.segment.units
+            parts = [
+                np.packbits(self._has(units.slice(a, b)), bitorder="little")
+                for a in range(0, units.n_rows, CHUNK)
+                for b in [min(a + CHUNK, units.n_rows)]
+            ]
+            bits = np.concatenate(parts) if parts else np.empty(0, np.uint8)
             self._bitmaps[name] = bits if view.live is None else bits & view.live
         return self._bitmaps[name]
+
+    def _has(self, units: Units) -> npt.NDArray[np.uint8]:
+        held = self.bits[units >> 3]
+        return np.asarray((held >> (units & 7).astype(np.uint8)) & 1, np.uint8)
+
+    @property
+    def n_bytes(self) -> int:
+        return self.bits.nbytes + sum(bits.nbytes for bits in self._bitmaps.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +282,10 @@ class View(Generic[S]):
         return at, rows[at]
 
     def live_rows(self) -> Rows:
-        return np.flatnonzero(self.is_live(np.arange(self.segment.units.n_rows)))
+        if self.live is None:
+            return np.arange(self.segment.units.n_rows)
+        bits = np.unpackbits(self.live, count=self.segment.units.n_rows, bitorder="little")
+        return np.flatnonzero(bits)
 
     def is_live(self, rows: Rows) -> npt.NDArray[np.bool_]:
         if self.live is None:
@@ -185,26 +293,31 @@ class View(Generic[S]):
         return np.asarray((self.live[rows >> 3] >> (rows & 7)) & 1, bool)
 
 
-def live_bitmap(units: UnitMap, dead: Units) -> tuple[Bitmap | None, int]:
+def live_bitmap(units: UnitMap, dead: Iterable[Units]) -> tuple[Bitmap | None, int]:
     """(packed bitmap or None, number of live rows) given the units that have died."""
-    rows = units.rows(dead)
-    rows = rows[rows >= 0]
-    if not len(rows):
+    alive: npt.NDArray[np.bool_] | None = None
+    for part in dead:
+        rows = units.rows(part)
+        rows = rows[rows >= 0]
+        if len(rows):
+            alive = np.ones(units.n_rows, bool) if alive is None else alive
+            alive[rows] = False
+    if alive is None:
         return None, units.n_rows
-    alive = np.ones(units.n_rows, bool)
-    alive[rows] = False
     return np.packbits(alive, bitorder="little"), int(alive.sum())
 
 
-def open_views(segments: Sequence[S], dead: Units, replaced: dict[str, Units]) -> list[View[S]]:
-    """The views of segments, given dead units and the rows replaced file by file.
+def open_views(
+    segments: Sequence[S], dead: Callable[[], Iterable[Units]], replaced: dict[str, Units]
+) -> list[View[S]]:
+    """The views of segments, given dead units in stretches and the rows replaced file by file.
 
     A segment in which nothing lives stays among them, so that compaction retires it before the
     deletions that hide its rows are forgotten.
     """
     views = []
     for segment in segments:
-        gone = np.concatenate((dead, replaced.get(segment.file.name, EMPTY)))
+        gone = chain(dead(), (replaced.get(segment.file.name, EMPTY),))
         live, n_live = live_bitmap(segment.units, gone)
         views.append(View(segment, live, n_live))
     return views

@@ -9,175 +9,365 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.base import Keep, Rows, Units
-from bigrain.index.dense import last_of_each
-from bigrain.index.postings import FileRun, Run, key_of_word, sorted_run, write_merged
+from bigrain.index.base import Bitmap, Keep, UnitMap, Units
+from bigrain.index.merging import (
+    FileLengths,
+    LengthSource,
+    Source,
+    stretch_for,
+    write_merged,
+)
+from bigrain.index.numbering import UnitLog, alive_bitmap, number_rows
+from bigrain.index.postings import FileRun, SpilledRun, key_of_word
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
-__all__ = ["PostingsBuilder", "key_of_word", "merge_runs"]
+__all__ = ["PostingsBuilder", "merge_segments"]
 
-BYTES_PER_POSTING = 120  # measured: triples, their sort and its copies
-BYTES_PER_WORD = 160
+FAN_IN = 16
+ROWS_AT_ONCE = 256
+BYTES_PER_KEY = 280  # measured: the word, its place in the dictionary, its order, its hash
+BYTES_PER_NEW_POSTING = 56  # of a call, until it is packed
+SMALLEST = 1 << 12  # postings
+KEY_BITS, ROW_BITS, COUNT_BITS = 28, 18, 18  # no call has more words than 28 bits can number
+MAX_KEYS, MAX_ROWS, MAX_COUNT = 1 << KEY_BITS, 1 << ROW_BITS, (1 << COUNT_BITS) - 1
 
 
 class PostingsBuilder:
-    """Pending postings of one field.
+    """Pending postings of one field: words (weights are counts), or a CSR matrix of weights.
 
-    `append_words` takes lists of words (weights are counts), `append_weights` CSR parts.
+    Postings gather in one array. When it is full they are sorted in place and written as a run;
+    FAN_IN runs of a generation become one of the next.
     """
 
     def __init__(
         self, family: str, files: Files, spill_folder: Path, name: str, memory_bytes: int
     ) -> None:
-        self._family, self._files = family, files
-        self._folder, self._name, self._memory_bytes = spill_folder, name, memory_bytes
-        self._spilled: list[SegmentFile] = []
-        self._paths: list[Path] = []
-        self._reset()
+        self._files, self._folder, self._name = files, spill_folder, name
+        self._lexical = family == "lexical"
+        self._family, self._memory_bytes = family, memory_bytes
+        self._spilled: list[tuple[int, SpilledRun, Path]] = []  # with their generation
+        self._n_written = 0
+        self._pending = self._new()
 
-    def _reset(self) -> None:
-        self._ids: dict[Any, int] = {}
-        self._triples: list[tuple[Any, Any, Any]] = []
-        self._units: list[Units] = []
-        self._lengths: list[npt.NDArray[np.uint32]] = []
-        self._n_rows = self._n_postings = 0
+    def _new(self) -> _Words | _Weights:
+        return _Words() if self._lexical else _Weights()
 
     def append(self, units: Units, values: Any) -> None:
         """Lists of words, or a CSR matrix of weights."""
-        if self._family == "lexical":
+        if self._lexical:
             self._append_words(units, values)
         else:
             self._append_weights(units, values)
-        used = self._n_postings * BYTES_PER_POSTING + len(self._ids) * BYTES_PER_WORD
-        if used > self._memory_bytes:
-            self._spill()
 
     def _append_words(self, units: Units, documents: Sequence[Sequence[str]]) -> None:
-        ids = self._ids
+        # A document that would not fit beside what is there opens the next run.
+        for start in range(0, len(documents), ROWS_AT_ONCE):
+            part = documents[start : start + ROWS_AT_ONCE]
+            self._make_room(len(part), sum(map(len, part)))
+            assert isinstance(self._pending, _Words)
+            self._pending.append(units[start : start + ROWS_AT_ONCE], part)
+
+    def _append_weights(self, units: Units, csr: Any) -> None:
+        for start in range(0, csr.shape[0], ROWS_AT_ONCE):
+            ends = csr.indptr[start : start + ROWS_AT_ONCE + 1]
+            self._make_room(len(ends) - 1, int(ends[-1] - ends[0]))
+            assert isinstance(self._pending, _Weights)
+            self._pending.append(
+                units[start : start + ROWS_AT_ONCE],
+                csr.indices[ends[0] : ends[-1]],
+                csr.data[ends[0] : ends[-1]],
+                np.diff(ends),
+            )
+
+    def _make_room(self, n_rows: int, n_postings: int) -> None:
+        pending = self._pending
+        if pending.log.n_rows and (
+            pending.bytes_with(n_postings) > self._memory_bytes
+            or pending.log.n_rows + n_rows > MAX_ROWS
+            or len(pending.ids) + n_postings > MAX_KEYS
+        ):
+            self._spill()
+
+    def _spill(self) -> None:
+        pending = self._pending
+        if not pending.log.n_rows:
+            return
+        pending.sort()
+        self._write(0, [pending], [pending.unit_map], [None], [pending])
+        self._pending = self._new()
+        while len(group := self._generation(self._spilled[-1][0])) >= FAN_IN:
+            runs = [run for _, run, _ in group]
+            self._write(
+                group[0][0] + 1, runs, [run.unit_map for run in runs], [None] * len(runs),
+                [FileLengths(run.file) for run in runs],
+            )  # fmt: skip
+            merged = self._spilled[-1]
+            self._spilled = [r for r in self._spilled if r not in group and r is not merged]
+            self._spilled.append(merged)
+            for _, run, path in group:
+                run.file.close()
+                self._files.remove(path)
+
+    def _generation(self, number: int) -> list[tuple[int, SpilledRun, Path]]:
+        """The runs of a generation; they stand together, the newest last."""
+        return [one for one in self._spilled if one[0] == number]
+
+    def _write(
+        self,
+        generation: int,
+        runs: Sequence[Source],
+        maps: Sequence[UnitMap],
+        alive: Sequence[Bitmap | None],
+        lengths: Sequence[LengthSource],
+    ) -> None:
+        path = self._folder / f"{self._name}-{self._n_written}.run"
+        self._n_written += 1
+        write_merged(
+            self._files, path, self._family, runs, number_rows(maps, alive),
+            lengths if self._lexical else None, stretch_for(self._memory_bytes), durable=False,
+        )  # fmt: skip
+        self._spilled.append((generation, SpilledRun(SegmentFile(self._files, path)), path))
+
+    def seal(self, keep: Keep, path: Path, files: Files) -> int:
+        """Write the segment; returns its number of rows (0: no file)."""
+        if self._spilled:
+            self._spill()  # what is left makes room for the merge
+        else:
+            self._pending.sort()
+        runs: list[Source] = [run for _, run, _ in self._spilled]
+        maps = [run.unit_map for _, run, _ in self._spilled]
+        lengths: list[LengthSource] = [FileLengths(run.file) for _, run, _ in self._spilled]
+        if self._pending.log.n_rows:
+            runs.append(self._pending)
+            maps.append(self._pending.unit_map)
+            lengths.append(self._pending)
+        alive = [alive_bitmap(units, keep) for units in maps]
+        return _merge(self._family, runs, maps, alive, lengths, path, files, self._memory_bytes)
+
+    def discard(self) -> None:
+        self._pending = self._new()
+        spilled, self._spilled = self._spilled, []
+        for _, run, _ in spilled:
+            run.file.close()
+        for _, _, path in spilled:
+            self._files.remove(path)
+
+
+class _Pending:
+    """What runs in memory have in common: the keys, and the units of their rows."""
+
+    def __init__(self) -> None:
+        self.ids: dict[Any, int] = {}
+        self.log = UnitLog()
+        self.n_postings = 0
+        self._keys = np.empty(0, np.uint64)  # of the sorted run
+        self._names: list[Any] = []
+        self._starts = np.zeros(1, np.int64)
+        self.unit_map = UnitMap(0, 0, None)
+
+    @property
+    def n_keys(self) -> int:
+        return len(self._keys)
+
+    def dictionary(self, a: int, b: int) -> tuple[Any, npt.NDArray[np.int64]]:
+        return self._keys[a:b], np.diff(self._starts[a : b + 1])
+
+    def _rank(self, keys: npt.NDArray[np.uint64], names: list[Any]) -> npt.NDArray[np.uint64]:
+        """Number the keys in ascending order; returns the new number of every old one."""
+        order = np.argsort(keys)
+        rank = np.empty(len(keys), np.uint64)
+        rank[order] = np.arange(len(keys), dtype=np.uint64)
+        self._keys = keys[order]
+        self._names = [names[i] for i in order.tolist()]
+        self.ids = {}
+        return rank
+
+    def _reopen(self) -> None:
+        """Take more in after a sort: the run was to be sealed, and that failed."""
+        if self._names:
+            self.ids = {name: number for number, name in enumerate(self._names)}
+            self._names = []
+
+
+class _Words(_Pending):
+    """Words: one 64-bit number a posting (key, row, count), so that sorting needs no more."""
+
+    weight: np.dtype[Any] = np.dtype(np.uint8)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._packed = np.empty(SMALLEST, np.uint64)
+        self._lengths: list[npt.NDArray[np.uint32]] = []
+        self._many: dict[tuple[Any, int], int] = {}  # counts of MAX_COUNT and more
+        self._largest = 0
+
+    def bytes_with(self, n_postings: int) -> int:
+        """What the run will take with as many postings more."""
+        return (
+            10 * (self.n_postings + n_postings) + BYTES_PER_NEW_POSTING * n_postings
+            + len(self.ids) * BYTES_PER_KEY + 8 * self.log.n_rows + self.log.n_bytes
+        )  # fmt: skip
+
+    def append(self, units: Units, documents: Sequence[Sequence[str]]) -> None:
+        self._reopen()
+        ids, first = self.ids, self.log.n_rows
         flat: list[int] = []
         lengths = np.empty(len(documents), np.uint32)
         for i, words in enumerate(documents):
             lengths[i] = len(words)
-            for word in words:
-                number = ids.get(word)
-                if number is None:
-                    number = ids[word] = len(ids)
-                flat.append(number)
-        rows = np.repeat(
-            np.arange(len(documents), dtype=np.uint64) + np.uint64(self._n_rows), lengths
-        )
-        pairs = (rows << np.uint64(32)) | np.array(flat, np.uint64)
+            flat += [ids.setdefault(word, len(ids)) for word in words]
+        rows = np.repeat(np.arange(first, first + len(documents), dtype=np.uint64), lengths)
+        pairs = (np.array(flat, np.uint64) << np.uint64(ROW_BITS)) | rows
         distinct, counts = np.unique(pairs, return_counts=True)
-        self._push(
-            units,
-            (distinct & np.uint64(0xFFFFFFFF)).astype(np.uint32),
-            (distinct >> np.uint64(32)).astype(np.uint32),
-            counts.astype(np.uint32),
-            lengths,
-        )
-
-    def _append_weights(self, units: Units, csr: Any) -> None:
-        ids = self._ids
-        columns, inverse = np.unique(csr.indices, return_inverse=True)
-        numbers = [ids.setdefault(c, len(ids)) for c in columns.tolist()]
-        rows = np.repeat(np.arange(csr.shape[0], dtype=np.uint32), np.diff(csr.indptr))
-        self._push(
-            units,
-            np.array(numbers, np.uint32)[inverse],
-            rows + np.uint32(self._n_rows),
-            np.asarray(csr.data, np.float32),
-            np.diff(csr.indptr).astype(np.uint32),
-        )
-
-    def _push(self, units: Units, ids: Any, rows: Any, weights: Any, lengths: Any) -> None:
-        self._triples.append((ids, rows, weights))
-        self._units.append(units)
+        self._largest = max(self._largest, int(counts.max(initial=0)))
+        many = np.flatnonzero(counts >= MAX_COUNT)
+        if len(many):
+            names = list(ids)
+            for at in many.tolist():
+                pair = int(distinct[at])
+                self._many[names[pair >> ROW_BITS], pair & (MAX_ROWS - 1)] = int(counts[at])
+            counts[many] = MAX_COUNT
+        packed = (distinct << np.uint64(COUNT_BITS)) | counts.astype(np.uint64)
+        stop = self.n_postings + len(packed)
+        if stop > len(self._packed):
+            # Grown in place where the system can: never twice in memory.
+            self._packed.resize(max(stop, len(self._packed) * 5 // 4), refcheck=False)
+        self._packed[self.n_postings : stop] = packed
+        self.n_postings = stop
         self._lengths.append(lengths)
-        self._n_rows += len(units)
-        self._n_postings += len(ids)
+        self.log.append(units)
 
-    def _run(self) -> Run | None:
-        """What is in memory as a run, its rows in ascending order of unit, the last of each."""
-        if not self._units:
-            return None
-        units = np.concatenate(self._units)
-        positions = last_of_each(units)
-        new_row = np.full(len(units), -1, np.int64)
-        new_row[positions] = np.arange(len(positions))
-        ids, rows, weights = (np.concatenate(part) for part in zip(*self._triples, strict=True))
-        rows = new_row[rows]
-        kept = rows >= 0
-        lexical = self._family == "lexical"
-        if lexical:
-            words = [word.encode() for word in self._ids]
-            keys = np.fromiter((key_of_word(w) for w in words), np.uint64, len(words))
-        else:
-            words, keys = None, np.fromiter(self._ids, np.uint64, len(self._ids))
-        lengths = np.concatenate(self._lengths)[positions] if lexical else None
-        return sorted_run(
-            ids[kept],
-            rows[kept].astype(np.uint32),
-            weights[kept],
-            key_of_id=keys,
-            word_of_id=words,
-            units=units[positions],
-            lengths=lengths,
-        )
+    def sort(self) -> None:
+        """Order the postings by key and row."""
+        self.unit_map, order = self.log.unit_map()
+        assert order is None, "numbers of documents rise"
+        self._lengths = [np.concatenate(self._lengths)] if self._lengths else []
+        self._reopen()
+        words = list(self.ids)
+        keys = np.fromiter((key_of_word(w.encode()) for w in words), np.uint64, len(words))
+        rank = self._rank(keys, words)
+        packed, shift = self._packed[: self.n_postings], np.uint64(ROW_BITS + COUNT_BITS)
+        low = np.uint64((1 << (ROW_BITS + COUNT_BITS)) - 1)
+        for start in range(0, len(packed), 1 << 16):
+            part = packed[start : start + (1 << 16)]
+            part[:] = (rank[part >> shift] << shift) | (part & low)
+        packed.sort()
+        edges = np.arange(len(words), dtype=np.uint64) << shift
+        self._starts = np.append(np.searchsorted(packed, edges), len(packed)).astype(np.int64)
+        self.weight = np.min_scalar_type(max(self._largest, 1))
 
-    def _spill(self) -> None:
-        run = self._run()
-        if run is None:
-            return
-        path = self._folder / f"{self._name}-{len(self._paths)}.run"
-        same = np.arange(len(run.units), dtype=np.int64)
-        write_merged(self._files, path, self._family, [run], [same], run.units, run.lengths)
-        self._paths.append(path)
-        self._spilled.append(SegmentFile(self._files, path))
-        self._reset()
+    def lists(self, a: int, b: int) -> tuple[Any, Any]:
+        part = self._packed[int(self._starts[a]) : int(self._starts[b])]
+        counts = (part & np.uint64(MAX_COUNT)).astype(np.uint32)
+        rows = ((part >> np.uint64(COUNT_BITS)) & np.uint64(MAX_ROWS - 1)).astype(np.uint32)
+        for at in np.flatnonzero(counts == MAX_COUNT).tolist() if self._many else ():
+            word = self._names[int(part[at] >> np.uint64(ROW_BITS + COUNT_BITS))]
+            counts[at] = self._many[word, int(rows[at])]
+        return rows, counts
 
-    def seal(self, keep: Keep, path: Path, files: Files) -> Units:
-        """Write the segment; returns its units (none: no file)."""
-        runs: list[Run] = [FileRun(file) for file in self._spilled]
-        last = self._run()
-        if last is not None:
-            runs.append(last)
-        return merge_runs(self._family, runs, [keep(run.units) for run in runs], path, files)
+    def terms(self, a: int, b: int) -> list[bytes] | None:
+        return [word.encode() for word in self._names[a:b]]
 
-    def discard(self) -> None:
-        self._reset()
-        for file in self._spilled:
-            file.close()
-        for path in self._paths:
-            self._files.remove(path)
-        self._spilled.clear()
-        self._paths.clear()
+    def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+        return self._lengths[0][rows]
 
 
-def merge_runs(
+class _Weights(_Pending):
+    """Columns and float weights."""
+
+    weight: np.dtype[Any] = np.dtype("<f4")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._parts: list[tuple[Any, Any]] = []
+
+    def bytes_with(self, n_postings: int) -> int:
+        """What the run will take with as many postings more, while it is sorted."""
+        return (
+            40 * (self.n_postings + n_postings) + len(self.ids) * BYTES_PER_KEY
+            + 40 * self.log.n_rows
+        )  # fmt: skip
+
+    def append(self, units: Units, columns: Any, weights: Any, counts: Any) -> None:
+        self._reopen()
+        ids, first = self.ids, self.log.n_rows
+        distinct, inverse = np.unique(columns, return_inverse=True)
+        numbers = np.array([ids.setdefault(c, len(ids)) for c in distinct.tolist()], np.uint64)
+        rows = np.repeat(np.arange(first, first + len(counts), dtype=np.uint64), counts)
+        pairs = (numbers[inverse] << np.uint64(32)) | rows if len(rows) else rows
+        self._parts.append((pairs, np.asarray(weights, np.float32)))
+        self.n_postings += len(pairs)
+        self.log.append(units)
+
+    def sort(self) -> None:
+        """Order the postings by key and row, of a unit given twice the last."""
+        self._reopen()
+        self.unit_map, positions = self.log.unit_map()
+        columns = list(self.ids)
+        rank = self._rank(np.array(columns, np.uint64), columns)
+        pairs = np.concatenate([p for p, _ in self._parts] or [np.empty(0, np.uint64)])
+        weights = np.concatenate([w for _, w in self._parts] or [np.empty(0, np.float32)])
+        self._parts.clear()
+        low = np.uint64(0xFFFFFFFF)
+        rows = pairs & low
+        if positions is not None:
+            new = np.full(self.log.n_rows, -1, np.int64)
+            new[positions] = np.arange(len(positions))
+            moved = new[rows]
+            kept = moved >= 0
+            pairs, weights, rows = pairs[kept], weights[kept], moved[kept].astype(np.uint64)
+            self.log = UnitLog()
+            self.log.append(self.unit_map.slice(0, self.unit_map.n_rows))
+        if len(pairs):
+            pairs = (rank[pairs >> np.uint64(32)] << np.uint64(32)) | rows
+        order = np.argsort(pairs)
+        pairs, weights = pairs[order], weights[order]
+        self._parts = [(pairs, weights)]
+        self.n_postings = len(pairs)
+        edges = np.arange(len(rank), dtype=np.uint64) << np.uint64(32)
+        self._starts = np.append(np.searchsorted(pairs, edges), len(pairs)).astype(np.int64)
+
+    def lists(self, a: int, b: int) -> tuple[Any, Any]:
+        pairs, weights = self._parts[0]
+        part = slice(int(self._starts[a]), int(self._starts[b]))
+        return (pairs[part] & np.uint64(0xFFFFFFFF)).astype(np.uint32), weights[part]
+
+    def terms(self, a: int, b: int) -> list[bytes] | None:
+        return None
+
+    def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+        raise NotImplementedError
+
+
+def merge_segments(
     family: str,
-    runs: Sequence[Run],
-    alive: Sequence[npt.NDArray[np.bool_]],
+    runs: Sequence[FileRun],
+    alive: Sequence[Bitmap | None],
     path: Path,
     files: Files,
-) -> Units:
-    """Merge the living rows of runs into one segment; returns its units (none: no file).
+    memory_bytes: int,
+) -> int:
+    """Merge the living rows of segments into one; returns its number of rows (0: no file)."""
+    maps = [run.unit_map for run in runs]
+    lengths = [FileLengths(run.file) for run in runs]
+    return _merge(family, runs, maps, alive, lengths, path, files, memory_bytes)
 
-    Of a unit in several runs the row of the last one counts.
-    """
-    sizes = [len(rows) for rows in alive]
-    living = np.flatnonzero(np.concatenate(alive)) if alive else np.empty(0, np.int64)
-    if not len(living):
-        return living
-    all_units = np.concatenate([run.units for run in runs])
-    positions = living[last_of_each(all_units[living])]
-    new_row = np.full(len(all_units), -1, np.int64)
-    new_row[positions] = np.arange(len(positions))
-    mappings: list[Rows] = np.split(new_row, np.cumsum(sizes)[:-1])
-    lengths = None
-    if family == "lexical":
-        lengths = np.concatenate([run.lengths for run in runs if run.lengths is not None])[
-            positions
-        ]
-    write_merged(files, path, family, runs, mappings, all_units[positions], lengths)
-    return all_units[positions]
+
+def _merge(
+    family: str,
+    runs: Sequence[Source],
+    maps: Sequence[UnitMap],
+    alive: Sequence[Bitmap | None],
+    lengths: Sequence[LengthSource],
+    path: Path,
+    files: Files,
+    memory_bytes: int,
+) -> int:
+    numbering = number_rows(maps, alive)
+    if numbering.n_rows:
+        write_merged(
+            files, path, family, runs, numbering, lengths if family == "lexical" else None,
+            stretch_for(memory_bytes),
+        )  # fmt: skip
+    return numbering.n_rows

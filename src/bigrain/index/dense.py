@@ -6,7 +6,8 @@ records of the full vectors (`rows`), and the codec that made the codes, so it c
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,26 +18,39 @@ import numpy.typing as npt
 from bigrain import kernels
 from bigrain.codecs.rabitq import LightCodes, PreparedQueries, RabitqCodec
 from bigrain.codecs.rows import RowCodec
-from bigrain.errors import DamagedError
+from bigrain.errors import DamagedError, StorageError
 from bigrain.index.base import (
     Floats,
     Keep,
     Ranked,
+    Rows,
     Selection,
     UnitMap,
     Units,
     View,
     merge_ranked,
 )
+from bigrain.index.numbering import Numbering, UnitLog, alive_bitmap, number_rows
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile, SegmentWriter
 from bigrain.storage.spill import Spill
 
-__all__ = ["DenseBuilder", "DenseIndex", "DenseSegment", "DenseSpec", "merge_dense"]
+__all__ = [
+    "DenseBuilder",
+    "DenseIndex",
+    "DenseSegment",
+    "DenseSpec",
+    "light_bytes_of",
+    "merge_dense",
+]
 
-CHUNK_ROWS = 8192  # a multiple of 32, so that blocks of chunks can be joined
+CHUNK_ROWS = 4096  # a multiple of 32, so that blocks of chunks can be joined
+CHUNK_BYTES = 1 << 20  # being encoded: some five times as much passes through memory
+READ_BYTES = 2 << 20
+SPILL_BUFFER = 1 << 18
 SAMPLE_ROWS = 20_000
 TRUSTED_FIT_ROWS = 2_000  # a codec fitted on fewer is replaced when more vectors are at hand
+FURTHEST = 1e16  # a centre: beyond every vector that is let in
 
 
 @dataclass(frozen=True)
@@ -64,21 +78,16 @@ class DenseSegment:
     def __init__(self, spec: DenseSpec, file: SegmentFile) -> None:
         self.spec, self.file = spec, file
         self.units = UnitMap.read(file)
-        self.codec = _read_codec(file)
-        offset = file.read("offset") if "offset" in file.sections else None
-        self.codes = LightCodes(file.read("blocks"), file.read("scale"), offset)
-        n, width = self.units.n_rows, self.codec.width
-        for name, shape in (
-            ("blocks", (-(-n // 32), -(-width // 4), 16)),
-            ("scale", (n,)),
-            ("rows", (n, spec.rows.record_bytes)),
-        ):
-            if file.section(name).shape != shape:
-                raise DamagedError(file.name, name, shape, file.section(name).shape)
+        self.codec = _read_codec(file, spec)
+        n, groups = self.units.n_rows, -(-self.codec.width // 4)
+        offset = file.read("offset", "<f4", (n,)) if spec.metric == "l2" else None
+        blocks = file.read("blocks", "|u1", (-(-n // 32), groups, 16))
+        self.codes = LightCodes(blocks, file.read("scale", "<f4", (n,)), offset)
+        file.section("rows", "|u1", (n, spec.rows.record_bytes))
 
     @property
     def memory_bytes(self) -> int:
-        return self.codes.n_bytes + self.units.n_bytes
+        return light_bytes_of(self.file)
 
     def scan(
         self, prepared: PreparedQueries, n: int, live: npt.NDArray[np.uint8] | None
@@ -104,14 +113,30 @@ class DenseSegment:
 
     def score(self, rows: npt.NDArray[np.int64], query: Floats) -> Floats:
         """Exact scores of single rows."""
-        records = self.file.gather_rows("rows", rows)
-        self.check(records, rows)
-        return self.spec.rows.score(records, query, self.spec.row_metric)
+        scores = np.empty(len(rows), np.float32)
+        step = chunk_rows(self.spec)
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
+            records = self.file.gather_rows("rows", part)
+            self.check(records, part)
+            scores[start : start + step] = self.score_records(records, query)
+        return scores
+
+    def score_records(self, records: npt.NDArray[np.uint8], query: Floats) -> Floats:
+        """Exact scores of records that were checked."""
+        return self.finite(self.spec.rows.score(records, query, self.spec.row_metric))
+
+    def finite(self, numbers: Floats) -> Floats:
+        """Numbers that come from rows, all of which were finite when they were written."""
+        if not np.isfinite(numbers).all():
+            raise DamagedError(self.file.name, "rows", "finite numbers", "others")
+        return numbers
 
     def records(self) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
         """(first row, records) of the whole segment in chunks, every checksum verified."""
-        for start in range(0, self.units.n_rows, CHUNK_ROWS):
-            stop = min(start + CHUNK_ROWS, self.units.n_rows)
+        step = max(32, READ_BYTES // self.spec.rows.record_bytes // 32 * 32)
+        for start in range(0, self.units.n_rows, step):
+            stop = min(start + step, self.units.n_rows)
             records = self.file.read_rows("rows", start, stop)
             self.check(records, np.arange(start, stop))
             yield start, records
@@ -122,6 +147,12 @@ class DenseSegment:
             raise DamagedError(
                 self.file.name, "rows", "a matching checksum", f"another in row {int(rows[wrong])}"
             )
+
+
+def light_bytes_of(file: SegmentFile) -> int:
+    """Codes, their factors, and the map of a segment with gaps."""
+    parts = [file.sections[name] for name in ("blocks", "scale", "offset") if name in file.sections]
+    return sum(part.n_bytes for part in parts) + UnitMap.bytes_in(file)
 
 
 class DenseIndex:
@@ -156,9 +187,10 @@ class DenseIndex:
         estimates = np.full(len(units), np.nan, np.float32)
         for view in self.views:
             at, rows = view.locate(units)
-            if len(at):
+            for start in range(0, len(at), CHUNK_ROWS):
                 prepared = view.segment.codec.prepare(batch)
-                estimates[at] = view.segment.codes.estimate(prepared, rows)
+                part = slice(start, start + CHUNK_ROWS)
+                estimates[at[part]] = view.segment.codes.estimate(prepared, rows[part])
         return estimates
 
     def score(self, query: Any, units: Units) -> Floats:
@@ -183,7 +215,7 @@ class DenseIndex:
                         bitmap[start // 8 : (start + len(records) + 7) // 8]
                     )
                 for i, query in enumerate(batch):
-                    scores = self.spec.rows.score(records, query, self.spec.row_metric)
+                    scores = view.segment.score_records(records, query)
                     rows, top = kernels.top_k(scores, k, live, -np.inf)
                     found = Ranked(view.segment.units.units(rows + start), top)
                     best[i] = merge_ranked([best[i], found], k)
@@ -197,99 +229,148 @@ class DenseBuilder:
         self, spec: DenseSpec, files: Files, spill: Path, codec: RabitqCodec | None
     ) -> None:
         self._spec, self._codec = spec, codec
-        self._rows = Spill(files, spill, spec.heavy, (spec.dim,))
-        self._units: list[Units] = []
+        self._rows = Spill(files, spill, spec.heavy, (spec.dim,), buffer_bytes=SPILL_BUFFER)
+        self._log = UnitLog()
 
     def append(self, units: Units, values: Any) -> None:
         """Add (n, dim) float32 vectors; of a unit given twice the last one counts."""
-        self._rows.append(values)
-        self._units.append(units)
+        step = chunk_rows(self._spec)
+        for start in range(0, len(values), step):
+            self._rows.append(values[start : start + step])
+        self._log.append(units)
 
-    def seal(self, keep: Keep, path: Path, files: Files) -> Units:
-        """Write the segment; returns its units (none: no file)."""
-        units = np.concatenate(self._units) if self._units else np.empty(0, np.int64)
-        positions = last_of_each(units)
-        positions = positions[keep(units[positions])]
-        if not len(positions):
-            return positions
+    def seal(self, keep: Keep, path: Path, files: Files) -> int:
+        """Write the segment; returns its number of rows (0: no file)."""
+        units, positions = self._log.unit_map()
+        numbering = number_rows([units], [alive_bitmap(units, keep)])
 
         def chunks() -> Iterator[Floats]:
-            for start in range(0, len(positions), CHUNK_ROWS):
-                wanted = positions[start : start + CHUNK_ROWS]
-                low, high = int(wanted.min()), int(wanted.max()) + 1
-                if high - low > 4 * CHUNK_ROWS:
-                    part = np.stack([self._rows.read(p, p + 1)[0] for p in wanted.tolist()])
-                else:
-                    part = self._rows.read(low, high)[wanted - low]
-                yield part.astype(np.float32)
+            for _, rows in numbering.places():
+                yield from self._read(rows if positions is None else positions[rows])
 
-        write_dense(self._spec, files, path, units[positions], chunks, self._codec)
-        return units[positions]
+        if numbering.n_rows:
+            write_dense(self._spec, files, path, numbering, chunks, self._codec)
+        return numbering.n_rows
+
+    def _read(self, wanted: Rows) -> Iterator[Floats]:
+        step = chunk_rows(self._spec)
+        for start in range(0, len(wanted), step):
+            part = wanted[start : start + step]
+            low, high = int(part.min()), int(part.max()) + 1
+            if high - low > 2 * step:
+                yield np.concatenate([self._rows.read(p, p + 1) for p in part.tolist()])
+            else:
+                yield self._rows.read(low, high)[part - low]
 
     def discard(self) -> None:
         self._rows.discard()
-        self._units.clear()
+        self._log = UnitLog()
 
 
 def merge_dense(
     spec: DenseSpec, files: Files, path: Path, views: Sequence[View[DenseSegment]]
-) -> Units:
-    """One segment out of the live rows of several, its codes fitted anew."""
-    ordered = sorted(views, key=lambda view: view.segment.units.first)
-    live = [view.segment.units.units(view.live_rows()) for view in ordered]
-    units = np.concatenate(live) if live else np.empty(0, np.int64)
-    if not len(units):
-        return units
-    units.sort()
+) -> int:
+    """One segment out of the live rows of several, its codes fitted anew; its number of rows."""
+    segments = [view.segment for view in views]
+    numbering = number_rows([s.units for s in segments], [view.live for view in views])
 
     def chunks() -> Iterator[Floats]:
-        for start in range(0, len(units), CHUNK_ROWS):
-            part = units[start : start + CHUNK_ROWS]
-            out = np.empty((len(part), spec.dim), np.float32)
-            for view in ordered:
-                at, rows = view.locate(part)
-                if len(at):
-                    records = view.segment.file.gather_rows("rows", rows)
-                    view.segment.check(records, rows)
-                    out[at] = spec.rows.decode(records)
-            yield out
+        step = chunk_rows(spec)
+        for run, all_rows in numbering.places():
+            for start in range(0, len(all_rows), step):
+                rows = all_rows[start : start + step]
+                records = segments[run].file.gather_rows("rows", rows)
+                segments[run].check(records, rows)
+                yield segments[run].finite(spec.rows.decode(records))
 
-    write_dense(spec, files, path, units, chunks, None)
-    return units
+    if numbering.n_rows:
+        write_dense(spec, files, path, numbering, chunks, None)
+    return numbering.n_rows
 
 
 def write_dense(
-    spec: DenseSpec, files: Files, path: Path, units: Units, chunks: Any, codec: RabitqCodec | None
+    spec: DenseSpec,
+    files: Files,
+    path: Path,
+    numbering: Numbering,
+    chunks: Callable[[], Iterator[Floats]],
+    codec: RabitqCodec | None,
 ) -> None:
-    """Stream vectors (ascending units, chunks of CHUNK_ROWS) into a segment file."""
-    if codec is None or (codec.fitted_on < TRUSTED_FIT_ROWS and codec.fitted_on < len(units)):
-        sample = _sample(chunks, len(units))
-        codec = RabitqCodec.fit(sample, metric=spec.metric, light_bytes=spec.light_bytes)
+    """Stream vectors, in ascending order of unit, into a segment file.
+
+    They are read twice where a codec is fitted. Codes wait in a file beside the segment until its
+    rows are written.
+    """
+    n = numbering.n_rows
+    if codec is None or (codec.fitted_on < TRUSTED_FIT_ROWS and codec.fitted_on < n):
+        codec = RabitqCodec.fit(
+            _sample(chunks(), n), spec.dim, metric=spec.metric, light_bytes=spec.light_bytes
+        )
+    groups = -(-codec.width // 4)
+    spilled = [
+        Spill(files, path.with_name(path.name + ending), kind, row, buffer_bytes=SPILL_BUFFER)
+        for ending, kind, row in ((".blocks", "|u1", (groups, 16)), (".factors", "<f4", (2,)))
+    ]
+    blocks, factors = spilled
     writer = SegmentWriter(files, path)
     try:
-        codes: list[LightCodes] = []
         with writer.section("rows", np.uint8, (spec.rows.record_bytes,)) as section:
-            for vectors in chunks():
+            for vectors in _in_blocks(chunks(), chunk_rows(spec)):
                 section.append(spec.rows.encode(vectors))
-                codes.append(codec.encode(vectors))
-        with writer.section("blocks", np.uint8, codes[0].blocks.shape[1:]) as section:
-            for code in codes:
-                section.append(code.blocks)
-        writer.add("scale", np.concatenate([code.scale for code in codes]).astype("<f4"))
-        if codec.metric == "l2":
-            offsets = [code.offset for code in codes if code.offset is not None]
-            writer.add("offset", np.concatenate(offsets).astype("<f4"))
-        meta = {"family": "dense", **UnitMap.write(writer, units), **_write_codec(writer, codec)}
-        writer.finish(meta)
+                code = codec.encode(vectors)
+                blocks.append(code.blocks)
+                both = np.zeros((len(vectors), 2), np.float32)
+                both[:, 0] = code.scale
+                if code.offset is not None:
+                    both[:, 1] = code.offset
+                factors.append(both)
+        step = chunk_rows(spec)
+        with writer.section("blocks", np.uint8, (groups, 16)) as section:
+            for start in range(0, blocks.n_rows, step):
+                section.append(blocks.read(start, min(start + step, blocks.n_rows)))
+        for at, name in enumerate(("scale", "offset") if codec.metric == "l2" else ("scale",)):
+            with writer.section(name, "<f4") as section:
+                for start in range(0, n, step):
+                    section.append(factors.read(start, min(start + step, n))[:, at])
+        units = UnitMap.write(writer, numbering.units)
+        writer.finish({"family": "dense", **units, **_write_codec(writer, codec)})
     except BaseException:
         writer.abandon()
         raise
+    finally:
+        for spill in spilled:
+            with suppress(StorageError):  # the next writer sweeps what cannot be removed
+                spill.discard()
 
 
-def _sample(chunks: Any, n: int) -> Floats:
-    """About SAMPLE_ROWS vectors, spread evenly."""
+def chunk_rows(spec: DenseSpec) -> int:
+    """Rows handled at a time: whole blocks of codes, CHUNK_BYTES as float32 at most."""
+    return max(32, min(CHUNK_ROWS, CHUNK_BYTES // (4 * spec.dim)) // 32 * 32)
+
+
+def _in_blocks(parts: Iterator[Floats], step: int) -> Iterator[Floats]:
+    """The same vectors as float32, `step` at a time, so that blocks of codes can be joined."""
+    held: list[Floats] = []
+    n = 0
+    for part in parts:
+        while len(part):
+            held.append(part[: step - n].astype(np.float32, copy=False))
+            n += len(held[-1])
+            part = part[len(held[-1]) :]
+            if n == step:
+                yield held[0] if len(held) == 1 else np.concatenate(held)
+                held, n = [], 0
+    if held:
+        yield held[0] if len(held) == 1 else np.concatenate(held)
+
+
+def _sample(chunks: Iterator[Floats], n: int) -> Iterator[Floats]:
+    """About SAMPLE_ROWS of n vectors, spread evenly."""
     step = max(1, n // SAMPLE_ROWS)
-    return np.concatenate([vectors[::step].copy() for vectors in chunks()])
+    seen = 0
+    for vectors in chunks:
+        yield vectors[-seen % step :: step].astype(np.float32, copy=False)
+        seen += len(vectors)
 
 
 def _write_codec(writer: SegmentWriter, codec: RabitqCodec) -> dict[str, Any]:
@@ -307,23 +388,29 @@ def _write_codec(writer: SegmentWriter, codec: RabitqCodec) -> dict[str, Any]:
     }
 
 
-def _read_codec(file: SegmentFile) -> RabitqCodec:
-    meta = file.meta["codec"]
-    projection = file.read("codec_projection") if "codec_projection" in file.sections else None
+def _read_codec(file: SegmentFile, spec: DenseSpec) -> RabitqCodec:
+    width = file.number("codec", "width")
+    if width != min(8 * spec.light_bytes, spec.dim):
+        raise DamagedError(
+            file.name, "table", f"a code of {spec.light_bytes} bytes", f"{width} bits"
+        )
+    if file.meta["codec"].get("metric") != spec.metric:
+        raise DamagedError(file.name, "table", f"metric {spec.metric}", file.meta["codec"])
+    projection = None
+    if width < spec.dim:
+        projection = _read_bounded(file, "codec_projection", (width, spec.dim), 2)
     return RabitqCodec(
-        metric=str(meta["metric"]),
-        width=int(meta["width"]),
-        seed=int(meta["seed"]),
-        centre=file.read("codec_centre"),
+        metric=spec.metric,
+        width=width,
+        seed=file.number("codec", "seed", high=2**64 - 1),
+        centre=_read_bounded(file, "codec_centre", (spec.dim,), FURTHEST),
         projection=projection,
-        fitted_on=int(meta["fitted_on"]),
+        fitted_on=file.number("codec", "fitted_on"),
     )
 
 
-def last_of_each(units: Units) -> npt.NDArray[np.int64]:
-    """Positions of the last occurrence of every distinct unit, in ascending order of unit."""
-    order = np.argsort(units, kind="stable")
-    ordered = units[order]
-    last = np.ones(len(units), bool)
-    last[:-1] = ordered[1:] != ordered[:-1]
-    return order[last]
+def _read_bounded(file: SegmentFile, name: str, shape: tuple[int, ...], largest: float) -> Floats:
+    values: Floats = file.read(name, "<f4", shape)
+    if not (np.abs(values) <= largest).all():
+        raise DamagedError(file.name, name, f"numbers up to {largest:g}", "others")
+    return values

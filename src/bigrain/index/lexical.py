@@ -11,7 +11,6 @@ N, df and avgdl count live documents only, so scores equal those of an index bui
 from __future__ import annotations
 
 import math
-import threading
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +20,22 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.index.base import Floats, Ranked, Selection, Units, View, merge_ranked
-from bigrain.index.builder import key_of_word
-from bigrain.index.postings import ListCache, PostingsSegment, weights_of
+from bigrain.index.base import (
+    Bitmap,
+    Floats,
+    Ranked,
+    Rows,
+    Selection,
+    Units,
+    View,
+    merge_ranked,
+)
+from bigrain.index.postings import ListCache, PostingsSegment, key_of_word, weights_of
 
 __all__ = ["Bm25", "LexicalIndex", "Term"]
+
+CHUNK = 1 << 16
+KNOWN_WORDS = 10_000  # about 2 MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +62,22 @@ class LexicalIndex:
         self, bm25: Bm25, views: Sequence[View[PostingsSegment]], cache: ListCache
     ) -> None:
         self.bm25, self.views, self._cache = bm25, views, cache
-        self._local = threading.local()
         self._df: dict[str, tuple[int, tuple[int, ...]]] = {}
-        lengths = [self._lengths(view) for view in views]
         self._n = sum(view.n_live for view in views)
-        total = sum(
-            float(view_lengths[view.live_rows()].sum(dtype=np.float64))
-            for view, view_lengths in zip(views, lengths, strict=True)
-        )
+        self._norms: list[Floats] = []
+        total = 0
+        for view in views:
+            lengths = view.segment.file.read("lengths")
+            for start in range(0, len(lengths), CHUNK):
+                total += _live_sum(lengths, start, view.live)
+            self._norms.append(lengths.view("<f4"))  # what they become, in the same memory
         self.average_length = total / self._n if self._n else 0.0
         k1, b, average = bm25.k1, bm25.b, self.average_length or 1.0
-        self._norms: list[Floats] = [
-            np.asarray(k1 * (1 - b + b * (n / np.float32(average))), np.float32) for n in lengths
-        ]
-
-    @staticmethod
-    def _lengths(view: View[PostingsSegment]) -> npt.NDArray[np.float32]:
-        lengths = view.segment.run.lengths
-        assert lengths is not None
-        return lengths.astype(np.float32)
+        for norms in self._norms:
+            for start in range(0, len(norms), CHUNK):
+                part = norms[start : start + CHUNK]
+                counts = part.view("<u4").astype(np.float32)
+                part[:] = k1 * (1 - b + b * (counts / np.float32(average)))
 
     @property
     def n_rows(self) -> int:
@@ -103,7 +110,7 @@ class LexicalIndex:
                     else:
                         df += kernels.count_live(self._cache.get(run, at)[0], view.live)
                 places.append(at)
-            if len(self._df) > 100_000:
+            if len(self._df) >= KNOWN_WORDS:
                 self._df.clear()
             known = self._df[word] = df, tuple(places)
         return known
@@ -123,40 +130,52 @@ class LexicalIndex:
             present = [(t.places[i], t.weight) for t in terms if t.places[i] >= 0]
             if not present:
                 continue
-            scores = self._scratch(len(norms))
-            for at, weight in present:
-                rows, tfs = self._cache.get(view.segment.run, at)
-                kernels.accumulate_bm25(rows, tfs, norms, weight, scores)
-            found, top = kernels.top_k(scores, n, view.bitmap(selection), 0.0)
+            with self._cache.scratch.zeros(len(norms)) as scores:
+                for at, weight in present:
+                    rows, tfs = self._cache.get(view.segment.run, at)
+                    kernels.accumulate_bm25(rows, tfs, norms, weight, scores)
+                found, top = kernels.top_k(scores, n, view.bitmap(selection), 0.0)
             lists.append(Ranked(view.segment.units.units(found), top))
         return merge_ranked(lists, n)
 
-    def _scratch(self, n: int) -> Floats:
-        """A zeroed array that this thread uses again for the next query."""
-        held: Floats | None = getattr(self._local, "scores", None)
-        if held is None or len(held) < n:
-            held = self._local.scores = np.empty(n, np.float32)
-        scores = held[:n]
-        scores.fill(0)
-        return scores
-
     def score(self, query: Any, units: Units) -> Floats:
         """BM25 of single units: 0 without a common word, NaN where there is no live row."""
-        return np.asarray(self.contributions(query, units).sum(axis=0, dtype=np.float32))
+        terms = self.terms(query)
+        scores = np.full(len(units), np.nan, np.float32)
+        for i, (view, norms) in enumerate(zip(self.views, self._norms, strict=True)):
+            at, rows = view.locate(units)
+            found = np.zeros(len(at), np.float32)
+            for term in terms:
+                found += self._parts(term, i, view, norms, rows)
+            scores[at] = found
+        return scores
 
     def contributions(self, query: Any, units: Units) -> npt.NDArray[np.float32]:
         """(terms, units) array: what every term of `terms(query)` adds to the scores."""
         terms = self.terms(query)
-        parts = np.zeros((max(len(terms), 1), len(units)), np.float32)
-        known = np.zeros(len(units), bool)
+        parts = np.full((max(len(terms), 1), len(units)), np.nan, np.float32)
         for i, (view, norms) in enumerate(zip(self.views, self._norms, strict=True)):
             at, rows = view.locate(units)
-            known[at] = True
+            parts[:, at] = 0
             for part, term in zip(parts, terms, strict=False):
-                if term.places[i] >= 0:
-                    tf = weights_of(self._cache.get(view.segment.run, term.places[i]), rows)
-                    # A norm may be 0 (k1=0): rows without the word score 0, not 0/0.
-                    below = np.where(tf > 0, tf + norms[rows], np.float32(1))
-                    part[at] = np.float32(term.weight) * tf / below
-        parts[:, ~known] = np.nan
+                part[at] = self._parts(term, i, view, norms, rows)
         return parts
+
+    def _parts(
+        self, term: Term, i: int, view: View[PostingsSegment], norms: Floats, rows: Rows
+    ) -> Floats:
+        """What a term adds to the scores of rows of the i-th segment."""
+        if term.places[i] < 0:
+            return np.zeros(len(rows), np.float32)
+        tf = weights_of(self._cache.get(view.segment.run, term.places[i]), rows)
+        # A norm may be 0 (k1=0): rows without the word score 0, not 0/0.
+        below = np.where(tf > 0, tf + norms[rows], np.float32(1))
+        return np.asarray(np.float32(term.weight) * tf / below, np.float32)
+
+
+def _live_sum(lengths: npt.NDArray[np.uint32], start: int, live: Bitmap | None) -> int:
+    part = lengths[start : start + CHUNK]
+    if live is not None:
+        bits = np.unpackbits(live[start // 8 :], count=len(part), bitorder="little")
+        part = part[bits.astype(bool)]
+    return int(part.sum(dtype=np.int64))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,45 +19,53 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.errors import DamagedError
+from bigrain.errors import DamagedError, StorageError
 from bigrain.index.base import (
     Floats,
     Keep,
     Ranked,
-    Rows,
     Selection,
     UnitMap,
     Units,
     View,
     merge_ranked,
 )
-from bigrain.index.dense import last_of_each
+from bigrain.index.numbering import Numbering, UnitLog, alive_bitmap, number_rows
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile, SegmentWriter
 from bigrain.storage.spill import Spill
 
-__all__ = ["MultiVectorBuilder", "MultiVectorIndex", "MultiVectorSegment", "merge_multivector"]
+__all__ = [
+    "MultiVectorBuilder",
+    "MultiVectorIndex",
+    "MultiVectorSegment",
+    "light_bytes_of",
+    "merge_multivector",
+]
 
-CHUNK_BYTES = 16 << 20
+CHUNK_BYTES = 1 << 20
+SPILL_BUFFER = 1 << 18
+HELD_ROWS = 4096
 Tokens = npt.NDArray[np.float16]
 
 
 class MultiVectorSegment:
     """An opened segment: offsets in memory, tokens read on demand."""
 
-    def __init__(self, file: SegmentFile) -> None:
+    def __init__(self, file: SegmentFile, dim: int) -> None:
         self.file = file
         self.units = UnitMap.read(file)
-        self.offsets = np.zeros(self.units.n_rows + 1, np.int64)
-        self.offsets[1:] = file.read("token_ends")
-        n_tokens = file.section("tokens").shape[0]
-        if self.offsets[-1] != n_tokens or (np.diff(self.offsets) < 0).any():
+        n = self.units.n_rows
+        n_tokens = file.section("tokens", "<f2", (None, dim)).shape[0]
+        self.offsets = np.zeros(n + 1, np.int64)
+        self.offsets[1:] = file.read("token_ends", "<u8", (n,)).astype(np.int64)
+        if self.offsets[-1] != n_tokens or (self.offsets[1:] < self.offsets[:-1]).any():
             raise DamagedError(file.name, "token_ends", f"up to {n_tokens}", self.offsets[-1])
-        self._crc = file.read("token_crc")
+        self._crc = file.read("token_crc", "<u4", (n,))
 
     @property
     def memory_bytes(self) -> int:
-        return self.offsets.nbytes + self._crc.nbytes + self.units.n_bytes
+        return light_bytes_of(self.file)
 
     def tokens(self, start: int, stop: int) -> Tokens:
         """Tokens of the rows start..stop, every row's checksum verified."""
@@ -84,6 +93,12 @@ class MultiVectorSegment:
             stop = min(max(stop, start + 1), self.units.n_rows)
             yield start, stop
             start = stop
+
+
+def light_bytes_of(file: SegmentFile) -> int:
+    """Offsets and checksums, and the map of a segment with gaps."""
+    rows = file.section("token_ends").shape[0]
+    return 8 * (rows + 1) + 4 * rows + UnitMap.bytes_in(file)
 
 
 class MultiVectorIndex:
@@ -135,63 +150,85 @@ class MultiVectorBuilder:
 
     def __init__(self, dim: int, files: Files, spill: Path) -> None:
         self._dim = dim
-        self._tokens = Spill(files, spill, "<f2", (dim,))
-        self._units: list[Units] = []
-        self._counts: list[npt.NDArray[np.int64]] = []
+        self._tokens = Spill(files, spill, "<f2", (dim,), buffer_bytes=SPILL_BUFFER)
+        self._log = UnitLog()
+        self._counts: list[npt.NDArray[np.uint32]] = []
 
     def append(self, units: Units, values: Any) -> None:
         """Add ragged tokens: (values (T, dim), offsets (n + 1,))."""
         tokens, offsets = values
         self._tokens.append(tokens)
-        self._units.append(units)
-        self._counts.append(np.diff(offsets))
+        self._log.append(units)
+        self._counts.append(np.diff(offsets).astype(np.uint32))
 
-    def seal(self, keep: Keep, path: Path, files: Files) -> Units:
-        """Write the segment; returns its units (none: no file)."""
-        if not self._units:
-            return np.empty(0, np.int64)
-        units = np.concatenate(self._units)
-        offsets = np.concatenate(([0], np.cumsum(np.concatenate(self._counts))))
-        positions = last_of_each(units)
-        positions = positions[keep(units[positions])]
-        records = (self._tokens.read(int(offsets[p]), int(offsets[p + 1])) for p in positions)
-        return _write(files, path, self._dim, units[positions], records)
+    def seal(self, keep: Keep, path: Path, files: Files) -> int:
+        """Write the segment; returns its number of rows (0: no file)."""
+        units, positions = self._log.unit_map()
+        numbering = number_rows([units], [alive_bitmap(units, keep)])
+        offsets = np.zeros(self._log.n_rows + 1, np.int64)
+        if self._counts:
+            np.cumsum(np.concatenate(self._counts), out=offsets[1:])
+
+        def records() -> Iterator[Tokens]:
+            for _, rows in numbering.places():
+                for row in (rows if positions is None else positions[rows]).tolist():
+                    yield self._tokens.read(int(offsets[row]), int(offsets[row + 1]))
+
+        return _write(files, path, self._dim, numbering, records())
 
     def discard(self) -> None:
         self._tokens.discard()
-        self._units.clear()
+        self._log = UnitLog()
         self._counts.clear()
 
 
 def merge_multivector(
     dim: int, files: Files, path: Path, views: Sequence[View[MultiVectorSegment]]
-) -> Units:
-    """One segment out of the live rows of several."""
-    places: list[tuple[int, View[MultiVectorSegment], int]] = []
-    for view in views:
-        rows: Rows = view.live_rows()
-        units = view.segment.units.units(rows).tolist()
-        places += [(u, view, r) for u, r in zip(units, rows.tolist(), strict=True)]
-    places.sort(key=lambda place: place[0])
-    records = (view.segment.tokens(row, row + 1) for _, view, row in places)
-    return _write(files, path, dim, np.array([u for u, _, _ in places], np.int64), records)
+) -> int:
+    """One segment out of the live rows of several; its number of rows."""
+    segments = [view.segment for view in views]
+    numbering = number_rows([s.units for s in segments], [view.live for view in views])
+
+    def records() -> Iterator[Tokens]:
+        for run, rows in numbering.places():
+            for row in rows.tolist():
+                yield segments[run].tokens(row, row + 1)
+
+    return _write(files, path, dim, numbering, records())
 
 
-def _write(files: Files, path: Path, dim: int, units: Units, records: Iterator[Tokens]) -> Units:
-    if not len(units):
-        return units
+def _write(
+    files: Files, path: Path, dim: int, numbering: Numbering, records: Iterator[Tokens]
+) -> int:
+    if not numbering.n_rows:
+        return 0
+    rows = Spill(
+        files, path.with_name(path.name + ".tokens"), "<u8", (2,), buffer_bytes=SPILL_BUFFER
+    )
     writer = SegmentWriter(files, path)
     try:
-        crc, counts = [], []
+        end = 0
+        held: list[tuple[int, int]] = []  # (end, checksum) of rows
         with writer.section("tokens", "<f2", (dim,)) as section:
             for tokens in records:
                 section.append(tokens)
-                counts.append(len(tokens))
-                crc.append(zlib.crc32(np.ascontiguousarray(tokens).data.cast("B")))
-        writer.add("token_ends", np.cumsum(counts).astype("<u8"))
-        writer.add("token_crc", np.array(crc, "<u4"))
-        writer.finish({"family": "multivector", **UnitMap.write(writer, units)})
+                end += len(tokens)
+                held.append((end, zlib.crc32(np.ascontiguousarray(tokens).data.cast("B"))))
+                if len(held) == HELD_ROWS:
+                    rows.append(np.array(held, np.uint64))
+                    held.clear()
+        rows.append(np.array(held, np.uint64).reshape(-1, 2))
+        for at, (name, kind) in enumerate((("token_ends", "<u8"), ("token_crc", "<u4"))):
+            with writer.section(name, kind) as section:
+                for start in range(0, rows.n_rows, HELD_ROWS):
+                    part = rows.read(start, min(start + HELD_ROWS, rows.n_rows))
+                    section.append(part[:, at].astype(kind))
+        units = UnitMap.write(writer, numbering.units)
+        writer.finish({"family": "multivector", **units})
     except BaseException:
         writer.abandon()
         raise
-    return units
+    finally:
+        with suppress(StorageError):  # the next writer sweeps what cannot be removed
+            rows.discard()
+    return numbering.n_rows

@@ -5,7 +5,6 @@ A query is a pair (columns u64 (m,), weights f32 (m,)).
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +22,6 @@ class SparseIndex:
 
     def __init__(self, views: Sequence[View[PostingsSegment]], cache: ListCache) -> None:
         self.views, self._cache = views, cache
-        self._local = threading.local()
 
     @property
     def n_rows(self) -> int:
@@ -43,19 +41,30 @@ class SparseIndex:
         lists = []
         for view in self.views:
             run = view.segment.run
-            scores = np.zeros(view.segment.units.n_rows, np.float32)
-            for column, weight in zip(columns.tolist(), weights.tolist(), strict=True):
-                at = run.find(column)
-                if at >= 0:
-                    rows, values = self._cache.get(run, at)
-                    kernels.accumulate_weights(rows, values, weight, scores)
-            found, top = kernels.top_k(scores, n, view.bitmap(selection), 0.0)
+            with self._cache.scratch.zeros(view.segment.units.n_rows) as scores:
+                for column, weight in zip(columns.tolist(), weights.tolist(), strict=True):
+                    at = run.find(column)
+                    if at >= 0:
+                        rows, values = self._cache.get(run, at)
+                        kernels.accumulate_weights(rows, values, weight, scores)
+                found, top = kernels.top_k(scores, n, view.bitmap(selection), 0.0)
             lists.append(Ranked(view.segment.units.units(found), top))
         return merge_ranked(lists, n)
 
     def score(self, query: Any, units: Units) -> Floats:
         """Inner products of single units: 0 without a common column, NaN without a live row."""
-        return np.asarray(self.contributions(query, units).sum(axis=0, dtype=np.float32))
+        columns, weights = query
+        scores = np.full(len(units), np.nan, np.float32)
+        for view in self.views:
+            at, rows = view.locate(units)
+            found = np.zeros(len(at), np.float32)
+            for column, weight in zip(columns.tolist(), weights.tolist(), strict=True):
+                place = view.segment.run.find(column)
+                if place >= 0:
+                    listed = self._cache.get(view.segment.run, place)
+                    found += weights_of(listed, rows) * np.float32(weight)
+            scores[at] = found
+        return scores
 
     def contributions(self, query: Any, units: Units) -> Floats:
         """(columns, units) array: what every column of the query adds to the scores."""

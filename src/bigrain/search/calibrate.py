@@ -14,7 +14,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.dense import DenseIndex
+from bigrain.index.base import View
+from bigrain.index.dense import DenseIndex, DenseSegment
+from bigrain.index.numbering import living_rows
 from bigrain.search.view import FieldView
 
 __all__ = ["candidates_for"]
@@ -50,15 +52,25 @@ def candidates_for(field: FieldView, k: int, recall: float) -> int:
     return int(min(index.n_rows, math.ceil(depth * max(1.0, k / NEIGHBOURS))))
 
 
+def _some_rows(view: View[DenseSegment], n: int) -> npt.NDArray[np.int64]:
+    """n live rows of a segment, drawn at random."""
+    places = np.sort(np.random.default_rng(0).choice(view.n_live, n, replace=False))
+    found = []
+    before = 0
+    for rows in living_rows(view.segment.units.n_rows, view.live):
+        here = places[np.searchsorted(places, before) : np.searchsorted(places, before + len(rows))]
+        found.append(rows[here - before])
+        before += len(rows)
+    return np.concatenate(found) if found else np.empty(0, np.int64)
+
+
 def _measure(index: DenseIndex) -> npt.NDArray[np.int64]:
     """Ranks (from 1) in the codes' order of the true neighbours of sampled rows."""
     total = sum(view.segment.units.n_rows for view in index.views)
     samples = []
     for view in index.views:
-        live = view.live_rows()
-        share = max(1, round(SAMPLE_QUERIES * len(live) / total))
-        rows = np.random.default_rng(0).choice(live, min(share, len(live)), replace=False)
-        rows.sort()
+        share = max(1, round(SAMPLE_QUERIES * view.n_live / total))
+        rows = _some_rows(view, min(share, view.n_live))
         records = view.segment.file.gather_rows("rows", rows)
         samples.append(index.spec.rows.decode(records))
     queries = list(np.concatenate(samples)[: 2 * SAMPLE_QUERIES])

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Ranked
-from bigrain.search.plan import Plan
+from bigrain.search.plan import BYTES_PER_CANDIDATE, Plan
 from bigrain.search.view import SnapshotView
 
 __all__ = ["Proposal", "propose"]
@@ -37,6 +37,8 @@ def propose(view: SnapshotView, plan: Plan) -> list[list[Proposal]]:
             want, limit = n, field.field.index.n_rows
             for _ in range(MAX_ROUNDS):
                 if n >= limit or min(len(p.documents) for p in found) >= want:
+                    break
+                if 4 * n * plan.n_queries * BYTES_PER_CANDIDATE > view.search_bytes:
                     break
                 n = min(limit, 4 * n)
                 found = [_grouped(view, r) for r in ask(field.queries, n, plan.selection)]

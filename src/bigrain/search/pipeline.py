@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from bigrain.search.candidates import propose
 from bigrain.search.fuse import contributions
-from bigrain.search.plan import Plan
+from bigrain.search.plan import BYTES_PER_CANDIDATE, Plan
 from bigrain.search.verify import Verified, verify
 from bigrain.search.view import SnapshotView
 
@@ -29,11 +29,17 @@ class Answer:
 
 
 def answer(view: SnapshotView, plan: Plan) -> list[Answer]:
-    """Run the plan for every query in it."""
-    return [
-        _fused(plan, verify(view, plan, query, proposals))
-        for query, proposals in enumerate(propose(view, plan))
-    ]
+    """Run the plan for every query in it, as many at a time as memory allows."""
+    wanted = sum(min(field.n_candidates, field.field.index.n_rows) for field in plan.fields)
+    step = max(1, view.search_bytes // 2 // max(1, wanted * BYTES_PER_CANDIDATE))
+    answers = []
+    for start in range(0, plan.n_queries, step):
+        part = plan if step >= plan.n_queries else plan.part(start, start + step)
+        answers += [
+            _fused(part, verify(view, part, query, proposals))
+            for query, proposals in enumerate(propose(view, part))
+        ]
+    return answers
 
 
 def _fused(plan: Plan, verified: Verified) -> Answer:

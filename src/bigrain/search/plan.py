@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bigrain.errors import InvalidQueryError, UnknownFieldError
+from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
 from bigrain.index.base import Selection
 from bigrain.search.calibrate import candidates_for
+from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
 from bigrain.search.view import FieldView, SnapshotView
 
@@ -17,6 +17,8 @@ __all__ = ["FieldPlan", "Plan", "make_plan"]
 
 DEFAULT_CANDIDATES = 100
 MAX_K = 1_000_000
+MAX_WEIGHT = 1e9
+BYTES_PER_CANDIDATE = 160  # measured: keys, scores, units and documents on the way
 
 
 @dataclass(frozen=True)
@@ -37,10 +39,17 @@ class Plan:
     k: int
     n_queries: int
     fields: tuple[FieldPlan, ...]
-    selection: Selection | None
+    filter: Filter | None
+    selection: Selection | None  # what the metadata index says of the filter
     exact: bool
     explain: bool
     fusion: Fusion
+
+    def part(self, start: int, stop: int) -> Plan:
+        """The plan of some of its queries."""
+        stop = min(stop, self.n_queries)
+        fields = tuple(replace(f, queries=f.queries[start:stop]) for f in self.fields)
+        return replace(self, n_queries=stop - start, fields=fields)
 
 
 def make_plan(
@@ -65,9 +74,12 @@ def make_plan(
     if recall is not None and not (
         isinstance(recall, int | float) and not isinstance(recall, bool) and 0 < recall <= 1
     ):
-        raise InvalidQueryError(f"recall={recall!r} must be above 0 and at most 1; 0.98 is usual")
+        raise InvalidQueryError(
+            f"recall={shown(recall)} must be above 0 and at most 1; 0.98 is usual"
+        )
     weights = _field_weights(view, queries, fields, fusion)
-    selection = None if filter is None else view.select(filter)
+    parsed = None if filter is None else parse(filter)
+    selection = None if parsed is None else view.select(parsed)
     exact = recall == 1
     plans = []
     for name, weight in weights.items():
@@ -79,7 +91,20 @@ def make_plan(
                 wanted = max(k, candidates_for(field, k, float(recall)))
         prepared = field.family.queries(queries)
         plans.append(FieldPlan(name, field, prepared, max(wanted, k), weight))
-    return Plan(k, len(queries), tuple(plans), selection, exact, explain, fusion)
+    _require_memory(view, plans)
+    return Plan(k, len(queries), tuple(plans), parsed, selection, exact, explain, fusion)
+
+
+def _require_memory(view: SnapshotView, plans: Sequence[FieldPlan]) -> None:
+    """Refuse what one query alone cannot do within the budget."""
+    wanted = sum(min(plan.n_candidates, plan.field.index.n_rows) for plan in plans)
+    if wanted * BYTES_PER_CANDIDATE > view.search_bytes:
+        raise BudgetError(
+            f"{wanted:,} candidates need {wanted * BYTES_PER_CANDIDATE:,} bytes, but "
+            f"memory_budget_bytes leaves {view.search_bytes:,} for searches; ask for at most "
+            f"{view.search_bytes // BYTES_PER_CANDIDATE:,} over all fields (k, n_candidates), or "
+            "open with more"
+        )
 
 
 def _field_weights(
@@ -98,19 +123,21 @@ def _field_weights(
         if not able:
             raise InvalidQueryError(_nobody_answers(view, queries))
         return {name: fusion.weight_of(view.fields[name].family.spec.family) for name in able}
+    if not isinstance(fields, Iterable):
+        raise InvalidQueryError(f"fields={shown(fields)} must be names of fields, or None for all")
     asked = [fields] if isinstance(fields, str) else list(fields)
     if not asked:
         raise InvalidQueryError("fields is empty; leave it out to search every field")
     for name in asked:
-        if name not in view.fields:
+        if not isinstance(name, str) or name not in view.fields:
             raise UnknownFieldError(
-                f"no field {name!r} in this collection; it has {', '.join(view.fields)}"
+                f"no field {shown(name)} in this collection; it has {', '.join(view.fields)}"
             )
     if isinstance(fields, Mapping):
         for name, weight in fields.items():
-            if not isinstance(weight, int | float) or not (0 <= weight < math.inf):
+            if not isinstance(weight, int | float) or not 0 <= weight <= MAX_WEIGHT:
                 raise InvalidQueryError(
-                    f"the weight of field {name!r} is {weight!r}; use 0 or more"
+                    f"the weight of field {name!r} is {shown(weight)}; use 0 to {MAX_WEIGHT:g}"
                 )
         if not any(fields.values()):
             raise InvalidQueryError("every field has weight 0; give one of them more")
@@ -144,4 +171,6 @@ def _check_int(name: str, value: object, low: int, high: int) -> None:
     if hasattr(value, "item") and getattr(value, "size", 1) == 1:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InvalidQueryError(f"{name}={value!r} must be a whole number from {low} to {high:,}")
+        raise InvalidQueryError(
+            f"{name}={shown(value)} must be a whole number from {low} to {high:,}"
+        )

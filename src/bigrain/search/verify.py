@@ -55,7 +55,7 @@ def _score(
         passages, owner = passages[chosen], owner[chosen]
     found = index.score(prepared, passages)
     order = np.lexsort((passages, -np.nan_to_num(found, nan=-np.inf), owner))
-    best = order[np.concatenate(([True], np.diff(owner[order]) != 0))]
+    best = order[_begins(owner[order])]
     return found[best], passages[best]
 
 
@@ -64,6 +64,11 @@ def _most_promising(
 ) -> npt.NDArray[np.int64]:
     """Positions of the PASSAGES_READ best estimates of every owner."""
     order = np.lexsort((-np.nan_to_num(estimates, nan=-np.inf), owner))
-    starts = np.concatenate(([True], np.diff(owner[order]) != 0))
+    starts = _begins(owner[order])
     rank = np.arange(len(order)) - np.maximum.accumulate(np.where(starts, np.arange(len(order)), 0))
     return np.asarray(order[rank < PASSAGES_READ])
+
+
+def _begins(owners: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+    """Where another owner's stretch begins, in ascending owners from 0; there may be none."""
+    return np.asarray(np.diff(owners, prepend=-1) != 0)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.families import Family
-from bigrain.index.base import FieldIndex, Selection
+from bigrain.index.base import Bitmap, FieldIndex, Selection
 from bigrain.search import filter as filters
 from bigrain.storage.catalogue import Catalogue
 
@@ -19,6 +19,7 @@ __all__ = ["FieldView", "SnapshotView"]
 
 Numbers = npt.NDArray[np.int64]
 KEPT_SELECTIONS = 16
+CHUNK = 1 << 12  # long documents expanded at a time
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,10 @@ class SnapshotView:
     n_documents: int
     catalogue: Catalogue
     fields: Mapping[str, FieldView]
-    dead: Numbers  # numbers of deleted documents, ascending
+    n_dead: int  # deleted documents that are kept for older snapshots
     long_starts: Numbers  # documents of several passages, ascending
     long_counts: Numbers
+    search_bytes: int  # what searches may use while they run
     _selections: OrderedDict[filters.Filter, Selection] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -69,23 +71,36 @@ class SnapshotView:
             if parsed in self._selections:
                 self._selections.move_to_end(parsed)
                 return self._selections[parsed]
-        documents = filters.resolve(
-            parsed,
-            self.catalogue.metadata_keys(),
-            self.catalogue.select_docnos,
-            self._live_documents,
+        views = [v for f in self.fields.values() for v in f.index.views]
+        size = max((v.segment.units.last + 1 for v in views), default=0)
+        bits = filters.resolve(
+            parsed, self.catalogue.metadata_keys(), self.catalogue.mark_docnos, size
         )
-        documents = np.setdiff1d(documents, self.dead, assume_unique=True)
-        selection = Selection(self.passages_of(documents)[0])
+        selection = Selection(self._with_passages(bits, size))
         with self._lock:
             self._selections[parsed] = selection
-            while len(self._selections) > KEPT_SELECTIONS:
-                self._selections.popitem(last=False)
+            kept = sum(s.n_bytes for s in self._selections.values())
+            while len(self._selections) > 1 and (
+                len(self._selections) > KEPT_SELECTIONS or kept > self.search_bytes // 4
+            ):
+                kept -= self._selections.popitem(last=False)[1].n_bytes
         return selection
 
-    def _live_documents(self) -> Numbers:
-        return self.catalogue.select_docnos(
-            "SELECT docno FROM documents WHERE born <= ? AND (died IS NULL OR died > ?)"
-            " ORDER BY docno",
-            (self.number, self.number),
-        )
+    def _with_passages(self, bits: Bitmap, size: int) -> Bitmap:
+        """Every passage goes with its document."""
+        inside = self.long_starts < size
+        if not inside.any():
+            return bits
+        flags = np.unpackbits(bits, count=size, bitorder="little")
+        for start in range(0, len(inside), CHUNK):
+            part = slice(start, start + CHUNK)
+            starts, counts = (
+                self.long_starts[part][inside[part]],
+                self.long_counts[part][inside[part]],
+            )
+            owner = np.repeat(np.arange(len(starts)), counts)
+            first = np.repeat(np.cumsum(counts) - counts, counts)
+            units = starts[owner] + (np.arange(len(owner)) - first)
+            seen = units < size
+            flags[units[seen]] = flags[starts[owner[seen]]]
+        return np.packbits(flags, bitorder="little")

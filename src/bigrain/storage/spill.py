@@ -20,9 +20,16 @@ class Spill:
     """Rows of one dtype and shape in a temporary file. Nothing in it outlives the process."""
 
     def __init__(
-        self, files: Files, path: Path, dtype: npt.DTypeLike, row: tuple[int, ...]
+        self,
+        files: Files,
+        path: Path,
+        dtype: npt.DTypeLike,
+        row: tuple[int, ...],
+        *,
+        buffer_bytes: int | None = None,
     ) -> None:
         self._files, self._path = files, path
+        self._buffer_bytes = min(buffer_bytes or BUFFER_BYTES, BUFFER_BYTES)
         self._dtype, self._row = np.dtype(dtype), row
         self._writer: Writable | None = None
         self._reader: Readable | None = None
@@ -39,7 +46,7 @@ class Spill:
         if not rows.size:
             return
         self._buffer += rows.data.cast("B")
-        if len(self._buffer) >= BUFFER_BYTES:
+        if len(self._buffer) >= self._buffer_bytes:
             self._flush()
         self.n_rows += len(rows)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from bigrain.families import Family
-from bigrain.index.base import View
+from bigrain.index.base import UnitMap, View
 from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
 from bigrain.writing.session import Sealed
@@ -32,11 +32,12 @@ def segments_to_merge(views: Sequence[View[Any]]) -> list[View[Any]]:
     return []
 
 
-def merge_views(folder: Folder, family: Family, views: Sequence[View[Any]]) -> Sealed | None:
+def merge_views(
+    folder: Folder, family: Family, views: Sequence[View[Any]], memory_bytes: int
+) -> Sealed | None:
     """One unpublished segment out of the live rows of several; None if nothing lives."""
     path = folder.new_segment(family.name)
-    units = family.merge(folder.files, path, views)
-    if not len(units):
+    if not family.merge(folder.files, path, views, memory_bytes):
         return None
     file = SegmentFile(folder.files, path)
-    return Sealed(family.name, file, units, family.open_segment(file))
+    return Sealed(family.name, file, UnitMap.read(file))

@@ -7,7 +7,8 @@ documents that are not there (failed, deleted or replaced meanwhile) are dropped
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from bisect import bisect_right
+from collections.abc import Callable, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice
@@ -26,7 +27,7 @@ from bigrain.errors import (
     UnknownDocumentError,
 )
 from bigrain.families import Family
-from bigrain.index.base import Builder, Segment
+from bigrain.index.base import Builder, Keep, Segment, UnitMap
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.storage.catalogue import Catalogue, SegmentRow, Stored
 from bigrain.storage.folder import Folder
@@ -35,10 +36,12 @@ from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents
 from bigrain.writing.intake import check_id, spans_of, take_in
 
-__all__ = ["Sealed", "WriteSession"]
+__all__ = ["Sealed", "WriteSession", "expand", "texts_of"]
 
 BATCH_DOCUMENTS = 1024
-BATCH_CHARS = 2 << 20
+MAX_BATCH_CHARS = 2 << 20
+BYTES_PER_CHAR = 24  # measured: a text's words, pieces and passages while it is taken in
+PENDING_AT_ONCE = 1 << 16
 NOTICE_SAMPLE = 200
 Units = npt.NDArray[np.int64]
 
@@ -49,8 +52,7 @@ class Sealed:
 
     field: str
     file: SegmentFile
-    units: Units
-    segment: Segment
+    units: UnitMap
 
 
 @dataclass
@@ -82,11 +84,14 @@ class WriteSession:
         chunking: Chunking | None,
         snapshot: int,
         segments: dict[str, list[Segment]],
+        light_bytes: int,
     ) -> WriteSession:
         """Open the transaction, clear what a dead writer left, and make the builders."""
         catalogue.begin_writing()
-        folder.sweep(catalogue.listed_files())
-        per_field = budget.build // max(1, len(families))
+        folder.sweep(catalogue.listed_files(), catalogue.settle)
+        # What the light grains leave over serves as well: a commit spills it before it needs it.
+        spare = max(0, budget.light - light_bytes) // 4
+        per_field = (budget.build // 2 + spare) // max(1, len(families))
         builders = {
             name: family.builder(folder.files, folder.staging, per_field, segments.get(name, []))
             for name, family in families.items()
@@ -113,7 +118,8 @@ class WriteSession:
             with self.catalogue.savepoint(), reporting(progress) as reporter:
                 reporter.stage("adding", total)
                 row = n_batches = 0
-                while batch := _take_batch(incoming):
+                batch_chars = min(MAX_BATCH_CHARS, self.budget.build // 2 // BYTES_PER_CHAR)
+                while batch := _take_batch(incoming, batch_chars):
                     stored, n_replaced = self._store(batch, row, began)
                     n_batches += 1
                     if not warnings and n_batches & (n_batches - 1) == 0:  # ever more seldom
@@ -184,12 +190,9 @@ class WriteSession:
 
     def _encode(self, families: Sequence[Family], stored: Sequence[Stored]) -> None:
         for family in families:
-            if family.per_passage:
-                units, texts = _passages(stored)
-            else:
-                units = np.array([s.docno for s in stored], np.int64)
-                texts = [f"{s.title}\n{s.text}" if s.title else s.text for s in stored]
-            self._append(family.name, units, family.encode_documents(texts))
+            units, texts = texts_of(stored, family.per_passage)
+            named = _namer(stored, family.per_passage)
+            self._append(family.name, units, family.encode_documents(texts, named))
 
     def _append(self, name: str, units: Units, values: Any) -> None:
         try:
@@ -270,32 +273,40 @@ class WriteSession:
     def seal(self, reporter: Reporter) -> list[Sealed]:
         """Write every builder's segment file, synced; nothing is published yet."""
         self._require_transaction()
-        live = self.catalogue.pending_live(self.first_docno, self.next_docno)
-        fresh = expand(live)
-
-        def keep(units: Units) -> npt.NDArray[np.bool_]:
-            kept = np.isin(units, fresh)
-            old = np.flatnonzero(units < self.first_docno)
-            if len(old):
-                alive = self.catalogue.is_live(units[old].tolist())
-                kept[old] = [unit in alive for unit in units[old].tolist()]
-            return kept
-
+        keep = self._keep()
         sealed: list[Sealed] = []
         reporter.stage("sealing", len(self.builders), "fields")
         try:
             for name, builder in self.builders.items():
                 path = self.folder.new_segment(name)
-                units = builder.seal(keep, path, self.folder.files)
-                if len(units):
+                if builder.seal(keep, path, self.folder.files):
                     file = SegmentFile(self.folder.files, path)
-                    segment = self.families[name].open_segment(file)
-                    sealed.append(Sealed(name, file, units, segment))
+                    sealed.append(Sealed(name, file, UnitMap.read(file)))
                 reporter.advance()
         except BaseException:
             self.abandon(sealed)
             raise
         return sealed
+
+    def _keep(self) -> Keep:
+        """Which units will live: one byte for each pending passage, older ones are looked up."""
+        first, n = self.first_docno, self.next_docno - self.first_docno
+        fresh = np.zeros(n, bool)
+        for start in range(first, self.next_docno, PENDING_AT_ONCE):
+            stop = min(start + PENDING_AT_ONCE, self.next_docno)
+            fresh[expand(self.catalogue.pending_live(start, stop)) - first] = True
+
+        def keep(units: Units) -> npt.NDArray[np.bool_]:
+            kept = np.zeros(len(units), bool)
+            new = units >= first
+            kept[new] = fresh[units[new] - first]
+            old = np.flatnonzero(~new)
+            if len(old):
+                alive = self.catalogue.is_live(units[old].tolist())
+                kept[old] = [unit in alive for unit in units[old].tolist()]
+            return kept
+
+        return keep
 
     def abandon(self, sealed: Sequence[Sealed]) -> None:
         """Let go of segments that will not be published.
@@ -315,14 +326,20 @@ class WriteSession:
             for one in sealed:
                 self.catalogue.add_segment(
                     SegmentRow(
-                        one.file.name, one.field, len(one.units), one.file.n_bytes, self.snapshot
+                        one.file.name, one.field, one.units.n_rows, one.file.n_bytes, self.snapshot
                     )
                 )
-                again = one.units[one.units < self.first_docno]
-                for segment in older.get(one.field, []):
-                    there = again[segment.units.rows(again) >= 0]
-                    if len(there):
-                        self.catalogue.supersede(segment.file.name, there, since=self.snapshot)
+                if not older.get(one.field):
+                    continue
+                for start in range(0, one.units.n_rows, PENDING_AT_ONCE):
+                    again = one.units.slice(start, min(start + PENDING_AT_ONCE, one.units.n_rows))
+                    again = again[again < self.first_docno]
+                    if not len(again):
+                        break  # units rise
+                    for segment in older[one.field]:
+                        there = again[segment.units.rows(again) >= 0]
+                        if len(there):
+                            self.catalogue.supersede(segment.file.name, there, since=self.snapshot)
             self.in_doubt = True
             documents = self.catalogue.commit(
                 self.snapshot, next_docno=self.next_docno, documents_delta=self.documents_delta
@@ -357,15 +374,33 @@ def expand(documents: Units) -> Units:
     return first + np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
 
 
-def _take_batch(documents: Any) -> list[Document]:
+def _take_batch(documents: Any, batch_chars: int) -> list[Document]:
     batch: list[Document] = []
     chars = 0
     for document in islice(documents, BATCH_DOCUMENTS):
         batch.append(document)
         chars += len(document.text)
-        if chars >= BATCH_CHARS:
+        if chars >= batch_chars:
             break
     return batch
+
+
+def _namer(stored: Sequence[Stored], per_passage: bool) -> Callable[[int], str]:
+    """What messages call the document of the n-th row that is encoded."""
+
+    def name(row: int) -> str:
+        ends = list(accumulate(s.n_passages if per_passage else 1 for s in stored))
+        return f"document {stored[bisect_right(ends, row)].id!r}"
+
+    return name
+
+
+def texts_of(stored: Sequence[Stored], per_passage: bool) -> tuple[Units, list[str]]:
+    """What a field reads of documents: the units, and the text of each."""
+    if not per_passage:
+        texts = [f"{s.title}\n{s.text}" if s.title else s.text for s in stored]
+        return np.array([s.docno for s in stored], np.int64), texts
+    return _passages(stored)
 
 
 def _passages(stored: Sequence[Stored]) -> tuple[Units, list[str]]:
