@@ -12,9 +12,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bigrain.errors import InvalidDocumentError
+from bigrain.errors import InvalidDocumentError, shown
 
-__all__ = ["attributes_of", "iso_text", "normalise_metadata"]
+__all__ = ["attributes_of", "from_numpy", "iso_text", "normalise_metadata"]
 
 MAX_DEPTH = 16
 MAX_BYTES = 1 << 20
@@ -28,7 +28,7 @@ def normalise_metadata(metadata: object, where: str) -> dict[str, Any]:
             f"{where}: metadata must be a mapping such as {{'year': 2020}}, not "
             f"{type(metadata).__name__}"
         )
-    result: dict[str, Any] = _plain(metadata, where, "metadata", 0)
+    result: dict[str, Any] = _plain(metadata, where, ())
     if result and len(json.dumps(result, ensure_ascii=False)) > MAX_BYTES:
         raise InvalidDocumentError(f"{where}: metadata is larger than {MAX_BYTES:,} characters")
     return result
@@ -53,41 +53,63 @@ def _pairs(key: str, value: Any) -> Iterator[tuple[str, Value]]:
         yield key, value
 
 
-def _plain(value: Any, where: str, path: str, depth: int) -> Any:
-    if depth > MAX_DEPTH:
-        raise InvalidDocumentError(f"{where}: {path} is nested deeper than {MAX_DEPTH} levels")
+def _plain(value: Any, where: str, path: tuple[object, ...]) -> Any:
+    if len(path) > MAX_DEPTH:
+        raise InvalidDocumentError(
+            f"{where}: {_named(path[:3])} is nested deeper than {MAX_DEPTH} levels"
+        )
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or not key:
-                raise InvalidDocumentError(f"{where}: {path} has the key {key!r}; keys are strings")
+                raise InvalidDocumentError(
+                    f"{where}: {_named(path)} has the key {shown(key)}; keys are strings"
+                )
             _check_text(key, where, path)
-        return {k: _plain(v, where, f"{path}[{k!r}]", depth + 1) for k, v in value.items()}
+        return {str(k): _plain(v, where, (*path, k)) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         items = sorted(value, key=str) if isinstance(value, set | frozenset) else value
-        return [_plain(v, where, f"{path}[{i}]", depth + 1) for i, v in enumerate(items)]
+        return [_plain(v, where, (*path, i)) for i, v in enumerate(items)]
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):
         _check_text(value, where, path)
         return str(value)
     if isinstance(value, datetime.date):
-        return iso_text(value)
+        return iso_text(value) if value == value else None  # pandas has a time that is none
     if hasattr(value, "tolist") and not isinstance(value, int | float):
-        plain = value.tolist()  # a NumPy scalar or array
+        plain = from_numpy(value)
         if type(plain) is not type(value):
-            return _plain(plain, where, path, depth)
+            return _plain(plain, where, path)
     if isinstance(value, int):
         if not -(2**63) <= value < 2**63:
-            raise InvalidDocumentError(f"{where}: {path}={value} does not fit 64 bits")
+            raise InvalidDocumentError(
+                f"{where}: {_named(path)}={shown(value)} does not fit 64 bits"
+            )
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidDocumentError(f"{where}: {path} is {value}; use None for a missing number")
+            raise InvalidDocumentError(
+                f"{where}: {_named(path)} is {value}, not a finite number; use None for none"
+            )
         return float(value)
     raise InvalidDocumentError(
-        f"{where}: {path} is a {type(value).__name__}; metadata holds strings, numbers, booleans, "
-        "dates, lists and mappings of them"
+        f"{where}: {_named(path)} is a {type(value).__name__}; metadata holds strings, numbers, "
+        "booleans, dates, lists and mappings of them"
     )
+
+
+def _named(path: tuple[object, ...]) -> str:
+    return "metadata" + "".join(f"[{shown(step)}]" for step in path)
+
+
+def from_numpy(value: Any) -> Any:
+    """A NumPy scalar or array in Python's types; times stay times, whatever their unit."""
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    if kind == "M":  # in nanoseconds NumPy would give whole numbers
+        value = value.astype("datetime64[us]")
+    elif kind == "m":
+        value = value.astype("timedelta64[us]")
+    return value.tolist()
 
 
 def iso_text(value: datetime.date) -> str:
@@ -97,12 +119,14 @@ def iso_text(value: datetime.date) -> str:
     return value.isoformat()
 
 
-def _check_text(text: str, where: str, path: str) -> None:
+def _check_text(text: str, where: str, path: tuple[object, ...]) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidDocumentError(
-            f"{where}: {path} holds a lone surrogate at character {error.start}"
+            f"{where}: {_named(path)} holds a lone surrogate at character {error.start}"
         ) from None
     if "\x00" in text:
-        raise InvalidDocumentError(f"{where}: {path} holds a NUL byte at {text.index(chr(0))}")
+        raise InvalidDocumentError(
+            f"{where}: {_named(path)} holds a NUL byte at {text.index(chr(0))}"
+        )

@@ -4,6 +4,7 @@ docs.grain/
   catalogue.sqlite   the catalogue (and SQLite's -wal and -shm beside it)
   segments/          write-once segment files
   staging/           what a writer has spilled; emptied by the next writer
+  damaged/           what `repair` has set aside, for people to look at
   readers/           one locked file for every open handle, named by its snapshot
   writer.lock        held while somebody writes; says who
 """
@@ -68,15 +69,19 @@ class Folder:
                 raise ReadOnlyError(f"{self.path} cannot be written: {error}") from error
             raise
 
-    def sweep(self, listed: set[str]) -> list[str]:
-        """Remove staging files and segments that the catalogue does not list; their names."""
-        removed = []
-        for folder, keep in ((self.staging, set()), (self.segments, listed)):
-            for name in self.files.names(folder):
-                if name not in keep:
-                    self.files.remove(folder / name)
-                    removed.append(name)
-        return removed
+    def sweep(self, listed: set[str], settle: Callable[[], None]) -> list[str]:
+        """Remove staging files and segments that the catalogue does not list; their names.
+
+        Before the first segment goes, `settle` makes sure that the catalogue will never list it.
+        """
+        stale = [self.staging / name for name in self.files.names(self.staging)]
+        unlisted = [name for name in self.files.names(self.segments) if name not in listed]
+        if unlisted:
+            settle()
+        stale += [self.segments / name for name in unlisted]
+        for path in stale:
+            self.files.remove(path)
+        return [path.name for path in stale]
 
     def pin(self, snapshot: int) -> Pin | None:
         """Tell writers that this snapshot is in use; None where the folder cannot be written."""

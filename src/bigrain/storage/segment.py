@@ -142,8 +142,11 @@ class SegmentWriter:
         with self.section(name, array.dtype, array.shape[1:]) as section:
             section.append(array)
 
-    def finish(self, meta: dict[str, Any]) -> int:
-        """Write table and trailer, sync, rename, sync the folder; returns the file's size."""
+    def finish(self, meta: dict[str, Any], *, sync: bool = True) -> int:
+        """Write table and trailer, sync, rename, sync the folder; returns the file's size.
+
+        A file that is not to outlive the process need not be synced.
+        """
         offset = self.align()
         sections = {
             s.name: {
@@ -158,10 +161,12 @@ class SegmentWriter:
         self.write(memoryview(table))
         self.write(memoryview(_trailer(offset, len(table), zlib.crc32(table))))
         self._flush()
-        self._file.sync()
+        if sync:
+            self._file.sync()
         self._file.close()
         self._files.rename(self._temporary, self._path)
-        self._files.sync_folder(self._path.parent)
+        if sync:
+            self._files.sync_folder(self._path.parent)
         return self._position
 
     def abandon(self) -> None:
@@ -232,7 +237,8 @@ class SegmentFile:
                     name, np.dtype(s["dtype"]), tuple(s["shape"]), int(s["offset"]), int(s["crc32"])
                 )
                 for name, s in parsed["sections"].items()
-                if all(type(n) is int and 0 <= n < MAX_LENGTH for n in s["shape"])
+                if s["dtype"] in DTYPES
+                and all(type(n) is int and 0 <= n < MAX_LENGTH for n in s["shape"])
             }
             odd = [name for name in parsed["sections"] if name not in sections]
         except (
@@ -245,23 +251,54 @@ class SegmentFile:
         ) as e:
             raise self._damaged("table", "a section table", repr(e)) from None
         if odd:
-            raise self._damaged(str(odd[0]), "a shape of whole numbers", "another")
+            raise self._damaged(str(odd[0]), "a known dtype, a shape of whole numbers", "others")
         for section in sections.values():
             sane = section.offset >= HEADER.size and 1 <= len(section.shape) <= MAX_AXES
             inside = section.offset + section.n_bytes <= offset
-            if section.dtype.str not in DTYPES or not sane or not inside:
+            if not sane or not inside:
                 raise self._damaged(section.name, f"an array before byte {offset}", section)
         return meta, sections
 
-    def section(self, name: str) -> Section:
+    def section(
+        self,
+        name: str,
+        dtype: npt.DTypeLike | None = None,
+        shape: tuple[int | None, ...] | None = None,
+    ) -> Section:
+        """Where a section lies; DamagedError if it is not there, or not of `dtype` and `shape`.
+
+        A None in `shape` stands for any length.
+        """
         try:
-            return self.sections[name]
+            section = self.sections[name]
         except KeyError:
             raise self._damaged(name, "a section of this name", sorted(self.sections)) from None
+        if dtype is not None and section.dtype != np.dtype(dtype):
+            raise self._damaged(name, np.dtype(dtype).str, section.dtype.str)
+        if shape is not None and (
+            len(section.shape) != len(shape)
+            or any(want not in (None, n) for n, want in zip(section.shape, shape, strict=True))
+        ):
+            raise self._damaged(name, f"shape {shape}", section.shape)
+        return section
 
-    def read(self, name: str) -> Array:
-        """The whole section, its checksum verified."""
-        section = self.section(name)
+    def number(self, *keys: str, high: int = MAX_LENGTH) -> int:
+        """A whole number from 0 to `high` in the segment's meta, under nested keys."""
+        value: Any = self.meta
+        for key in keys:
+            value = value.get(key) if isinstance(value, dict) else None
+        if type(value) is not int or not 0 <= value <= high:
+            raise self._damaged("table", f"{'.'.join(keys)} from 0 to {high}", value)
+        return value
+
+    def read(
+        self,
+        name: str,
+        dtype: npt.DTypeLike | None = None,
+        shape: tuple[int | None, ...] | None = None,
+    ) -> Array:
+        """The whole section, its checksum verified; `dtype` and `shape` as in `section`."""
+        section = self.section(name, dtype, shape)
         array = self.read_rows(name, 0, section.shape[0])
         found = zlib.crc32(array.data.cast("B")) if array.size else 0
         if found != section.crc32:
@@ -305,7 +342,7 @@ class SegmentFile:
     def check(self, name: str) -> Iterator[int]:
         """Read a section through and verify its checksum; yields the bytes read so far."""
         section = self.section(name)
-        step = max(1, (BUFFER_BYTES * 8) // max(section.row_bytes, 1))
+        step = max(1, BUFFER_BYTES // max(section.row_bytes, 1))
         crc, done = 0, 0
         for start in range(0, section.shape[0], step):
             part = self.read_rows(name, start, min(start + step, section.shape[0]))

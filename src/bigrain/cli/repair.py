@@ -1,0 +1,93 @@
+"""bigrain repair: mend what is damaged, name what is gone."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bigrain.cli.options import State, collection_argument, common, memory_option
+from bigrain.cli.output import plain_text, print_json, progress
+
+if TYPE_CHECKING:
+    from bigrain.config import Field
+
+__all__ = ["repair"]
+
+# What `stats` adds to the definition of a field.
+MEASURED = {"segments", "rows", "light_bytes_in_memory", "bytes_on_disk", "encoder_fingerprint"}
+
+
+@click.command(short_help="Mend damage, say what is gone.")
+@collection_argument
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would be done.")
+@click.option(
+    "--fields",
+    "fields_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="JSON, field names to definitions as `stats --json` shows them; only needed where the "
+    "definition of the fields itself is damaged.",
+)
+@memory_option
+@common
+@click.pass_context
+def repair(
+    ctx: click.Context,
+    state: State,
+    path: Path,
+    dry_run: bool,
+    fields_file: Path | None,
+    memory: int | None,
+) -> None:
+    """Mend a damaged collection, also one that does not open any more.
+
+    What is sound is kept, codes are made again from vectors, and what fields read from texts from
+    the texts. The rest is named. Damaged files are set aside in the folder damaged/, not deleted.
+    Searching goes on meanwhile. Exit code 0 if nothing is gone, 1 if something is.
+
+    \b
+    Examples:
+      bigrain repair docs.grain --dry-run
+      bigrain repair docs.grain
+      bigrain repair docs.grain --json | jq .documents_lost
+    """
+    import bigrain
+
+    report = bigrain.repair(
+        path,
+        memory_budget_bytes=memory,
+        progress=progress(state),
+        dry_run=dry_run,
+        fields=None if fields_file is None else _read_fields(fields_file),
+    )
+    if state.as_json:
+        print_json({"path": str(path), **report.to_dict()})
+    elif not report.complete or not state.quiet:
+        click.echo(f"{path}: " + "\n".join(map(_line, report.summary().splitlines())))
+    if not report.complete:
+        ctx.exit(1)
+
+
+def _line(line: str) -> str:
+    indent = len(line) - len(line.lstrip())
+    return " " * indent + plain_text(line)
+
+
+def _read_fields(file: Path) -> dict[str, Field]:
+    """Fields out of JSON; what is unknown in them is an error that says so."""
+    from bigrain.config import check_field_name, field_from_dict
+    from bigrain.errors import ConfigError
+
+    try:
+        told = json.loads(file.read_text(encoding="utf-8"))
+        return {
+            check_field_name(name): field_from_dict({k: spec[k] for k in spec if k not in MEASURED})
+            for name, spec in told.items()
+        }
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{file} holds no fields: {error}") from None
