@@ -5,10 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import bigrain
-from bigrain.testing import FaultyFiles, QuickDisk, check_invariants, check_ranking
+from bigrain.testing import (
+    FaultyFiles,
+    QuickDisk,
+    check_encoders,
+    check_fused,
+    check_grains,
+    check_invariants,
+    check_ranking,
+    check_recall,
+)
 from tests.collection import making
 
 
@@ -74,3 +84,69 @@ def test_a_wrong_ranking_is_noticed(tmp_path: Path) -> None:
             check_ranking(hits, wrong, 10)
     with pytest.raises(AssertionError):
         check_ranking(hits[::-1], right, 10)
+
+
+def test_a_code_that_is_not_its_originals_is_noticed(tmp_path: Path) -> None:
+    fields = {"vec": bigrain.DenseField(dim=40)}
+    col, model = making.make(tmp_path / "docs.grain", fields)
+    vectors = np.random.default_rng(0).standard_normal((100, 40))
+    col.add_vectors("vec", [f"d{i}" for i in range(100)], vectors)
+    col.commit()
+    check_grains(col)
+    codes = col._view.fields["vec"].index.views[0].segment.codes
+    blocks, scale = codes.blocks.copy(), codes.scale.copy()
+    codes.blocks[2, 3, 4] ^= 1  # dimension 12 of row 68
+    with pytest.raises(AssertionError, match=r"field 'vec'.*rows \[68\]"):
+        check_grains(col)
+    codes.blocks[:] = blocks
+    codes.scale[7] *= 1.01
+    with pytest.raises(AssertionError, match=r"rows \[7\]"):
+        check_grains(col)
+    codes.scale[:] = scale
+    check_grains(col)
+    col.close()
+
+
+def test_a_recall_that_falls_short_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the default light_bytes the calibration holds; without it a field would be caught."""
+    from bigrain.search import plan
+
+    fields = {"vec": bigrain.DenseField(dim=64)}
+    col, _ = making.make(tmp_path / "docs.grain", fields)
+    rng = np.random.default_rng(1)
+    col.add_vectors("vec", [f"d{i}" for i in range(1500)], rng.standard_normal((1500, 64)))
+    col.commit()
+    queries = list(rng.standard_normal((40, 64)))
+    for asked in (0.8, 0.95):
+        assert check_recall(col, "vec", queries, recall=asked) < 1.0
+    monkeypatch.setattr(plan, "candidates_for", lambda field, k, recall: k)
+    with pytest.raises(AssertionError, match=r"recall 0\.\d+ where 0\.95"):
+        check_recall(col, "vec", queries, recall=0.95)
+    col.close()
+
+
+def test_an_encoder_that_has_changed_is_noticed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    col, _ = making.make(tmp_path / "docs.grain")
+    check_encoders(col)
+    family = col._families["vec"]
+    monkeypatch.setattr(family, "fingerprint", lambda: {"name": "another"}, raising=False)
+    with pytest.raises(AssertionError, match="field 'vec' was built with"):
+        check_encoders(col)
+    col.close()
+
+
+def test_a_part_that_is_not_the_exact_score_is_noticed(tmp_path: Path) -> None:
+    col, model = making.make(tmp_path / "docs.grain", {"lex": bigrain.LexicalField()})
+    making.fill(col, model, ["a", "b", "c"])
+    making.commit(col, model)
+    query = model.documents["a"].text
+    check_fused(col.search(query), model, query)
+    model.add([bigrain.Document(f"{query} {query}", "b")])
+    model.commit()
+    with pytest.raises(AssertionError, match="in 'lex', expected"):
+        check_fused(col.search(query), model, query)
+    col.close()

@@ -2,7 +2,8 @@
 
 Every operation counts: files created, written, synced, closed, opened, read, renamed, removed;
 folders made, listed, synced; locks; catalogue connections and every SQL statement on them. Run a
-workload once to learn how many there are, then once for each of them with `fail_at=n`.
+workload once to learn how many there are, then once for each of them with `fail_at=n`. What SQLite
+does inside a statement is counted by `bigrain.testing.vfs`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import errno
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from bigrain.storage.files import Disk, Files, Lock, Readable, Writable, storage_errors
 
-__all__ = ["FaultyFiles", "QuickDisk"]
+__all__ = ["Faults", "FaultyFiles", "QuickDisk"]
 
 SQLITE_SAYS = {
     errno.EIO: ("disk I/O error", "SQLITE_IOERR"),
@@ -25,33 +27,21 @@ SQLITE_SAYS = {
 }
 
 
-class FaultyFiles:
-    """`Files` that fails its `fail_at`-th operation (from 1), or from then on.
-
-    `code` is what the system says (`errno.EIO`, `errno.ENOSPC`). `tear` lets a failing write leave
-    half of its bytes behind. `rolls_back` lets a failing COMMIT lose the whole transaction, as
-    SQLite does when it cannot write its log; otherwise the transaction stays open. `only` restricts
-    counting to operations whose name contains it: "write", "sync", "COMMIT".
-
-    >>> files = FaultyFiles(fail_at=3)
-    >>> files.count, files.tripped
-    (0, False)
-    """
+class Faults:
+    """Counts operations and says which of them fail. See `FaultyFiles` for the arguments."""
 
     def __init__(
         self,
-        inner: Files | None = None,
         *,
         fail_at: int | None = None,
         forever: bool = False,
         code: int = errno.EIO,
         tear: bool = False,
-        rolls_back: bool = True,
+        delay: float = 0.0,
         only: str = "",
     ) -> None:
-        self.inner: Files = inner or Disk()
         self.fail_at, self.forever, self.code = fail_at, forever, code
-        self.tear, self.rolls_back, self.only = tear, rolls_back, only
+        self.tear, self.delay, self.only = tear, delay, only
         self.count = 0
         self.log: list[str] = []
         self._lock = threading.Lock()
@@ -66,7 +56,7 @@ class FaultyFiles:
         self.fail_at = None
 
     def fails(self, operation: str) -> bool:
-        """Count an operation; whether it is to fail."""
+        """Count an operation; whether it is to fail. Waits here if it is only to be late."""
         if self.only not in operation:
             return False
         with self._lock:
@@ -74,7 +64,44 @@ class FaultyFiles:
             self.log.append(operation)
             if self.fail_at is None:
                 return False
-            return self.count >= self.fail_at if self.forever else self.count == self.fail_at
+            due = self.count >= self.fail_at if self.forever else self.count == self.fail_at
+        if due and self.delay:
+            time.sleep(self.delay)
+            return False
+        return due
+
+
+class FaultyFiles(Faults):
+    """`Files` that fails its `fail_at`-th operation (from 1), or from then on.
+
+    `code` is what the system says (`errno.EIO`, `errno.ENOSPC`). `tear` lets a failing write leave
+    half of its bytes behind. With `delay` the operation does not fail but is that many seconds
+    late. `rolls_back` lets a failing COMMIT lose the whole transaction, as SQLite does when it
+    cannot write its log; otherwise the transaction stays open. `only` restricts counting to
+    operations whose name contains it: "write", "sync", "COMMIT".
+
+    >>> files = FaultyFiles(fail_at=3)
+    >>> files.count, files.tripped
+    (0, False)
+    """
+
+    def __init__(
+        self,
+        inner: Files | None = None,
+        *,
+        fail_at: int | None = None,
+        forever: bool = False,
+        code: int = errno.EIO,
+        tear: bool = False,
+        delay: float = 0.0,
+        rolls_back: bool = True,
+        only: str = "",
+    ) -> None:
+        super().__init__(
+            fail_at=fail_at, forever=forever, code=code, tear=tear, delay=delay, only=only
+        )
+        self.inner: Files = inner or Disk()
+        self.rolls_back = rolls_back
 
     def step(self, operation: str) -> None:
         """Count an operation and fail it if its turn has come, as `Disk` would."""
@@ -95,6 +122,10 @@ class FaultyFiles:
     def rename(self, source: Path, target: Path) -> None:
         self.step(f"rename {source.name}")
         self.inner.rename(source, target)
+
+    def link(self, source: Path, target: Path) -> None:
+        self.step(f"link {source.name}")
+        self.inner.link(source, target)
 
     def remove(self, path: Path) -> None:
         self.step(f"remove {path.name}")
@@ -147,8 +178,18 @@ class _QuickConnection:
             sql = "PRAGMA synchronous = OFF"
         return self._inner.execute(sql, parameters)
 
+    def backup(self, target: Any) -> None:
+        self._inner.backup(_inmost(target))
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
+
+
+def _inmost(db: Any) -> sqlite3.Connection:
+    """SQLite's own connection, which `backup` needs."""
+    while isinstance(db, _QuickConnection | _FaultyConnection):
+        db = db._inner
+    return cast(sqlite3.Connection, db)
 
 
 class _FaultyWriter:
@@ -210,6 +251,10 @@ class _FaultyConnection:
     def executemany(self, sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
         self._step(sql)
         return self._inner.executemany(sql, parameters)
+
+    def backup(self, target: Any) -> None:
+        self._step("BACKUP")
+        self._inner.backup(_inmost(target))
 
     @property
     def in_transaction(self) -> bool:

@@ -1,27 +1,62 @@
-"""What must hold of a collection at every moment, checked against its model."""
+"""What must hold of a collection at every moment, checked against its model.
+
+    check_invariants   all of the following
+    check_contents     counts, every document, scores against brute force
+    check_grains       every code in memory is that of its original on disk
+    check_encoders     the fingerprints stored are those of the encoders at work
+    check_recall       the recall asked for is the recall found
+    check_ranking      hits are a best k of exact scores, and the parts of each add up
+    check_fused        the same for hits of several fields
+
+All raise AssertionError saying what differs.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from bigrain import kernels
 from bigrain.collection import Collection
 from bigrain.config import LexicalField
+from bigrain.index.dense import DenseIndex, DenseSegment
 from bigrain.testing.model import Model
 from bigrain.types import Hit
 
-__all__ = ["check_invariants", "check_ranking", "fingerprint"]
+__all__ = [
+    "check_contents",
+    "check_encoders",
+    "check_fused",
+    "check_grains",
+    "check_invariants",
+    "check_ranking",
+    "check_recall",
+    "fingerprint",
+]
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
-SEARCHED = 3
+SEARCHED, RECALLED = 3, 16
 
 
 def check_invariants(col: Collection, model: Model, *, searches: bool = True) -> None:
-    """Counts, every document, verification, and exact search against brute force.
+    """Everything, for a handle that sees the newest snapshot. `searches=False` leaves those out."""
+    check_contents(col, model, searches=searches)
+    report = col.verify()
+    assert report.ok, report.summary()
+    assert report.documents == len(model.documents)
+    check_grains(col)
+    check_encoders(col)
+    if searches:
+        for name, field in col._require_open().fields.items():
+            if isinstance(field.index, DenseIndex):
+                check_recall(col, name, _queries(model, name, RECALLED), recall=0.9)
 
-    Raises AssertionError saying what differs. `searches=False` leaves the last out.
-    """
+
+def check_contents(col: Collection, model: Model, *, searches: bool = True) -> None:
+    """Counts, every document, and exact search; for a handle at any snapshot."""
     documents = model.documents
     assert len(col) == len(documents), f"{len(col)} documents, the model has {len(documents)}"
     found = col.get(list(documents))
@@ -30,12 +65,8 @@ def check_invariants(col: Collection, model: Model, *, searches: bool = True) ->
         assert document == documents[identifier], f"document {identifier!r} differs: {document}"
     listed = [d.id for d in col.documents()]
     assert sorted(map(str, listed)) == sorted(documents), "documents() lists others"
-    report = col.verify()
-    assert report.ok, report.summary()
-    assert report.documents == len(documents)
-    for name, spec in model.fields.items():
-        rows = col.stats()["fields"][name]["rows"]
-        expected = len(documents) if spec.reads_text else len(model._shown.vectors.get(name, {}))
+    for name in model.fields:
+        rows, expected = col.stats()["fields"][name]["rows"], model.n_rows(name)
         assert rows == expected, f"field {name!r} has {rows} rows, the model {expected}"
         if searches:
             for query in _queries(model, name):
@@ -44,13 +75,13 @@ def check_invariants(col: Collection, model: Model, *, searches: bool = True) ->
                 check_ranking(hits, model.scores(name, query), k)
 
 
-def _queries(model: Model, name: str) -> Iterable[Any]:
-    """A few queries out of what is stored, the first and the last included."""
-    if isinstance(model.fields[name], LexicalField):
+def _queries(model: Model, name: str, n: int = SEARCHED) -> list[Any]:
+    """About n queries out of what is stored, the first and the last included."""
+    if model.fields[name].reads_text:
         stored: list[Any] = [d.text for d in model.documents.values()] or ["nothing"]
     else:
-        stored = list(model._shown.vectors.get(name, {}).values())
-    step = max(1, len(stored) // SEARCHED)
+        stored = list(model.rows(name).values())
+    step = max(1, len(stored) // n)
     return [*stored[::step], *stored[-1:]]
 
 
@@ -64,11 +95,93 @@ def check_ranking(hits: list[Hit], expected: Mapping[str, float], k: int) -> Non
     for hit, score in zip(hits, best, strict=True):
         assert hit.id in expected, f"{hit.id!r} does not belong here"
         for wanted in (score, expected[hit.id]):
-            close = math.isclose(hit.score, wanted, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+            close = _close(hit.score, wanted)
             assert close, f"rank {hit.rank}, {hit.id!r}: score {hit.score}, expected {wanted}"
         assert sum(hit.parts.values()) == hit.score, "the parts do not add up to the score"
+
+
+def check_fused(hits: list[Hit], model: Model, query: str) -> None:
+    """Hits of a text in all fields that read it: parts add up, exact scores are the model's."""
+    scores = {n: model.scores(n, query) for n, spec in model.fields.items() if spec.reads_text}
+    assert [h.score for h in hits] == sorted((h.score for h in hits), reverse=True), "the order"
+    for hit in hits:
+        assert math.isclose(sum(hit.parts.values()), hit.score, rel_tol=1e-9, abs_tol=1e-12)
+        for name, part in hit.parts.items():
+            wanted = scores[name].get(hit.id, 0.0)
+            # Of a long document only the passages that look best are read, so it may be less.
+            long = len(model.passages(model.documents[hit.id])) > 1
+            less = long and not isinstance(model.fields[name], LexicalField) and part.heavy < wanted
+            assert less or _close(part.heavy, wanted), (
+                f"{hit.id!r} scores {part.heavy} in {name!r}, expected {wanted}"
+            )
+
+
+def check_recall(
+    col: Collection, field: str, queries: Sequence[Any], *, recall: float, k: int = 10
+) -> float:
+    """On average the queries find `recall` of their true best k; the share found.
+
+    Hits that tie with the k-th count as found. The share may fall short by two standard errors, of
+    the average over these queries.
+    """
+    shares = []
+    for query in queries:
+        truth = col.search(query, k=k, fields=[field], recall=1.0)
+        found = col.search(query, k=k, fields=[field], recall=recall)
+        if truth:
+            ids, least = {hit.id for hit in truth}, truth[-1].score
+            good = sum(h.id in ids or h.score >= least or _close(h.score, least) for h in found)
+            shares.append(min(1.0, good / len(truth)))
+    share = float(np.mean(shares)) if shares else 1.0
+    margin = 2 * float(np.std(shares)) / math.sqrt(len(shares)) if shares else 0.0
+    assert share + margin >= recall, (
+        f"field {field!r}: recall {share:.3f} where {recall} was asked for"
+    )
+    return share
+
+
+def check_grains(col: Collection) -> None:
+    """Every live code of a dense field is what encoding its row on disk gives."""
+    for name, field in col._require_open().fields.items():
+        if isinstance(field.index, DenseIndex):
+            for view in field.index.views:
+                _check_codes(name, view.segment, view.live_rows())
+
+
+def _check_codes(name: str, segment: DenseSegment, live: Any) -> None:
+    codec, stored = segment.codec, segment.codes
+    for start, records in segment.records():
+        stop = start + len(records)
+        rows = live[(live >= start) & (live < stop)]
+        blocks = stored.blocks[start // 32 : -(-stop // 32)]
+        bits = kernels.unpack_signs(blocks, len(records), codec.width)[rows - start]
+        vectors = segment.spec.rows.decode(records)[rows - start]
+        rotated = codec._rotate(vectors - codec.centre)
+        size = np.abs(rotated)
+        # A coordinate at zero may round to either side, by the order of summation.
+        clear = size > ABSOLUTE * size.max(axis=1, initial=0, keepdims=True)
+        wrong = (((bits == 1) != (rotated > 0)) & clear).any(axis=1)
+        total = size.sum(axis=1)
+        scale = np.divide((size**2).sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
+        wrong |= ~np.isclose(stored.scale[rows], scale, rtol=1e-3, atol=ABSOLUTE)
+        assert not wrong.any(), (
+            f"field {name!r}, {segment.file.name}: the codes of rows "
+            f"{rows[wrong][:5].tolist()} are not those of their originals"
+        )
+
+
+def check_encoders(col: Collection) -> None:
+    """The fingerprint stored with each field is that of the encoder in use."""
+    _, fields = col._catalogue.definition()
+    for name, told in col.stats()["fields"].items():
+        stored = fields[name][1]
+        assert told["encoder_fingerprint"] == stored, f"field {name!r} was built with {stored}"
 
 
 def fingerprint(col: Collection) -> dict[str, tuple[str, str, str]]:
     """Everything a collection says about its documents, for comparing before and after."""
     return {str(d.id): (d.title, d.text, repr(sorted(d.metadata.items()))) for d in col.documents()}
+
+
+def _close(found: float, wanted: float) -> bool:
+    return math.isclose(found, wanted, rel_tol=RELATIVE, abs_tol=ABSOLUTE)

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 
 from bigrain import config
+from bigrain.registry import make_encoder
 from bigrain.search import filter as filters
-from bigrain.storage.attributes import attributes_of
+from bigrain.search.matching import matches
 from bigrain.text.analyse import Analyser
+from bigrain.text.chunk import Chunking
 from bigrain.types import Document
+from bigrain.writing.intake import spans_of
 
 __all__ = ["Model", "bm25_scores", "matches"]
 
@@ -33,11 +36,15 @@ class Model:
     """What a collection with these fields must hold and answer.
 
     Changes go to a pending state that `commit` shows, as in the real one. Vectors are one row an
-    id: (dim,) arrays, {column: weight} mappings, (m, dim) arrays.
+    id: (dim,) arrays, {column: weight} mappings, (m, dim) arrays. `chunking` says how long texts
+    are cut for dense fields with an encoder, as in `bigrain.create`.
     """
 
-    def __init__(self, fields: Mapping[str, config.Field]) -> None:
-        self.fields = dict(fields)
+    def __init__(
+        self, fields: Mapping[str, config.Field], chunking: Chunking | None = None
+    ) -> None:
+        self.fields, self.chunking = dict(fields), chunking
+        self._encoded: dict[tuple[str, str], Any] = {}
         self._shown, self._pending = _State(), _State()
         self._analysers = {
             name: Analyser(language=f.language, stem=f.stem, stop_words=f.stop_words)
@@ -82,17 +89,22 @@ class Model:
 
     def copy(self) -> Model:
         """An independent model in the same state."""
-        twin = Model(self.fields)
+        twin = Model(self.fields, self.chunking)
         twin._shown, twin._pending = deepcopy(self._shown), deepcopy(self._pending)
         return twin
 
     def scores(self, name: str, query: Any, filter: object = None) -> dict[str, float]:
-        """The exact score of every document that one field can return."""
+        """The exact score of every document that one field can return; text or a representation.
+
+        Of a long document, that of its best passage.
+        """
         spec = self.fields[name]
         if isinstance(spec, config.LexicalField):
             found = self._lexical(name, spec, query)
+        elif spec.reads_text:
+            found = self._encoder_scores(spec, query)
         else:
-            rows = self._shown.vectors.get(name, {})
+            rows = self.rows(name)
             score = _SCORES[spec.family]
             found = {i: score(spec, query, row) for i, row in rows.items()}
             if spec.family == "sparse":
@@ -103,6 +115,42 @@ class Model:
                 i: s for i, s in found.items() if matches(node, self._shown.documents[i].metadata)
             }
         return found
+
+    def rows(self, name: str) -> dict[str, Any]:
+        """Id -> the row given to a field without an encoder, as of the last commit."""
+        return self._shown.vectors.get(name, {})
+
+    def passages(self, document: Document) -> list[str]:
+        """What a dense encoder is given of a document: its passages, each after the title."""
+        spans = spans_of(document.text, self.chunking)
+        listed = [(0, len(document.text))] if spans is None else spans.tolist()
+        texts = [document.text[start:end] for start, end in listed]
+        return [f"{document.title} {text}" if document.title else text for text in texts]
+
+    def n_rows(self, name: str) -> int:
+        """How many rows a field must have."""
+        spec = self.fields[name]
+        if not spec.reads_text:
+            return len(self.rows(name))
+        if isinstance(spec, config.LexicalField):
+            return len(self.documents)
+        return sum(len(self.passages(document)) for document in self.documents.values())
+
+    def _encoder_scores(self, spec: Any, query: Any) -> dict[str, float]:
+        """Scores of a dense field that reads text, by encoding everything."""
+        encoder = make_encoder(spec.encoder)
+        asked = encoder.encode_queries([query])[0] if isinstance(query, str) else query
+
+        def encode(text: str) -> Any:
+            key = (spec.encoder, text)
+            if key not in self._encoded:
+                (self._encoded[key],) = encoder.encode_documents([text])
+            return self._encoded[key]
+
+        return {
+            i: max(_dense(spec, asked, encode(text)) for text in self.passages(document))
+            for i, document in self.documents.items()
+        }
 
     def _lexical(self, name: str, spec: config.LexicalField, query: str) -> dict[str, float]:
         analyser = self._analysers[name]
@@ -136,8 +184,8 @@ def bm25_scores(
 def _dense(spec: config.DenseField, query: Any, row: Any) -> float:
     query, row = np.asarray(query, np.float32), np.asarray(row, np.float32)
     if spec.metric == "cosine":
-        query = query / np.linalg.norm(query.astype(np.float64))
-        row = row / np.linalg.norm(row.astype(np.float64))
+        query = query / (np.linalg.norm(query.astype(np.float64)) or 1.0)
+        row = row / (np.linalg.norm(row.astype(np.float64)) or 1.0)
     kept = row.astype(np.float32).astype(spec.heavy).astype(np.float64)
     query = query.astype(np.float32).astype(np.float64)
     if spec.metric == "l2":
@@ -159,44 +207,3 @@ def _max_sim(spec: config.MultiVectorField, query: Any, row: Any) -> float:
 
 
 _SCORES: dict[str, Any] = {"dense": _dense, "sparse": _sparse, "multivector": _max_sim}
-
-
-def matches(node: filters.Filter, metadata: Mapping[str, Any]) -> bool:
-    """Whether a document's metadata passes a parsed filter."""
-    match node:
-        case filters.Compare(key, op, value):
-            return any(_compare(found, op, value) for found in _values(metadata, key))
-        case filters.Member(key, values):
-            return any(
-                _compare(found, "=", value) for found in _values(metadata, key) for value in values
-            )
-        case filters.Exists(key):
-            return bool(_values(metadata, key))
-        case filters.Not(part):
-            return not matches(part, metadata)
-        case filters.And(parts):
-            return all(matches(part, metadata) for part in parts)
-        case filters.Or(parts):
-            return any(matches(part, metadata) for part in parts)
-
-
-def _values(metadata: Mapping[str, Any], key: str) -> list[Any]:
-    return [value for name, value in attributes_of(metadata) if name == key]
-
-
-def _compare(found: Any, op: str, value: Any) -> bool:
-    if isinstance(found, str) != isinstance(value, str):
-        return False
-    if isinstance(value, str) and filters.DAY.fullmatch(value):
-        found = found[: len(value)]  # a day stands for all of it
-    match op:
-        case "=":
-            return bool(found == value)
-        case "<":
-            return bool(found < value)
-        case "<=":
-            return bool(found <= value)
-        case ">":
-            return bool(found > value)
-        case _:
-            return bool(found >= value)

@@ -15,6 +15,7 @@ __all__ = [
     "documents",
     "filters",
     "ids",
+    "long_texts",
     "metadata",
     "sparse_rows",
     "texts",
@@ -34,6 +35,14 @@ def texts(max_words: int = 12) -> SearchStrategy[str]:
     from hypothesis import strategies as st
 
     return st.lists(st.sampled_from(WORDS), min_size=1, max_size=max_words).map(" ".join)
+
+
+def long_texts(max_sentences: int = 12) -> SearchStrategy[str]:
+    """Several sentences, to be cut into passages."""
+    from hypothesis import strategies as st
+
+    sentence = texts(8).map(lambda text: text.capitalize() + ".")
+    return st.lists(sentence, min_size=2, max_size=max_sentences).map(" ".join)
 
 
 def ids(n: int = 12) -> SearchStrategy[str]:
@@ -67,11 +76,12 @@ def metadata() -> SearchStrategy[dict[str, Any]]:
 
 
 def documents(n_ids: int = 12) -> SearchStrategy[Document]:
-    """Documents with an id, some with title and metadata."""
+    """Documents with an id, some with title and metadata, some long."""
     from hypothesis import strategies as st
 
     titles = st.one_of(st.just(""), texts(3))
-    return st.builds(Document, text=texts(), id=ids(n_ids), title=titles, metadata=metadata())
+    either = st.one_of(texts(), texts(), long_texts())
+    return st.builds(Document, text=either, id=ids(n_ids), title=titles, metadata=metadata())
 
 
 def filters(depth: int = 2) -> SearchStrategy[dict[str, Any]]:
