@@ -5,6 +5,7 @@
 
 #include <initializer_list>
 #include <memory>
+#include <new>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -119,7 +120,8 @@ class Result {
     size_t n = 1;
     for (const size_t d : shape_)
       if (__builtin_mul_overflow(n, d, &n) || n > PTRDIFF_MAX / sizeof(T)) throw std::bad_alloc();
-    memory_.reset(new T[n]);
+    memory_.reset(new (std::nothrow) T[n]);
+    if (!memory_) throw std::bad_alloc();
   }
   T* data() { return memory_.get(); }
   nb::object take() {

@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.kernels.levels import Kernels, each_level
+from bigrain.kernels import reference
+from tests.kernels.levels import Kernels, bitmap, each_level, each_native, same, signs
 
 F, U8, U32, I64 = np.float32, np.uint8, np.uint32, np.int64
 
@@ -136,3 +137,159 @@ def test_empty_inputs_give_empty_outputs(level: Kernels) -> None:
     assert empty.tolist() == [[0] * 4] * 2
     assert level.maxsim(z((0, 4)), z((2, 4)), np.array([0, 2], I64)).tolist() == [0]
     assert level.WordPiece(["[UNK]"], "[UNK]", "##", 100).encode([])[1].tolist() == [0]
+
+
+def unaligned(array: np.ndarray) -> np.ndarray:
+    """The same numbers one byte off."""
+    raw = np.zeros(array.nbytes + 1, np.uint8)
+    moved = raw[1:].view(array.dtype).reshape(array.shape)
+    moved[...] = array
+    return moved
+
+
+def virtual(shape: tuple[int, ...], dtype: Any = F) -> np.ndarray:
+    """A huge array that takes no memory."""
+    return np.broadcast_to(np.zeros(1, dtype), shape)
+
+
+CALLS: dict[str, tuple[Any, ...]] = {
+    "rotate": (z((2, 4)), np.ones((4, 4), np.int8)),
+    "sign_encode": (z((2, 4)),),
+    "build_luts": (z((2, 4)),),
+    "scan_codes": scan(live=z(5, U8), row_offset=z(40)),
+    "score_rows": (z((2, 8), U8), 2, "float32", z(2), "ip"),
+    "row_checksums": (z((2, 8), U8),),
+    "accumulate_bm25": (z(2, U32), z(2, U8), z(4), 1.0, z(4)),
+    "accumulate_weights": (z(2, U32), z(2), 1.0, z(4)),
+    "count_live": (z(2, U32), z(2, U8)),
+    "top_k": (z(9), 3, z(2, U8), 0.0),
+    "pool_tokens": (z(2, "i4"), OFFSETS, z((3, 4), "i1"), z(3), 1.0, True),
+    "maxsim": (z((2, 3)), z((2, 3)), OFFSETS),
+}
+SPOILED = [
+    (kernel, place)
+    for kernel, arguments in CALLS.items()
+    for place, value in enumerate(arguments)
+    if isinstance(value, np.ndarray)
+]
+OTHER_TYPE = {"<f4": "f8", "<i8": "i4"}
+WAYS: dict[str, Any] = {
+    "object": lambda a: a.astype(object),
+    "complex": lambda a: a.astype(complex),
+    "text": lambda a: a.astype("U8"),
+    "other-type": lambda a: a.astype(OTHER_TYPE.get(a.dtype.str, "i8")),
+    "other-order": lambda a: a.astype(a.dtype.newbyteorder(">") if a.itemsize > 1 else ">i4"),
+    "strided": lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    "backwards": lambda a: a[..., ::-1],
+    "an-axis-more": lambda a: a[None],
+    "an-axis-less": lambda a: a.reshape(-1)[0],
+    "a-list": lambda a: a.tolist(),
+    # Of bytes, one after another, the native kernels take any buffer.
+    "bytes": lambda a: a.tolist() if a.dtype == U8 and a.ndim == 1 else a.tobytes(),
+    "structured": lambda a: np.zeros(a.shape, [("x", a.dtype)]),
+    "nothing": lambda a: None,
+    "huge": lambda a: virtual((2**40, *a.shape[1:]), a.dtype),
+}
+
+
+@each_level
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("kernel", "place"), SPOILED)
+def test_every_argument_in_a_form_that_is_not_taken(
+    level: Kernels, kernel: str, place: int, way: str
+) -> None:
+    arguments = list(CALLS[kernel])
+    arguments[place] = WAYS[way](arguments[place])
+    if arguments[place] is None and kernel in ("scan_codes", "top_k"):
+        pytest.skip("an optional argument")
+    with pytest.raises((TypeError, ValueError)):
+        getattr(level, kernel)(*arguments)
+
+
+@each_native
+@pytest.mark.parametrize(("kernel", "place"), SPOILED)
+def test_what_is_not_aligned_is_refused_or_read_right(
+    native: Kernels, kernel: str, place: int
+) -> None:
+    arguments = list(CALLS[kernel])
+    arguments[place] = unaligned(arguments[place])
+    if arguments[place].itemsize > 1:
+        with pytest.raises(ValueError, match="aligned"):
+            getattr(native, kernel)(*arguments)
+    else:
+        getattr(native, kernel)(*arguments)
+
+
+@each_level
+def test_counts_beyond_all_memory_are_refused(level: Kernels) -> None:
+    for keep in (2**40, 2**61, 2**62, 2**63 - 1):
+        with pytest.raises((MemoryError, ValueError, OverflowError)):
+            level.scan_codes(*scan(keep=keep))
+    for number in (2**63, 2**64, -(2**63) - 1, 2**70):
+        with pytest.raises((TypeError, ValueError, OverflowError, MemoryError)):
+            level.scan_codes(*scan(n_rows=number))
+        with pytest.raises((TypeError, ValueError, OverflowError, MemoryError)):
+            level.score_rows(z((2, 8), U8), number, "float32", z(2), "ip")
+    assert len(level.top_k(z(9), 2**62, None, -np.inf)[0]) == 9
+
+
+# One row, a row less and more than a block or a register; odd widths up to the widest.
+COUNTS = (1, 2, 15, 16, 17, 31, 32, 33, 65)
+WIDTHS = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 63, 65, 127, 257)
+
+
+@each_native
+@pytest.mark.parametrize("dim", [*WIDTHS, 1023, 4095, 4096])
+def test_every_width_at_every_count(native: Kernels, dim: int) -> None:
+    rng = np.random.default_rng(dim)
+    for n in COUNTS if dim < 300 else (1, 33):
+        vectors = rng.normal(size=(n, dim)).astype(F)
+        same(native.rotate(vectors, turn := signs(rng, dim)), reference.rotate(vectors, turn))
+        blocks, abs_sum = native.sign_encode(vectors)
+        same((blocks, abs_sum), reference.sign_encode(vectors))
+        luts, scale, bias = native.build_luts(vectors[:9])
+        same((luts, scale, bias), reference.build_luts(vectors[:9]))
+        live = bitmap(rng.random(n) < 0.7)
+        for keep in (0, 1, n, n + 7):
+            given = (blocks, n, luts, scale, bias, abs_sum, abs_sum, live, keep)
+            same(native.scan_codes(*given), reference.scan_codes(*given))
+        records = np.zeros((n, 4 * dim + 1), U8)  # a stride that is no multiple of a number's
+        records[:, : 4 * dim] = vectors.view(U8).reshape(n, -1)
+        same(native.row_checksums(records), reference.row_checksums(records))
+        for metric in ("ip", "l2"):
+            got = native.score_rows(records, dim, "float32", vectors[0], metric)
+            expected = reference.score_rows(records, dim, "float32", vectors[0], metric)
+            np.testing.assert_allclose(got, expected, rtol=1e-3, atol=1e-3 * dim)
+
+
+@each_native
+@pytest.mark.parametrize("n", COUNTS)
+def test_lists_that_reach_the_last_row(native: Kernels, n: int) -> None:
+    last = np.full(5, n - 1, U32)
+    for kind in "BHI":
+        got, expected = z((2, n))
+        native.accumulate_bm25(last, np.full(5, 255, kind), np.ones(n, F), 1.0, got)
+        reference.accumulate_bm25(last, np.full(5, 255, kind), np.ones(n, F), 1.0, expected)
+        same(got, expected)
+    assert native.count_live(last, bitmap(np.ones(n, bool))) == 5
+    for k in (0, 1, n, n + 1):
+        same(native.top_k(z(n), k, None, -np.inf), reference.top_k(z(n), k, None, -np.inf))
+
+
+@each_native
+def test_numbers_at_the_end_of_their_range(native: Kernels) -> None:
+    odd = np.array([0, -0.0, 1e-45, -1e-45, 3.4e38, -3.4e38, np.inf, -np.inf, np.nan] * 5, F)
+    same(native.top_k(odd, 50, None, -np.inf), reference.top_k(odd, 50, None, -np.inf))
+    row = odd[None]
+    native.rotate(row, np.ones((4, odd.size), np.int8))
+    native.sign_encode(row)
+    native.score_rows(row.view(U8).reshape(1, -1), odd.size, "float32", odd, "l2")
+    native.score_rows(row.view(U8).reshape(1, -1), odd.size, "float16", odd, "ip")
+    native.maxsim(row, row, np.array([0, 1], I64))
+    blocks, _ = native.sign_encode(z((33, 45)))
+    luts, scale, bias = native.build_luts(z((2, 45)))
+    extreme = np.resize(odd, 33)
+    rows, _, counts = native.scan_codes(
+        blocks, 33, luts, scale + F(np.inf), bias * F(np.nan), extreme, extreme, None, 40
+    )
+    assert counts.max() <= 33 and rows.max() < 33

@@ -45,6 +45,9 @@ _BEIR_HEADER = ("query-id", "corpus-id", "score")
 _HEADER_STARTS = {"query-id", "query_id", "qid"}
 _ID_KEYS = ("_id", "id", "query_id", "qid")
 _TEXT_KEYS = ("text", "query")
+MAX_LINE = 1 << 26
+MAX_GRADE = 2**31 - 1  # of a judgment, and the last rank
+MAX_ID_DIGITS = 500
 
 
 # ---------------------------------------------------------------------------------------- queries
@@ -87,13 +90,13 @@ def _json_query(path: PathLike, number: int, line: str) -> tuple[str, str]:
     expected = 'a JSON object with "_id" and "text"'
     try:
         row = json.loads(line)
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         raise _bad(path, number, expected, line) from error
     if not isinstance(row, dict):
         raise _bad(path, number, expected, line)
     qid = next((row[key] for key in _ID_KEYS if key in row), None)
     text = next((row[key] for key in _TEXT_KEYS if key in row), None)
-    if isinstance(qid, int) and not isinstance(qid, bool):
+    if isinstance(qid, int) and not isinstance(qid, bool) and abs(qid) < 10**MAX_ID_DIGITS:
         qid = str(qid)
     if not isinstance(qid, str) or not qid or not isinstance(text, str):
         raise _bad(path, number, expected, line)
@@ -244,7 +247,11 @@ def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
             packed = raw.read(2) == b"\x1f\x8b"
             raw.seek(0)
             stream = gzip.GzipFile(fileobj=raw) if packed else raw
-            for number, line in enumerate(stream, start=1):
+            for number, line in enumerate(iter(lambda: stream.readline(MAX_LINE), b""), start=1):
+                if len(line) == MAX_LINE:
+                    raise InvalidInputError(
+                        f"{path}, line {number}: longer than {MAX_LINE:,} bytes"
+                    )
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
                 text = text.removesuffix("\n").removesuffix("\r")
                 if line.strip():
@@ -256,11 +263,15 @@ def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
             f"{path} is a folder; give one file, such as queries.jsonl or qrels/test.tsv"
         ) from error
     except UnicodeDecodeError as error:
-        raise InvalidInputError(f"{path}, line {number}: not UTF-8 text: {error}") from error
+        raise InvalidInputError(
+            f"{path}, line {number}: not UTF-8 text: byte {error.start} of the line"
+        ) from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise InvalidInputError(
             f"{path}, after line {number}: not a whole gzip file: {error}"
         ) from error
+    except OSError as error:
+        raise InvalidInputError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -300,7 +311,9 @@ def _columns(line: str) -> list[str]:
 
 def _whole(text: str) -> int | None:
     number = _number(text)
-    return int(number) if number is not None and number == int(number) else None
+    if number is None or abs(number) > MAX_GRADE or number != int(number):
+        return None
+    return int(number)
 
 
 def _number(text: str) -> float | None:

@@ -157,7 +157,7 @@ class _Terms(dict[str, str]):
     under a lock.
     """
 
-    MAX_WORDS = 200_000  # about 40 MB; then it starts afresh
+    MAX_WORDS = 30_000  # about 6 MB; then it starts afresh
 
     def __init__(self, language: Language, stem: bool, stops: frozenset[str]) -> None:
         super().__init__()
@@ -209,7 +209,7 @@ def _stemmer(language: Language) -> Any:
     try:
         import Stemmer
     except ImportError:
-        raise MissingExtraError(f"stemming in {language.name}", "files") from None
+        raise MissingExtraError(f"stemming in {language.name}", "", package="PyStemmer") from None
     try:
         return Stemmer.Stemmer(language.stemmer, 0)
     except KeyError:

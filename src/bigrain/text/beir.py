@@ -5,22 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigrain.errors import BigrainError, InvalidDocumentError
+from bigrain.errors import BigrainError, InvalidDocumentError, shown
 from bigrain.text.readers import Source
 from bigrain.text.rows import Columns, json_lines, parse_json
-from bigrain.text.sources import read_lines
+from bigrain.text.sources import DEFAULT_MAX_BYTES, read_lines
 from bigrain.types import Document
 
 __all__ = ["beir_corpus", "beir_judgments", "beir_queries"]
 
+MAX_GRADE = 2**31 - 1
 
-def beir_corpus(folder: Source, *, max_bytes: int | None = None) -> Iterator[Document]:
+
+def beir_corpus(folder: Source, *, max_bytes: int | None = DEFAULT_MAX_BYTES) -> Iterator[Document]:
     """The documents of the set, as they stand in the file, those without text included."""
     path = _file(folder, "corpus.jsonl")
     return json_lines(read_lines(path, max_bytes), str(path), path.name, Columns(), _raise)
 
 
-def beir_queries(folder: Source, *, max_bytes: int | None = None) -> dict[str, str]:
+def beir_queries(folder: Source, *, max_bytes: int | None = DEFAULT_MAX_BYTES) -> dict[str, str]:
     """{query id: text} for all splits together."""
     path = _file(folder, "queries.jsonl")
     queries: dict[str, str] = {}
@@ -30,16 +32,18 @@ def beir_queries(folder: Source, *, max_bytes: int | None = None) -> dict[str, s
         where = f"{path}, line {number}"
         row = parse_json(line, where)
         key, text = (row.get("_id"), row.get("text")) if isinstance(row, dict) else (None, None)
-        if not isinstance(key, (str, int)) or not isinstance(text, str):
+        if isinstance(key, int) and not isinstance(key, bool):
+            key = str(key)
+        if not isinstance(key, str) or not isinstance(text, str):
             raise InvalidDocumentError(f'{where}: expected {{"_id": "...", "text": "..."}}')
-        if str(key) in queries:
-            raise InvalidDocumentError(f"{where}: query {key!r} occurs twice")
-        queries[str(key)] = text
+        if key in queries:
+            raise InvalidDocumentError(f"{where}: query {shown(key)} occurs twice")
+        queries[key] = text
     return queries
 
 
 def beir_judgments(
-    folder: Source, split: str | None = None, *, max_bytes: int | None = None
+    folder: Source, split: str | None = None, *, max_bytes: int | None = DEFAULT_MAX_BYTES
 ) -> dict[str, dict[str, int]]:
     """{query id: {document id: grade}} of a split; None takes test, else dev, else train.
 
@@ -68,7 +72,7 @@ def beir_judgments(
 def _grade(text: str) -> int | None:
     try:
         value = float(text)
-        return int(value) if value == int(value) else None
+        return int(value) if value == int(value) and abs(value) <= MAX_GRADE else None
     except (ValueError, OverflowError):
         return None
 

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Any
 
-from bigrain.errors import ConfigError
+from bigrain.errors import ConfigError, shown
 
 __all__ = ["Chunking", "sentences", "split"]
 
 Span = tuple[int, int]
+LONGEST = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,25 @@ class Chunking:
     overlap_chars: int = 0
 
     def __post_init__(self) -> None:
-        if self.by not in ("sentence", "paragraph"):
-            raise ConfigError(f"by={self.by!r}: chunks are cut by 'sentence' or by 'paragraph'")
+        if not isinstance(self.by, str) or self.by not in ("sentence", "paragraph"):
+            raise ConfigError(
+                f"by={shown(self.by)}: chunks are cut by 'sentence' or by 'paragraph'"
+            )
         for name in ("max_chars", "overlap_chars"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int):
-                raise ConfigError(f"{name} must be a whole number of characters, got {value!r}")
+                raise ConfigError(
+                    f"{name} must be a whole number of characters, got {shown(value)}"
+                )
+        if self.max_chars > LONGEST:
+            raise ConfigError(f"max_chars={shown(self.max_chars)}: at most {LONGEST:,}; try 1000")
         if self.max_chars < 16:
-            raise ConfigError(f"max_chars={self.max_chars}: at least 16 are needed; try 1000")
+            raise ConfigError(
+                f"max_chars={shown(self.max_chars)}: at least 16 are needed; try 1000"
+            )
         if not 0 <= self.overlap_chars <= self.max_chars // 2:
             raise ConfigError(
-                f"overlap_chars={self.overlap_chars}: accepted is 0 to half of max_chars "
+                f"overlap_chars={shown(self.overlap_chars)}: accepted is 0 to half of max_chars "
                 f"({self.max_chars // 2}); try {self.max_chars // 8}"
             )
 
@@ -58,10 +67,12 @@ class Chunking:
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Chunking:
         """The chunking that `to_dict` described; ConfigError for keys it does not know."""
-        unknown = sorted(set(config) - {"by", "max_chars", "overlap_chars"})
+        if not isinstance(config, Mapping):
+            raise ConfigError(f"a chunking is described by a mapping, not by {shown(config)}")
+        unknown = [key for key in config if key not in ("by", "max_chars", "overlap_chars")]
         if unknown:
             raise ConfigError(
-                f"a chunking has no setting {', '.join(map(repr, unknown))}; "
+                f"a chunking has no setting {', '.join(map(shown, unknown))}; "
                 "it has by, max_chars, overlap_chars"
             )
         return cls(**config)

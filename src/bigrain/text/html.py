@@ -20,6 +20,15 @@ _BLOCKS = frozenset(
 _LINES = frozenset(["br", "tr"])
 _CELLS = frozenset(["td", "th", "option", "button", "img"])
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+MAX_NESTED = 1_000  # the parser takes time in the square of it; browsers stop at 512
+_TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
+_CLOSED_BY_OTHERS = frozenset(
+    """area base br col embed hr img input link meta source track wbr
+    dd dt li option p td th tr thead tbody tfoot colgroup""".split()
+)
+
+# Python's names for what is no character set; some take quadratic time.
+_NOT_CHARSETS = frozenset("idna punycode raw-unicode-escape undefined unicode-escape utf-7".split())
 
 
 def html_text(data: bytes, name: str) -> tuple[str, str]:
@@ -34,9 +43,21 @@ def html_text(data: bytes, name: str) -> tuple[str, str]:
     markup = _decoded(data, name)
     if "\0" in markup:
         raise InvalidDocumentError(f"{name}: NUL character at {markup.index(chr(0))}: not HTML")
+    _check_nesting(markup, name)
     tree = LexborHTMLParser(markup)
     title = tree.css_first("title")
     return _one_line(title.text()) if title else "", _visible(tree.body)
+
+
+def _check_nesting(markup: str, name: str) -> None:
+    depth = 0
+    for closing, tag in _TAG.findall(markup):
+        if tag.lower() not in _CLOSED_BY_OTHERS:
+            depth = max(0, depth - 1) if closing else depth + 1
+            if depth > MAX_NESTED:
+                raise InvalidDocumentError(
+                    f"{name}: HTML nested deeper than {MAX_NESTED:,} elements, the last <{tag}>"
+                )
 
 
 def _decoded(data: bytes, name: str) -> str:
@@ -48,8 +69,11 @@ def _decoded(data: bytes, name: str) -> str:
             raise
         try:
             label = declared[1].decode("ascii").lower()
+            known = codecs.lookup(label).name
+            if known in _NOT_CHARSETS:
+                raise LookupError
             # Browsers read Latin-1 as Windows-1252.
-            return data.decode("cp1252" if codecs.lookup(label).name == "iso8859-1" else label)
+            return data.decode("cp1252" if known == "iso8859-1" else known)
         except (LookupError, UnicodeError):
             raise InvalidDocumentError(
                 f"{name}: neither UTF-8 nor the charset it declares ({label})"

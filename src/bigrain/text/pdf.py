@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from bigrain.errors import InvalidDocumentError, MissingExtraError
 
@@ -21,19 +25,8 @@ def pdf_text(data: bytes, name: str, max_chars: int | None = None) -> tuple[str,
     except ImportError:
         raise MissingExtraError("reading PDF", "files") from None
     try:
-        reader = PdfReader(io.BytesIO(data))
-        if reader.is_encrypted and not reader.decrypt(""):
-            raise InvalidDocumentError(f"{name}: the PDF needs a password; save it without one")
-        pages: list[str] = []
-        total = 0
-        for page in reader.pages:
-            pages.append(_mended(page.extract_text()).strip())
-            total += len(pages[-1])
-            if max_chars is not None and total > max_chars:
-                raise InvalidDocumentError(
-                    f"{name}: more than {max_chars:,} characters of text; raise max_bytes"
-                )
-        title = reader.metadata.title if reader.metadata else None
+        with _without_log():
+            title, pages = _read(PdfReader(io.BytesIO(data)), name, max_chars)
     except InvalidDocumentError:
         raise
     except MemoryError:
@@ -42,8 +35,35 @@ def pdf_text(data: bytes, name: str, max_chars: int | None = None) -> tuple[str,
         raise InvalidDocumentError(
             f"{name}: not a PDF that can be read ({type(error).__name__}: {error})"
         ) from error
-    text = "\n\n".join(page for page in pages if page)
-    return _mended(str(title or "")).strip(), text, len(pages)
+    return title, "\n\n".join(page for page in pages if page), len(pages)
+
+
+def _read(reader: Any, name: str, max_chars: int | None) -> tuple[str, list[str]]:
+    if reader.is_encrypted and not reader.decrypt(""):
+        raise InvalidDocumentError(f"{name}: the PDF needs a password; save it without one")
+    pages: list[str] = []
+    total = 0
+    for page in reader.pages:
+        pages.append(_mended(page.extract_text()).strip())
+        total += len(pages[-1])
+        if max_chars is not None and total > max_chars:
+            raise InvalidDocumentError(
+                f"{name}: more than {max_chars:,} characters of text; raise max_bytes"
+            )
+    title = reader.metadata.title if reader.metadata else None
+    return _mended(str(title or "")).strip(), pages
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    """What pypdf logs about damage is in its errors, or was repaired."""
+    logger = logging.getLogger("pypdf")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _mended(text: str) -> str:

@@ -21,7 +21,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from bigrain.errors import BigrainError, ConfigError, InvalidDocumentError, MissingExtraError
+from bigrain.errors import (
+    BigrainError,
+    ConfigError,
+    InvalidDocumentError,
+    MissingExtraError,
+    shown,
+)
 from bigrain.progress import ProgressLike, reporting
 from bigrain.text.html import html_text
 from bigrain.text.normalise import clean_text
@@ -34,9 +40,11 @@ from bigrain.text.sources import (
     read_lines,
     stream_lines,
 )
-from bigrain.types import Document
+from bigrain.types import MAX_ID_CHARS, Document
 
 __all__ = ["Source", "read_documents"]
+
+ROOM_FOR_LINE = 12  # ":" and a line's number
 
 Source: TypeAlias = "str | os.PathLike[str]"
 
@@ -72,8 +80,9 @@ def read_documents(
         on_error: "raise" at the first document that cannot be read, or "skip" it with a notice.
         notice: called with a sentence for each thing left out; None is silent.
         text_column, id_column: where rows keep them, if not under the usual names.
-        max_bytes: the most a `.gz` file may unpack to, and the most a file that is one document,
-            or one line of another, may hold. None: no limit.
+        max_bytes: the most that a file that is one document, or one line of another, may hold,
+            unpacked; rows of a `.gz` file may unpack to more if it is large itself (`sources`).
+            None: no limit.
 
     Raises, when called: ConfigError for a wrong option, InvalidDocumentError for a source that is
     not there. While reading: InvalidDocumentError names file and line, StorageError a file that
@@ -81,12 +90,14 @@ def read_documents(
     """
     if on_error not in ("raise", "skip"):
         raise ConfigError(f"on_error={on_error!r}: accepted are 'raise' and 'skip'")
-    if max_bytes is not None and (isinstance(max_bytes, bool) or max_bytes < 1):
-        raise ConfigError(f"max_bytes={max_bytes!r}: give a number of bytes, or None for no limit")
+    if max_bytes is not None and (type(max_bytes) is not int or max_bytes < 1):
+        raise ConfigError(
+            f"max_bytes={shown(max_bytes)}: give a number of bytes, or None for no limit"
+        )
     given = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
     for source in given:
-        if str(source) != "-" and not Path(source).exists():
-            raise InvalidDocumentError(f"no such file or folder: {source}")
+        if str(source) != "-" and not _is_there(Path(source)):
+            raise InvalidDocumentError(f"no such file or folder: {shown(str(source))}")
     reading = _Reading(
         columns=Columns(text_column, id_column),
         max_bytes=max_bytes,
@@ -129,6 +140,7 @@ class _Reading:
                 label = path.as_posix() if label in self.labels else label
                 self.labels.add(label)
             try:
+                _check_label(label, path)
                 yield from self.file(path, label)
             except MissingExtraError:
                 raise
@@ -249,6 +261,26 @@ def _kind_of(path: Path) -> str:
     """The ending of the name in small letters, `.gz` aside."""
     name = path.name.lower().removesuffix(".gz")
     return os.path.splitext(name)[1]
+
+
+def _check_label(label: str, path: Path) -> None:
+    """Ids are made of a file's name, so the name must be text, and not too long."""
+    try:
+        clean_text(label)
+    except InvalidDocumentError as error:
+        raise InvalidDocumentError(f"{shown(str(path))}: the file's name: {error}") from None
+    if len(label) > MAX_ID_CHARS - ROOM_FOR_LINE:
+        raise InvalidDocumentError(
+            f"{path}: its path is {len(label)} characters long; at most "
+            f"{MAX_ID_CHARS - ROOM_FOR_LINE} can become an id"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name longer than any file's
+        return False
 
 
 def _is_inside(path: str, top: str) -> bool:

@@ -8,22 +8,22 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 import re
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
-from bigrain.errors import InvalidDocumentError
+from bigrain.errors import InvalidDocumentError, shown
+from bigrain.storage.attributes import normalise_metadata
 from bigrain.text.normalise import clean_text
-from bigrain.types import Document
+from bigrain.types import MAX_ID_CHARS, Document
 
 __all__ = ["Columns", "json_documents", "json_lines", "parse_json", "table_documents"]
 
 Fail = Callable[[InvalidDocumentError], None]
 
-MAX_METADATA_DEPTH = 64
 PLAIN_WHOLE = re.compile(r"-?(?:0|[1-9][0-9]*)")
 PLAIN_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
 
@@ -99,9 +99,9 @@ def table_documents(
     header = _next_row(rows, name, skipped)
     assert header is not None
     header = [column.strip() for column in header]
-    twice = sorted({c for c in header if header.count(c) > 1})
-    if twice:
-        raise InvalidDocumentError(f"{name}, line {first[0]}: column {twice[0]!r} occurs twice")
+    ((column, count),) = Counter(header).most_common(1)
+    if count > 1:
+        raise InvalidDocumentError(f"{name}, line {first[0]}: column {shown(column)} occurs twice")
     _find(header, columns.text, TEXT_KEYS, "text", "text_column", f"{name}, line {first[0]}")
     while (row := _next_row(rows, name, skipped)) is not None:
         if not row:
@@ -166,10 +166,15 @@ def document_of(row: Any, where: str, default_id: str, columns: Columns) -> Docu
     nested = isinstance(given, Mapping)
     taken = {text_key, id_key, "title", *(["metadata"] if nested or given is None else [])}
     metadata = {key: value for key, value in row.items() if key not in taken}
-    if nested:
-        metadata.update(given)  # type: ignore[arg-type]
+    for key, value in given.items() if nested else ():  # type: ignore[union-attr]
+        if key in metadata and metadata[key] != value:
+            raise InvalidDocumentError(
+                f"{where}: {shown(key)} is {shown(metadata[key])} in the row and {shown(value)} "
+                "in its metadata; leave one out"
+            )
+        metadata[key] = value
+    metadata = normalise_metadata(metadata, where)
     try:
-        _check_value(metadata, 0)
         return Document(
             text=clean_text(text),
             id=_id_of(row[id_key] if id_key is not None else None, default_id),
@@ -193,7 +198,7 @@ def _find(
         if key in keys:
             return key
     expected = repr(wanted) if wanted is not None else ", ".join(map(repr, usual))
-    found = ", ".join(map(repr, keys[:20])) or "nothing"
+    found = ", ".join(map(shown, keys[:20])) or "nothing"
     raise InvalidDocumentError(
         f"{where}: no {what}: looked for {expected}; found {found}; name the right one with "
         f"{option}="
@@ -214,27 +219,15 @@ def _cell(text: Any) -> Any:
 def _id_of(value: Any, default: str) -> str:
     if value is None or value == "":
         return default
-    if isinstance(value, str):
-        return clean_text(value)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    raise InvalidDocumentError(f"an id must be a string or a whole number, found {_kind(value)}")
-
-
-def _check_value(value: Any, depth: int) -> None:
-    if depth > MAX_METADATA_DEPTH:
-        raise InvalidDocumentError(f"metadata nested deeper than {MAX_METADATA_DEPTH} levels")
-    if isinstance(value, str):
-        clean_text(value)
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            clean_text(key)
-            _check_value(inner, depth + 1)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_value(inner, depth + 1)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise InvalidDocumentError("metadata holds a number too large to represent")
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**MAX_ID_CHARS:
+        value = str(value)
+    if not isinstance(value, str):
+        raise InvalidDocumentError(
+            f"an id must be a string or a whole number, found {_kind(value)}"
+        )
+    if len(value) > MAX_ID_CHARS:
+        raise InvalidDocumentError(f"the id has {len(value):,} characters; at most {MAX_ID_CHARS}")
+    return clean_text(value)
 
 
 def _with_first(first: str, numbered: Iterator[tuple[int, str]]) -> Iterator[str]:
@@ -261,4 +254,4 @@ def _no_constant(word: str) -> NoReturn:
 
 def _kind(value: Any) -> str:
     kinds = {dict: "an object", list: "an array", str: "a string", bool: "true or false"}
-    return "null" if value is None else kinds.get(type(value), f"a number ({value!r:.30})")
+    return "null" if value is None else kinds.get(type(value), f"a number ({shown(value)})")

@@ -1,8 +1,9 @@
 """Bytes of a file as text: unpacked, limited and decoded, with errors that say where.
 
-Accepted encodings are UTF-8 (with or without byte order mark) and UTF-16 with one. A `.gz` file
-may unpack to `max_bytes` at most, so that a few kilobytes cannot fill the memory; the same limit
-holds for what must stand in memory at once, a whole file or one line. None lifts it.
+Accepted encodings are UTF-8 (with or without byte order mark) and UTF-16 with one. What must stand
+in memory at once, a whole file or one line, may have `max_bytes` at most. Lines of a `.gz` file may
+unpack to that, or to `UNPACKED` times the packed size where that is more, so that a few kilobytes
+cannot fill a disk and a large corpus is read. None lifts both limits.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from bigrain.errors import InvalidDocumentError, StorageError
 
 __all__ = ["DEFAULT_MAX_BYTES", "decode", "read_bytes", "read_lines", "stream_lines"]
 
-DEFAULT_MAX_BYTES = 1 << 30
+DEFAULT_MAX_BYTES = 1 << 28
+UNPACKED = 100  # times the packed size; text packs to a fifth, a bomb to a thousandth
 
 _STEP = 1 << 20
 
@@ -47,18 +49,23 @@ def decode(data: bytes, name: str) -> str:
 def read_lines(path: Path, max_bytes: int | None = DEFAULT_MAX_BYTES) -> Iterator[tuple[int, str]]:
     """(number from 1, line with its end) for each line; only one of them in memory at a time."""
     with _opened(path) as stream:
-        yield from stream_lines(stream, path, max_bytes, packed=path.suffix.lower() == ".gz")
+        unpacked = None
+        if path.suffix.lower() == ".gz" and max_bytes is not None:
+            unpacked = max(max_bytes, UNPACKED * path.stat().st_size)
+        yield from stream_lines(stream, path, max_bytes, unpacked)
 
 
 def stream_lines(
-    stream: BinaryIO, path: Path | str, max_bytes: int | None, *, packed: bool = False
+    stream: BinaryIO, path: Path | str, max_bytes: int | None, unpacked: int | None = None
 ) -> Iterator[tuple[int, str]]:
-    """The same for an open stream. `packed`: the limit is for the sum of all lines."""
+    """The same for an open stream; `unpacked` limits the sum of all lines."""
     limit = -1 if max_bytes is None else max_bytes + 1
     offset = number = 0
     while line := _read(stream, path, limit, line=True):
         number += 1
-        _check_size(offset + len(line) if packed else len(line), path, max_bytes, number)
+        _check_size(len(line), path, max_bytes, number)
+        if unpacked is not None and offset + len(line) > unpacked:
+            _check_size(offset + len(line), path, max_bytes, number)
         if number == 1:
             encoding = _encoding(line)
             if encoding == "utf-16":
