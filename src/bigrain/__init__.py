@@ -24,7 +24,7 @@ from bigrain.registry import encoder_names, register_encoder
 from bigrain.types import AddCounts, Document, Hit, Part, Passage
 
 if TYPE_CHECKING:
-    from bigrain.collection import Collection, create, open  # noqa: A004
+    from bigrain.collection import Collection, create, open, repair  # noqa: A004
     from bigrain.encoders.base import CallableEncoder, Encoder
     from bigrain.search.fuse import Fusion
     from bigrain.text.chunk import Chunking
@@ -51,6 +51,7 @@ __all__ = [
     "encoder_names",
     "open",
     "register_encoder",
+    "repair",
     *_errors,
 ]
 
@@ -63,6 +64,7 @@ _LATER = {
     "Fusion": "bigrain.search.fuse",
     "create": "bigrain.collection",
     "open": "bigrain.collection",
+    "repair": "bigrain.collection",
 }
 
 

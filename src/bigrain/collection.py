@@ -8,6 +8,7 @@ view.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import threading
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bigrain import config
 from bigrain.budget import Budget, peak_bytes, process_bytes
@@ -30,15 +32,19 @@ from bigrain.errors import (
     CollectionExistsError,
     ConfigError,
     DamagedError,
+    InvalidInputError,
     InvalidQueryError,
     InvalidVectorsError,
     PendingChangesError,
     ReadOnlyError,
+    StorageError,
     UnknownFieldError,
+    shown,
 )
 from bigrain.families import Family, make_family
-from bigrain.index.base import Segment, open_views
+from bigrain.index.base import Segment, View, open_views
 from bigrain.index.postings import ListCache
+from bigrain.index.scratch import Scratch
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
@@ -51,15 +57,20 @@ from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents, Hit
+from bigrain.writing.backup import back_up
 from bigrain.writing.checking import Report, check_collection
 from bigrain.writing.merging import merge_views, segments_to_merge
+from bigrain.writing.repair import RepairReport, repair_collection
 from bigrain.writing.session import Sealed, WriteSession, expand
 
 if TYPE_CHECKING:
     from bigrain.evaluation import Evaluation
 
-__all__ = ["Collection", "create", "open"]
+__all__ = ["Collection", "create", "open", "repair"]
 
+BYTES_ADDING_UP = 4 + 4  # a row: its score, and its place in the longest list
+BYTES_OF_NORM = 4
+EXPANDED = 1 << 14  # deleted documents looked at together
 DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
 QUERY_BATCH = 32
 
@@ -77,8 +88,8 @@ def create(
 
     `fields` maps names to `LexicalField`, `DenseField`, `SparseField` or `MultiVectorField`; None
     means "lexical" (BM25) and "dense" (the bundled encoder). `chunking` says how long texts are cut
-    into passages (None: never); `fusion` how fields are joined. `memory_budget_bytes` bounds what
-    the collection keeps in memory; None is a quarter of the machine's.
+    into passages (None: never); `fusion` how fields are joined. `memory_budget_bytes` bounds the
+    memory of the process, as far as it is bigrain's; None is a quarter of the machine's.
 
     Raises `CollectionExistsError` if there is something at `path`, `ConfigError` for settings.
     """
@@ -100,7 +111,8 @@ def create(
                 "LexicalField, DenseField, SparseField or MultiVectorField"
             )
         families[name] = make_family(config.check_field_name(name), field)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    budget = _with_fixed(budget, families)
+    if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
         raise CollectionExistsError(
             f"{target} is already there; bigrain.open(path) opens it, or choose another path"
         )
@@ -149,6 +161,35 @@ def open(  # noqa: A001 - bigrain.open reads like the builtin it resembles
     )
 
 
+def repair(
+    path: str | os.PathLike[str],
+    *,
+    memory_budget_bytes: int | None = None,
+    progress: ProgressLike = None,
+    dry_run: bool = False,
+    fields: Mapping[str, config.Field] | None = None,
+    files: Files | None = None,
+) -> RepairReport:
+    """Mend a damaged collection, also one that cannot be opened any more.
+
+    Everything is read through. What is sound is kept; codes are made again from vectors, what
+    fields read from texts is made again from the texts, the catalogue from its readable pages. The
+    report says what could not be brought back. It is published like a commit: if repair fails or
+    is killed, nothing has changed, and readers go on. Damaged files are set aside in `damaged/`.
+
+    `dry_run` changes nothing and reports what would be done. `fields`, as given to `create`, is
+    needed where the definition of the fields itself is damaged. Raises `NotACollectionError`,
+    `LockedError`, `FormatError`, `DamagedError` where nothing is left to work with, and
+    `ConfigError` or `EncoderMismatchError` where texts must be encoded and the encoder is missing.
+    """
+    folder = Folder(files or Disk(), _as_path(path))
+    with reporting(progress) as reporter:
+        return repair_collection(
+            folder, Budget.of(memory_budget_bytes), reporter,
+            default_settings=_default_settings(), dry_run=dry_run, fields=fields,
+        )  # fmt: skip
+
+
 class Collection:
     """An open collection; made by `bigrain.create` and `bigrain.open`.
 
@@ -163,7 +204,7 @@ class Collection:
         self._held = _Held(self._catalogue)
         self._finalizer = weakref.finalize(self, self._held.let_go)
         self._segments: dict[str, Segment] = {}
-        self._cache = ListCache(budget.lists)
+        self._view: SnapshotView | None = None  # None too while one makes room for the next
         self._changing = threading.RLock()
         self._closed = False
         try:
@@ -177,7 +218,9 @@ class Collection:
                 family = make_family(name, config.field_from_dict(spec))
                 check_fingerprint(name, fingerprint, family.fingerprint())
                 self._families[name] = family
-            self._view = self._load()
+            self._budget = _with_fixed(budget, self._families)
+            self._cache = ListCache(self._budget.lists, Scratch(self._budget.search // 2))
+            self._show(self._load())
         except BaseException:
             self._finalizer()
             raise
@@ -205,20 +248,20 @@ class Collection:
         reads text: then new documents are made. Raises `InvalidVectorsError` naming the row,
         `UnknownFieldError`, `UnknownDocumentError` or `DuplicateIdError`; nothing is changed then.
         """
-        if field not in self._families:
+        if not isinstance(field, str) or field not in self._families:
             raise UnknownFieldError(
-                f"no field {field!r} in this collection; it has {', '.join(self._families)}"
+                f"no field {shown(field)} in this collection; it has {', '.join(self._families)}"
             )
         if isinstance(ids, str | set | frozenset | Mapping):
             raise InvalidVectorsError(
                 f"ids is a {type(ids).__name__}; pass a list of ids in the order of the vectors"
             )
         with self._changing:
-            return self._writer().add_vectors(field, list(ids), vectors)
+            return self._writer().add_vectors(field, _listed("ids", ids), vectors)
 
     def delete(self, ids: str | Iterable[str], *, missing: str = "raise") -> int:
         """Delete documents by id; returns how many. `missing="ignore"` passes over unknown ids."""
-        wanted = [ids] if isinstance(ids, str) else list(ids)
+        wanted = [ids] if isinstance(ids, str) else _listed("ids", ids)
         with self._changing:
             return self._writer().delete(wanted, missing=missing)
 
@@ -234,19 +277,19 @@ class Collection:
             session = self._session
             if session is None or not session.changed:
                 self.rollback()
-                return self._view.number
+                return self._require_open().number
             sealed: list[Sealed] = []
             try:
                 with reporting(progress) as reporter:
                     sealed = session.seal(reporter)
-                self._require_budget(sealed)
+                self._require_budget([*self._open_files(), *((s.field, s.file) for s in sealed)])
                 snapshot, _ = session.publish(sealed, self._open_segments())
             except BaseException:
                 session.abandon(sealed)
                 raise
             self._session = None
             session.discard()
-            self._adopt(sealed)
+            _close(sealed)
             try:
                 self._show(self._load())
                 with reporting(progress) as reporter:
@@ -278,12 +321,12 @@ class Collection:
             self._writer()  # takes the lock and sees what others have committed
             groups = {
                 name: list(field.index.views)
-                for name, field in self._view.fields.items()
+                for name, field in self._require_open().fields.items()
                 if _worth_merging(field)
             }
             self._merge(groups, reporter)
             self._purge(documents=True)
-            return self._view.number
+            return self._require_open().number
 
     def close(self) -> None:
         """Let go of files and locks; pending changes are forgotten."""
@@ -292,8 +335,8 @@ class Collection:
                 self.rollback()
                 self._closed = True
                 self._segments.clear()
-                none = np.empty(0, np.int64)
-                self._show(SnapshotView(-1, 0, self._catalogue, {}, none, none, none))
+                self._cache.forget()
+                self._view = None
                 self._finalizer()
 
     def __enter__(self) -> Collection:
@@ -356,8 +399,8 @@ class Collection:
                 f"search_many takes several queries; put the {type(queries).__name__} in a list"
             )
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
-            raise InvalidQueryError(f"threads={threads!r} must be a whole number from 1")
-        listed = list(queries)
+            raise InvalidQueryError(f"threads={shown(threads)} must be a whole number from 1")
+        listed = _listed("queries", queries)
         if not listed:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
@@ -376,7 +419,7 @@ class Collection:
             with ThreadPoolExecutor(threads) as pool:
                 done = list(pool.map(run, starts))
         if arrays:
-            return make_arrays(view, k, [a for _, answers in done for a in answers])
+            return make_arrays(view, k, list(done))
         return [
             make_hits(view, plan, i, found)
             for plan, answers in done
@@ -424,10 +467,11 @@ class Collection:
             view = self._require_open()
             if self._catalogue.snapshot()[0] != view.number:
                 self._show(self._load())
-            return self._view.number
+            return self._require_open().number
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else f"snapshot {self._view.number}"
+        view = self._view
+        state = "closed" if self._closed or view is None else f"snapshot {view.number}"
         return f"<bigrain.Collection {str(self._folder.path)!r}, {state}>"
 
     def __len__(self) -> int:
@@ -439,7 +483,7 @@ class Collection:
     def get(self, ids: Sequence[str]) -> list[Document | None]:
         """Documents by id, as stored; None for ids that are not there."""
         view = self._require_open()
-        found = view.catalogue.documents_by_id(list(ids), view.number)
+        found = view.catalogue.documents_by_id(_listed("ids", ids), view.number)
         return [
             None
             if identifier not in found
@@ -486,7 +530,7 @@ class Collection:
             "path": str(self._folder.path),
             "snapshot": view.number,
             "documents": view.n_documents,
-            "deleted_documents_kept": len(view.dead),
+            "deleted_documents_kept": view.n_dead,
             "segments": sum(f["segments"] for f in fields.values()),
             "fields": fields,
             "bytes_on_disk": {
@@ -495,6 +539,7 @@ class Collection:
             },
             "memory": {
                 "budget": self._budget.total,
+                "shares": self._budget.to_dict(),
                 "light_grains": sum(f["light_bytes_in_memory"] for f in fields.values()),
                 "list_cache": self._cache.n_bytes,
                 "process_now": process_bytes(),
@@ -509,11 +554,56 @@ class Collection:
         with reporting(progress) as reporter:
             return check_collection(self._folder, reporter)
 
+    def repair(self, progress: ProgressLike = None, *, dry_run: bool = False) -> RepairReport:
+        """`bigrain.repair` on this collection; afterwards the result is in view.
+
+        Raises `PendingChangesError` and `ReadOnlyError` besides what `bigrain.repair` raises.
+        """
+        with self._changing, reporting(progress) as reporter:
+            self._require_open()
+            if self.read_only and not dry_run:
+                raise ReadOnlyError(
+                    f"{self._folder.path} was opened with read_only=True; open it without to "
+                    "repair it"
+                )
+            if self._session is not None and self._session.changed:
+                raise PendingChangesError("there are pending changes; commit() or rollback() first")
+            self.rollback()
+            if self._held.lock is None and not self.read_only:
+                self._held.lock = self._folder.lock_for_writing()
+            report = repair_collection(
+                self._folder, self._budget, reporter,
+                default_settings=_default_settings(), dry_run=dry_run, lock=self._held.lock,
+            )  # fmt: skip
+            if report.snapshot >= 0:
+                self.refresh()
+            return report
+
+    def backup(
+        self, target: str | os.PathLike[str], progress: ProgressLike = None, *, link: bool = False
+    ) -> int:
+        """Make a second collection at `target` out of the newest snapshot; returns its number.
+
+        Others may write meanwhile; pending changes are not in it. Everything is checked on the way:
+        a damaged collection raises `DamagedError` naming the file, and nothing is left at `target`.
+        `link=True` gives the segment files a second name instead of reading and copying them, on
+        the same file system only; damage to such a file is damage to both collections. Raises
+        `CollectionExistsError`, `ConfigError` or `StorageError`.
+        """
+        self._require_open()
+        with reporting(progress) as reporter:
+            return back_up(self._folder, _as_path(target), reporter, link=link)
+
     # -- inside -----------------------------------------------------------------------------
 
     def _require_open(self) -> SnapshotView:
         view = self._view
-        if self._closed:
+        if view is None and not self._closed:
+            with self._changing:  # whoever exchanges the view, or failed to, is done
+                if self._view is None:
+                    self._show(self._load())
+                view = self._view
+        if self._closed or view is None:
             raise ClosedError(f"{self._folder.path} was closed; open it again")
         return view
 
@@ -530,15 +620,26 @@ class Collection:
             self.refresh()
             self._session = WriteSession.begin(
                 self._folder, self._catalogue, self._families, self._budget, self._chunking,
-                self._view.number, self._open_segments(),
+                self._require_open().number, self._open_segments(), self._light_bytes(),
             )  # fmt: skip
         return self._session
 
     def _open_segments(self) -> dict[str, list[Segment]]:
         return {
             name: [v.segment for v in field.index.views]
-            for name, field in self._view.fields.items()
+            for name, field in self._require_open().fields.items()
         }
+
+    def _open_files(self) -> list[tuple[str, SegmentFile]]:
+        """(field, file) of every segment in view."""
+        return [
+            (name, segment.file)
+            for name, segments in self._open_segments().items()
+            for segment in segments
+        ]
+
+    def _light_bytes(self) -> int:
+        return sum(segment.memory_bytes for segment in self._segments.values())
 
     def _load(self) -> SnapshotView:
         """The newest snapshot; segments that are open already are used again.
@@ -559,34 +660,62 @@ class Collection:
     def _build_view(self, number: int, n_documents: int) -> SnapshotView:
         catalogue = self._catalogue
         dead = catalogue.dead_documents(number)
-        long = catalogue.long_documents()
+        long = catalogue.long_documents(number)
         replaced = catalogue.superseded(number)
         listed: dict[str, list[SegmentRow]] = {name: [] for name in self._families}
         for row in catalogue.segments(number):
             if row.field not in listed:
                 raise DamagedError(CATALOGUE, "segments", "a field that is there", row.field)
             listed[row.field].append(row)
-        dead_units = expand(dead)
+        keep = {row.file for rows in listed.values() for row in rows}
+        files = {
+            row.file: self._open_file(name, row) for name, rows in listed.items() for row in rows
+        }
+        lists = long.nbytes + max(0, dead.nbytes - self._budget.build)
+        needed = self._require_budget(
+            [(name, files[row.file]) for name, rows in listed.items() for row in rows], lists
+        )
+        retired = {name: s for name, s in self._segments.items() if name not in keep}
+        for name in retired:
+            del self._segments[name]  # closed when the last search that uses it ends
+        if needed + sum(s.memory_bytes for s in retired.values()) > self._budget.light:
+            self._view = None  # old and new do not fit together: searches wait for the new
+            self._cache.forget()
+        retired.clear()
         fields = {}
         for name, family in self._families.items():
-            segments = [self._open_segment(family, row) for row in listed[name]]
-            views = open_views(segments, dead_units, replaced)
+            segments = [self._open_segment(family, row, files) for row in listed[name]]
+            views = open_views(segments, lambda: _units_of(dead), replaced)
             fields[name] = FieldView(family, family.index(views, self._cache))
-        keep = {row.file for rows in listed.values() for row in rows}
-        for file in set(self._segments) - keep:
-            del self._segments[file]  # closed when the last search that uses it ends
-        self._require_budget([])
+        spare = max(0, self._budget.light - needed) // 2
+        self._cache.scratch.max_bytes = (self._budget.search + spare) // 2
         return SnapshotView(
-            number, n_documents, catalogue, fields, np.sort(dead[:, 0]), long[:, 0], long[:, 1]
-        )
+            number, n_documents, catalogue, fields, len(dead), long[:, 0], long[:, 1],
+            self._budget.search + spare,
+        )  # fmt: skip
 
-    def _open_segment(self, family: Family, row: SegmentRow) -> Segment:
+    def _open_file(self, field: str, row: SegmentRow) -> SegmentFile:
+        """A segment's file; its table alone is read."""
+        if row.file in self._segments:
+            return self._segments[row.file].file
+        family = self._families[field]
+        file = SegmentFile(self._folder.files, self._folder.segments / row.file)
+        try:
+            if file.meta["family"] != family.spec.family:
+                raise ValueError(f"a {file.meta['family']} segment")
+            family.light_bytes(file)
+        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+            raise DamagedError(
+                row.file, "table", f"a {family.spec.family} segment", repr(error)
+            ) from error
+        return file
+
+    def _open_segment(
+        self, family: Family, row: SegmentRow, files: Mapping[str, SegmentFile]
+    ) -> Segment:
         if row.file not in self._segments:
-            file = SegmentFile(self._folder.files, self._folder.segments / row.file)
             try:
-                if file.meta["family"] != family.spec.family:
-                    raise ValueError(f"a {file.meta['family']} segment")
-                segment = family.open_segment(file)
+                segment = family.open_segment(files[row.file])
                 if segment.units.n_rows != row.rows:
                     raise ValueError(f"{segment.units.n_rows} rows instead of {row.rows}")
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -596,18 +725,30 @@ class Collection:
             self._segments[row.file] = segment
         return self._segments[row.file]
 
-    def _require_budget(self, more: Sequence[Sealed]) -> None:
-        needed = sum(s.memory_bytes for s in self._segments.values())
-        needed += sum(one.segment.memory_bytes for one in more)
-        if needed > self._budget.light:
+    def _require_budget(self, files: Sequence[tuple[str, SegmentFile]], lists: int = 0) -> int:
+        """What the light grains of segments and `lists` need, or BudgetError; nothing is read.
+
+        Where the other shares are too small for what grows with a segment, the light one helps out:
+        a search adds scores up and reads a list, a refresh computes norms anew.
+        """
+        of = self._families
+        light = sum(of[field].light_bytes(file) for field, file in files)
+        inverted = [
+            (of[field].spec.family, file.number("n_rows"))
+            for field, file in files
+            if of[field].spec.family in ("lexical", "sparse")
+        ]
+        adding = max((BYTES_ADDING_UP * n for _, n in inverted), default=0)
+        norms = sum(BYTES_OF_NORM * n for family, n in inverted if family == "lexical")
+        budget = self._budget
+        needed = light + lists + max(0, adding - budget.search) + max(0, norms - budget.build)
+        if needed > budget.light:
             raise BudgetError(
                 f"the light grains need {needed:,} bytes, but memory_budget_bytes="
-                f"{self._budget.total:,} leaves {self._budget.light:,} for them; open with "
-                f"at least {needed * 10 // 6 + 1:,}, or make fields with smaller light_bytes"
+                f"{budget.total:,} leaves {budget.light:,} for them; open with at least "
+                f"{budget.total_for_light(needed):,}, or make fields with smaller light_bytes"
             )
-
-    def _adopt(self, sealed: Sequence[Sealed]) -> None:
-        self._segments.update((one.file.name, one.segment) for one in sealed)
+        return needed
 
     def _show(self, view: SnapshotView) -> None:
         self._view = view
@@ -616,37 +757,46 @@ class Collection:
         """After a commit, merge small segments that have piled up."""
         while True:
             groups = {
-                name: segments_to_merge(field.index.views)
-                for name, field in self._view.fields.items()
+                name: views
+                for name, field in self._require_open().fields.items()
+                if (views := segments_to_merge(field.index.views))
             }
-            groups = {name: views for name, views in groups.items() if views}
             if not groups:
                 return
             self._merge(groups, reporter)
             self._purge(documents=False)
 
-    def _merge(self, groups: Mapping[str, Sequence[Any]], reporter: Reporter) -> None:
-        """Publish a snapshot in which each group of segments has become one."""
+    def _merge(self, groups: dict[str, list[View[Any]]], reporter: Reporter) -> None:
+        """Publish a snapshot in which each group of segments has become one; empties `groups`."""
         if not groups:
             return
         session = self._writer()
+        self._cache.forget()
         sealed: list[Sealed] = []
+        after = dict((file.name, (field, file)) for field, file in self._open_files())
         reporter.stage("merging", len(groups), "fields")
         try:
-            for name, views in groups.items():
-                merged = merge_views(self._folder, self._families[name], views)
+            while groups:
+                name, views = groups.popitem()
+                merged = merge_views(self._folder, self._families[name], views, self._budget.build)
                 if merged is not None:
                     sealed.append(merged)
+                    after[merged.file.name] = (name, merged.file)
                 retired = [view.segment.file.name for view in views]
+                del views  # the old segments go before the new ones come
                 self._catalogue.retire_segments(retired, died=session.snapshot)
+                for file in retired:
+                    del after[file]
                 reporter.advance()
+            self._require_budget(list(after.values()))
+            after.clear()
             # Their rows are in ascending order of unit and replace nothing but the retired ones.
             session.publish(sealed, {})
         except BaseException:
             session.abandon(sealed)
             self.rollback()
             raise
-        self._adopt(sealed)
+        _close(sealed)
         session.discard()
         self._session = None
         self._show(self._load())
@@ -654,7 +804,7 @@ class Collection:
     def _purge(self, *, documents: bool) -> None:
         """Drop files, and deleted documents, that no open handle can see."""
         session = self._writer()
-        oldest = self._folder.oldest_pinned(self._view.number)
+        oldest = self._folder.oldest_pinned(self._require_open().number)
         try:
             files = self._catalogue.purge(oldest, documents=documents)
         finally:
@@ -665,10 +815,33 @@ class Collection:
         self._show(self._load())
 
 
+def _default_settings() -> dict[str, Any]:
+    """What a collection is created with unless it is told otherwise."""
+    return {"chunking": DEFAULT_CHUNKING.to_dict(), "fusion": DEFAULT_FUSION.to_dict()}
+
+
 def _as_path(path: object) -> Path:
     if not isinstance(path, str | os.PathLike) or not os.fspath(path):
-        raise ConfigError(f"path={path!r} is not a path; for example 'docs.grain'")
-    return Path(path)
+        raise ConfigError(f"path={shown(path)} is not a path; for example 'docs.grain'")
+    try:
+        given = Path(os.fsdecode(path))
+        given.exists()
+        if b"\0" in os.fsencode(given):
+            raise ValueError
+    except PermissionError as error:
+        raise StorageError(f"{given} cannot be reached: {error.strerror}") from None
+    except (OSError, ValueError):
+        raise ConfigError(
+            f"path={shown(path)} cannot be a path: too long, a loop of links, or with characters "
+            "that file names do not have"
+        ) from None
+    return given
+
+
+def _listed(name: str, values: object) -> list[Any]:
+    if not isinstance(values, Iterable):
+        raise InvalidInputError(f"{name} takes a list, not {shown(values)}")
+    return list(values)
 
 
 class _Held:
@@ -690,3 +863,26 @@ class _Held:
 def _worth_merging(field: FieldView) -> bool:
     views = field.index.views
     return len(views) > 1 or any(view.live is not None for view in views)
+
+
+def _close(sealed: Sequence[Sealed]) -> None:
+    """They are published now: the next view opens them."""
+    for one in sealed:
+        with contextlib.suppress(StorageError):
+            one.file.close()
+
+
+def _units_of(documents: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """(n, 2) of (number, passages) as passages, a stretch at a time."""
+    for start in range(0, len(documents), EXPANDED):
+        yield expand(documents[start : start + EXPANDED])
+
+
+def _with_fixed(budget: Budget, families: Mapping[str, Family]) -> Budget:
+    """What encoders say they hold (one that says nothing is the user's own), and fitting codecs."""
+    encoders = {id(e): e for f in families.values() if (e := getattr(f, "encoder", None))}
+    held = sum(int(getattr(e, "memory_bytes", 0)) for e in encoders.values())
+    return budget.with_fixed(
+        encoders=held,
+        fitting=max((getattr(f, "fitting_bytes", 0) for f in families.values()), default=0),
+    )

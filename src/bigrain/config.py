@@ -11,9 +11,10 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from dataclasses import fields as dataclass_fields
 from typing import Any, ClassVar, TypeAlias
 
-from bigrain.errors import ConfigError
+from bigrain.errors import ConfigError, shown
 
 __all__ = [
     "DenseField",
@@ -50,11 +51,13 @@ class LexicalField:
 
     def __post_init__(self) -> None:
         if self.language is not None and not isinstance(self.language, str):
-            raise ConfigError(f"language={self.language!r} must be a code such as 'en', or None")
+            raise ConfigError(
+                f"language={shown(self.language)} must be a code such as 'en', or None"
+            )
         if not (_is_number(self.k1) and self.k1 >= 0):
-            raise ConfigError(f"k1={self.k1!r} must be a number >= 0; 1.2 is usual")
+            raise ConfigError(f"k1={shown(self.k1)} must be a number >= 0; 1.2 is usual")
         if not (_is_number(self.b) and 0 <= self.b <= 1):
-            raise ConfigError(f"b={self.b!r} must be a number from 0 to 1; 0.75 is usual")
+            raise ConfigError(f"b={shown(self.b)} must be a number from 0 to 1; 0.75 is usual")
 
     @property
     def reads_text(self) -> bool:
@@ -93,15 +96,15 @@ class DenseField:
                 object.__setattr__(self, "light_bytes", full)
             elif isinstance(self.light_bytes, int) and self.light_bytes > full:
                 raise ConfigError(
-                    f"light_bytes={self.light_bytes} is more than one bit for each of {self.dim} "
-                    f"dimensions; at most {full}"
+                    f"light_bytes={shown(self.light_bytes)} is more than one bit for each of "
+                    f"{self.dim} dimensions; at most {full}"
                 )
         if self.light_bytes is not None:
             _check_int("light_bytes", self.light_bytes, 1, MAX_DIM // 8, 48)
         if self.metric not in METRICS:
-            raise ConfigError(f"metric={self.metric!r} is not one of {', '.join(METRICS)}")
+            raise ConfigError(f"metric={shown(self.metric)} is not one of {', '.join(METRICS)}")
         if self.heavy not in HEAVY_DTYPES:
-            raise ConfigError(f"heavy={self.heavy!r} is not one of {', '.join(HEAVY_DTYPES)}")
+            raise ConfigError(f"heavy={shown(self.heavy)} is not one of {', '.join(HEAVY_DTYPES)}")
 
     @property
     def reads_text(self) -> bool:
@@ -176,11 +179,19 @@ def default_fields() -> dict[str, Field]:
 
 
 def field_from_dict(spec: Mapping[str, Any]) -> Field:
-    """The field whose `to_dict` gave `spec`."""
+    """The field whose `to_dict` gave `spec`; ConfigError for anything else."""
+    if not isinstance(spec, Mapping):
+        raise ConfigError(f"a field is described by a mapping, not by {shown(spec)}")
     values = dict(spec)
     family = values.pop("family", None)
-    if family not in _FAMILIES:
-        raise ConfigError(f"field family {family!r} is not one of {', '.join(_FAMILIES)}")
+    if not isinstance(family, str) or family not in _FAMILIES:
+        raise ConfigError(f"field family {shown(family)} is not one of {', '.join(_FAMILIES)}")
+    known = [item.name for item in dataclass_fields(_FAMILIES[family])]
+    unknown = next((key for key in values if key not in known), None)
+    if unknown is not None:
+        raise ConfigError(
+            f"a {family} field has no setting {shown(unknown)}; it has {', '.join(known)}"
+        )
     field: Field = _FAMILIES[family](**values)
     return field
 
@@ -189,8 +200,8 @@ def check_field_name(name: object) -> str:
     """A field's name: letters, digits, `_` and `-`, at most 64, beginning with a letter."""
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", name):
         raise ConfigError(
-            f"field name {name!r} must begin with a letter and hold at most 64 letters, digits, "
-            "'_' or '-'; for example 'dense'"
+            f"field name {shown(name)} must begin with a letter and hold at most 64 letters, "
+            "digits, '_' or '-'; for example 'dense'"
         )
     return name
 
@@ -198,17 +209,17 @@ def check_field_name(name: object) -> str:
 def _check_encoder(encoder: object) -> None:
     if encoder is not None and not (isinstance(encoder, str) and encoder):
         raise ConfigError(
-            f"encoder={encoder!r} must be a registered name such as {STATIC_ENCODER!r}, or None "
-            "for vectors that you bring; register your own with bigrain.register_encoder"
+            f"encoder={shown(encoder)} must be a registered name such as {STATIC_ENCODER!r}, or "
+            "None for vectors that you bring; register your own with bigrain.register_encoder"
         )
 
 
 def _check_int(name: str, value: object, low: int, high: int, likely: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise ConfigError(
-            f"{name}={value!r} must be a whole number from {low} to {high}; {likely} is usual"
+            f"{name}={shown(value)} must be a whole number from {low} to {high}; {likely} is usual"
         )
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= 1e9

@@ -57,6 +57,23 @@ __all__ = [
     "UnknownFieldError",
 ]
 
+SHOWN_CHARS = 80
+
+
+def shown(value: object) -> str:
+    """`value` as a message shows it: one short line, whatever was passed in."""
+    if isinstance(value, int) and abs(value) >= 10**SHOWN_CHARS:  # Python may refuse to print it
+        return f"a whole number of {value.bit_length():,} bits"
+    if isinstance(value, str | bytes) and len(value) > SHOWN_CHARS:
+        value, cut = value[:SHOWN_CHARS], f"... ({len(value):,} long)"
+    else:
+        cut = ""
+    try:
+        text = repr(value)
+    except Exception:  # of a stranger's class, or too deep, or with a number too long
+        return f"a {type(value).__name__}"
+    return text + cut if len(text) <= 2 * SHOWN_CHARS else f"{text[:SHOWN_CHARS]}...{cut}"
+
 
 class BigrainError(Exception):
     """Base of all errors raised on purpose."""
@@ -167,17 +184,23 @@ class DamagedError(BigrainError):
 
 
 class MissingExtraError(BigrainError, ImportError):
-    """A feature needs a library that the default install leaves out."""
+    """A feature needs a library that is not installed.
+
+    `extra` is the extra that brings it; empty where it is a `package` of the default install.
+    """
 
     kind = "missing-extra"
 
-    def __init__(self, feature: str, extra: str) -> None:
-        self.feature = feature
-        self.extra = extra
-        super().__init__(f"{feature} needs an extra: pip install 'bigrain[{extra}]'")
+    def __init__(self, feature: str, extra: str, package: str = "") -> None:
+        self.feature, self.extra, self.package = feature, extra, package
+        super().__init__(
+            f"{feature} needs an extra: pip install 'bigrain[{extra}]'"
+            if extra
+            else f"{feature} needs {package}, which comes with bigrain: pip install {package}"
+        )
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.feature, self.extra)
+        return type(self), (self.feature, self.extra, self.package)
 
 
 class CancelledError(BigrainError):

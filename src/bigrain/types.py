@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-__all__ = ["AddCounts", "Document", "DocumentLike", "Hit", "Part", "Passage"]
+__all__ = ["MAX_ID_CHARS", "AddCounts", "Document", "DocumentLike", "Hit", "Part", "Passage"]
+
+MAX_ID_CHARS = 512
 
 
 @dataclass(frozen=True, slots=True)

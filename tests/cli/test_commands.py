@@ -16,7 +16,8 @@ from bigrain.cli.snippets import Snippets
 from bigrain.types import Hit
 
 COMMANDS = {
-    "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "bench", "demo",
+    "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
+    "repair", "bench", "demo",
 }  # fmt: skip
 
 
@@ -140,6 +141,23 @@ def test_add_then_delete_then_compact(program, grain):
     assert {h["id"] for h in program.json("search", grain, "words")["hits"]} <= {
         "silo", "moon", "tide",
     }  # fmt: skip
+
+
+def test_backup_makes_another_collection(program, grain, tmp_path):
+    told = program.json("backup", grain, tmp_path / "copy.grain")
+    assert told["snapshot"] == 1 and not told["linked"] and told["bytes"] > 0
+    text = program("backup", grain, tmp_path / "link.grain", "--link").stdout
+    assert f"link.grain: snapshot 1 of {grain}" in text
+    for name in ("copy.grain", "link.grain"):
+        assert program.json("verify", tmp_path / name)["documents"] == 4
+        assert program.json("search", tmp_path / name, "moon")["hits"][0]["id"] == "moon"
+    refused = program("backup", grain, tmp_path / "copy.grain", code=5)
+    assert "already there; choose another path" in refused.stderr
+    assert "--replace" not in refused.stderr
+    segment = min((grain / "segments").iterdir())
+    segment.write_bytes(segment.read_bytes()[:-1])
+    refused = program("backup", grain, tmp_path / "third.grain", code=3)
+    assert segment.name in refused.stderr and not (tmp_path / "third.grain").exists()
 
 
 def test_changes_are_told_in_words(program, grain):

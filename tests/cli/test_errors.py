@@ -62,13 +62,13 @@ def test_every_error_of_the_tree_has_a_code():
 @pytest.mark.parametrize(
     "arguments, code, said",
     [
-        (["search", "GRAIN", "x", "-k", "0"], 2, "k=0"),
+        (["search", "GRAIN", "x", "-k", "0"], 2, "-k 0"),
         (["search", "GRAIN", "x", "-k", "many"], 2, "many"),
         (["search", "GRAIN", "x", "--filter", "year >"], 2, "character"),
         (["search", "GRAIN", "x", "--filter", "yaer = 1"], 2, "did you mean 'year'"),
         (["search", "GRAIN", "x", "--field", "nobody"], 2, "it has lexical, dense"),
         (["search", "GRAIN", "x", "--field", "dense=high"], 2, "dense=0.5"),
-        (["search", "GRAIN", "x", "--recall", "7"], 2, "recall=7"),
+        (["search", "GRAIN", "x", "--recall", "7"], 2, "--recall 7"),
         (["search", "GRAIN", "x", "--memory", "huge"], 2, "512MB"),
         (["search", "GRAIN", "x", "--memory", "1MB"], 2, "too small"),
         (["search", "GRAIN"], 2, "QUERY"),

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bigrain
-from bigrain.index import postings
+from bigrain.index import builder, merging
 from bigrain.testing import QuickDisk, bm25_scores, check_ranking, strategies
 from bigrain.text.analyse import Analyser
 from tests.collection import making
@@ -88,22 +88,22 @@ def test_lists_that_spill_while_building_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Build and merge in small stretches, as with little memory."""
-    from bigrain.index.builder import PostingsBuilder
-
     rng = np.random.default_rng(4)
     documents = [making.document(rng, f"d{i % 150}") for i in range(200)]
     found = []
     for small in (False, True):
         if small:
-            monkeypatch.setattr(postings, "STRETCH_POSTINGS", 7)
-            monkeypatch.setattr(postings.write_merged, "__defaults__", (7,))
-            spill = PostingsBuilder.append
+            monkeypatch.setattr(builder, "stretch_for", lambda memory_bytes: 7)
+            monkeypatch.setattr(builder, "FAN_IN", 3)
+            monkeypatch.setattr(builder, "ROWS_AT_ONCE", 5)
+            monkeypatch.setattr(merging, "MAX_BLOCK_KEYS", 4)
+            spill = builder.PostingsBuilder.append
 
             def often(self: Any, units: Any, values: Any, spill: Any = spill) -> None:
                 self._memory_bytes = 500
                 spill(self, units, values)
 
-            monkeypatch.setattr(PostingsBuilder, "append", often)
+            monkeypatch.setattr(builder.PostingsBuilder, "append", often)
         path = tmp_path / f"{small}.grain"
         fields = {"lex": bigrain.LexicalField(), "imp": bigrain.SparseField()}
         with bigrain.create(path, fields, files=QuickDisk()) as col:

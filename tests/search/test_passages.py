@@ -117,3 +117,13 @@ def test_vectors_of_whole_documents_name_no_passage(tmp_path: Path) -> None:
     (hit, _) = col.search(np.eye(8)[1], fields="vec")
     assert hit.id == "long" and hit.passage is None
     col.close()
+
+
+def test_a_field_without_rows_can_be_asked_beside_long_documents(tmp_path: Path) -> None:
+    col, _ = making.make(tmp_path / "docs.grain", chunking=CHUNKING)
+    col.add([{"id": "long", "text": "A sentence. " * 30}])
+    col.commit()
+    for row, name in ((np.ones(8), "vec"), (np.ones((2, 4)), "tok"), ({1: 1.0}, "imp")):
+        for options in ({}, {"recall": 1.0}):
+            assert col.search(row, fields=name, **options) == []
+    col.close()

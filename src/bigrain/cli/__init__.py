@@ -11,6 +11,7 @@ A command imports what it works with when it is called, so that help and complet
 """
 
 from bigrain.cli.add import add
+from bigrain.cli.backup import backup
 from bigrain.cli.bench import bench
 from bigrain.cli.compact import compact
 from bigrain.cli.delete import delete
@@ -18,11 +19,25 @@ from bigrain.cli.demo import demo
 from bigrain.cli.eval import evaluate
 from bigrain.cli.index import index
 from bigrain.cli.program import main
+from bigrain.cli.repair import repair
 from bigrain.cli.search import search
 from bigrain.cli.stats import stats
 from bigrain.cli.verify import verify
 
 __all__ = ["main"]
 
-for _command in (index, add, delete, search, evaluate, stats, verify, compact, bench, demo):
+for _command in (
+    index,
+    add,
+    delete,
+    search,
+    evaluate,
+    stats,
+    verify,
+    repair,
+    compact,
+    backup,
+    bench,
+    demo,
+):
     main.add_command(_command)

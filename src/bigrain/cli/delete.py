@@ -35,7 +35,10 @@ def delete(
     """
     wanted = list(ids)
     if wanted == ["-"]:
-        wanted = [line.strip() for line in sys.stdin if line.strip()]
+        from bigrain.text.sources import DEFAULT_MAX_BYTES, stream_lines
+
+        lines = stream_lines(sys.stdin.buffer, "standard input", DEFAULT_MAX_BYTES)
+        wanted = [line.strip() for _, line in lines if line.strip()]
     with changing(path, memory, state) as col:
         n_deleted = col.delete(wanted, missing="ignore" if ignore_missing else "raise")
         snapshot = col.commit(progress=progress(state))

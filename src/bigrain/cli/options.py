@@ -24,6 +24,7 @@ class State:
     quiet: bool = False
     debug: bool = False
     after_cancel: str = "nothing was changed"
+    hints: bool = True  # whether the usual advice for an error fits the command
 
 
 def parse_size(text: str) -> int:

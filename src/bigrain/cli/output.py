@@ -49,7 +49,10 @@ def note(message: str, state: State) -> None:
 
 def print_json(value: Any, *, indent: int | None = 1) -> None:
     """JSON on stdout. What it cannot hold is written as text."""
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=False, default=str))
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    if any("\ud800" <= char <= "\udfff" for char in text):  # a terminal cannot be told half of one
+        text = json.dumps(value, indent=indent, default=str)
+    click.echo(text)
 
 
 def print_table(

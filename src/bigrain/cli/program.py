@@ -3,7 +3,7 @@
 Exit codes, the same for every command:
 
       0  done
-      1  `verify` found damage
+      1  `verify` found damage, or `repair` could not bring everything back
       2  wrong usage or input: an option, a query, a filter, a document, a field, an id
       3  the collection is damaged
       4  another process is writing to it
@@ -20,6 +20,7 @@ Exit codes, the same for every command:
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -31,7 +32,7 @@ import click
 
 from bigrain import errors
 from bigrain.cli.options import State
-from bigrain.cli.output import note
+from bigrain.cli.output import note, plain_text
 
 __all__ = ["exit_code", "main"]
 
@@ -62,8 +63,7 @@ HINTS: tuple[tuple[type[BaseException], str], ...] = (
     (errors.BudgetError, "`--memory 4GB` sets the budget"),
     (
         errors.DamagedError,
-        "`bigrain verify` lists all the damage; restore those files from a copy, or index the "
-        "originals again",
+        "`bigrain verify` lists all the damage; `bigrain repair --dry-run` says what can be mended",
     ),
 )
 
@@ -146,14 +146,38 @@ def _report(error: BaseException, state: State) -> int:
     else:
         click.echo(f"error: {_message(error)}", err=True)
         for kind, hint in HINTS:
-            if isinstance(error, kind):
+            if state.hints and isinstance(error, kind):
                 click.echo(f"hint: {hint}", err=True)
     return code
 
 
+# Phrases of the library that name arguments, as this program's options; where HINTS say it better,
+# nothing.
+SPOKEN: tuple[tuple[str, str], ...] = (
+    (r"; bigrain\.create\(path\) makes a collection", ""),
+    (r"; bigrain\.open\(path\) opens it, or choose another path", ""),
+    (r"\. missing='ignore' passes over them", ""),
+    (r"pass fields=\{\.\.\.\} as they were given to create", "pass --fields FILE"),
+    (r"\b(text|id)_column=", r"--\1-column NAME"),
+    (r", for example max_bytes=\d+", " with --max-bytes"),
+    (r"\bmax_bytes=([\d,]+) bytes", r"\1 bytes"),
+    (r"; raise max_bytes\b", "; raise --max-bytes"),
+    (r"\bmemory_budget_bytes=([\d,]+)", r"the memory of \1 bytes"),
+    (r"\bmemory_budget_bytes\b", "--memory"),
+    (r"\brecall=", "--recall "),
+    (r"\bk=(?=\S* must be)", "-k "),
+    (r"leave filter out", "leave --filter out"),
+    (r"; upgrade it \(pip install -U PyStemmer\), or set stem=False", "; upgrade PyStemmer"),
+    (r"name other fields with fields=\[\.\.\.\]", "name other fields with --field"),
+)
+
+
 def _message(error: BaseException) -> str:
     if isinstance(error, errors.BigrainError):
-        return str(error)
+        text = str(error)
+        for phrase, spoken in SPOKEN:
+            text = re.sub(phrase, spoken, text)
+        return plain_text(text)
     if isinstance(error, MemoryError):
         return "out of memory; a smaller --memory makes bigrain keep less of it"
     if isinstance(error, OSError) and error.filename is not None:

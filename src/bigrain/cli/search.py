@@ -189,18 +189,18 @@ def _weights(fields: Sequence[str]) -> dict[str, float] | list[str] | None:
 
 def _from_stdin() -> Iterator[tuple[str | None, str]]:
     from bigrain import InvalidQueryError
+    from bigrain.text.rows import parse_json
+    from bigrain.text.sources import DEFAULT_MAX_BYTES, stream_lines
 
-    for number, line in enumerate(sys.stdin, start=1):
+    for number, line in stream_lines(sys.stdin.buffer, "standard input", DEFAULT_MAX_BYTES):
         text = line.strip()
         if not text:
             continue
         if not text.startswith("{"):
             yield None, text
             continue
-        try:
-            row = json.loads(text)
-            yield str(row.get("_id", row.get("id", number))), str(row["text"])
-        except (ValueError, KeyError) as error:
-            raise InvalidQueryError(
-                f'standard input, line {number}: expected a query, or {{"_id": ..., "text": ...}}'
-            ) from error
+        where = f"standard input, line {number}"
+        row = parse_json(text, where)
+        if not isinstance(row.get("text"), str):
+            raise InvalidQueryError(f'{where}: expected a query, or {{"_id": ..., "text": "..."}}')
+        yield str(row.get("_id", row.get("id", number))), row["text"]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import gzip
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bigrain.cli.options import parse_size
 from bigrain.cli.output import note
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ def reading_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """How sources are read."""
     for decorate in (
         click.option("--skip-errors", is_flag=True, help="Leave out what cannot be read."),
+        click.option(
+            "--max-bytes",
+            callback=lambda ctx, param, text: text and parse_size(text),
+            metavar="SIZE",
+            help="Largest document or line, unpacked (default: 268MB).",
+        ),
         click.option("--id-column", metavar="NAME", help="Where rows keep their id."),
         click.option("--text-column", metavar="NAME", help="Where rows keep their text."),
     ):
@@ -50,12 +58,14 @@ class Sources:
         text_column: str | None,
         id_column: str | None,
         skip_errors: bool,
+        max_bytes: int | None,
     ) -> None:
         self._sources, self._state = sources, state
         self._options: dict[str, Any] = {
             "text_column": text_column,
             "id_column": id_column,
             "on_error": "skip" if skip_errors else "raise",
+            **({} if max_bytes is None else {"max_bytes": max_bytes}),
         }
         self._n_notes = 0
 
@@ -97,10 +107,12 @@ def _guess_file(path: Path) -> int:
     if not path.name.lower().removesuffix(".gz").endswith(ROWS):
         return 1
     try:
+        if not path.is_file():  # opening a pipe would wait for a writer
+            return 1
         with path.open("rb") as raw:
             stream = gzip.GzipFile(fileobj=raw) if path.name.lower().endswith(".gz") else raw
             lines = stream.read(SAMPLE_BYTES).count(b"\n")
             read = raw.tell()  # compressed bytes, where they are
         return max(1, round(lines * path.stat().st_size / max(1, read)))
-    except (OSError, EOFError):
+    except (OSError, EOFError, zlib.error):
         return 1

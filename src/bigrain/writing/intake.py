@@ -7,16 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from bigrain.errors import InvalidDocumentError, InvalidInputError
+from bigrain.errors import InvalidDocumentError, InvalidInputError, shown
 from bigrain.storage.attributes import normalise_metadata
 from bigrain.text.chunk import Chunking, split
 from bigrain.text.normalise import clean_text
-from bigrain.types import Document, Documents
+from bigrain.types import MAX_ID_CHARS, Document, Documents
 
 __all__ = ["check_id", "spans_of", "take_in"]
 
 KEYS = frozenset({"id", "_id", "text", "title", "metadata"})
-MAX_ID_CHARS = 512
 MAX_TEXT_CHARS = 256 << 20
 
 
@@ -58,11 +57,15 @@ def _one(row: int, given: Any, blank_ok: bool) -> Document:
 
 
 def _from_mapping(row: int, given: Mapping[str, Any]) -> Document:
-    unknown = sorted(str(key) for key in given if key not in KEYS)
-    if unknown:
+    unknown = next((key for key in given if key not in KEYS), None)
+    if unknown is not None or None in given:
         raise InvalidDocumentError(
-            f"row {row}: unknown key {unknown[0]!r}; a document has id, text, title and metadata "
-            "(put your own keys into metadata)"
+            f"row {row}: unknown key {shown(unknown)}; a document has id, text, title and "
+            "metadata (put your own keys into metadata)"
+        )
+    if given.get("id") is not None and given.get("_id") not in (None, given["id"]):
+        raise InvalidDocumentError(
+            f"row {row}: id is {shown(given['id'])} and _id is {shown(given['_id'])}; give one"
         )
     if "text" not in given:
         raise InvalidDocumentError(f"row {row}: the document has no 'text'")
@@ -78,11 +81,14 @@ def _from_mapping(row: int, given: Mapping[str, Any]) -> Document:
 def check_id(identifier: object, where: str) -> str:
     """An id as text: 1 to 512 characters without NUL or lone surrogates; whole numbers are fine."""
     if isinstance(identifier, int | np.integer) and not isinstance(identifier, bool):
+        if abs(int(identifier)) >= 10**MAX_ID_CHARS:
+            raise InvalidDocumentError(f"{where}: the id is {shown(int(identifier))}; use text")
         identifier = str(int(identifier))
     if not isinstance(identifier, str):
         raise InvalidDocumentError(
             f"{where}: an id is text or a whole number, not {type(identifier).__name__}"
         )
+    identifier = str(identifier)
     if not 0 < len(identifier) <= MAX_ID_CHARS:
         raise InvalidDocumentError(
             f"{where}: the id has {len(identifier)} characters; accepted are 1 to {MAX_ID_CHARS}"
@@ -104,7 +110,7 @@ def _text(text: object, where: str, what: str) -> str:
             f"{where}: {what} has {len(text):,} characters; at most {MAX_TEXT_CHARS:,}: split it"
         )
     try:
-        return clean_text(text)
+        return clean_text(str(text))
     except InvalidInputError as error:
         raise InvalidDocumentError(f"{where}: {what}: {error}") from None
 
