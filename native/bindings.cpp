@@ -10,6 +10,7 @@
 #include "buffer.h"
 #include "cpu.h"
 #include "drivers.h"
+#include "reading.h"
 #include "wordpiece.h"
 
 using namespace bigrain;
@@ -35,12 +36,12 @@ void check_ids(const char* name, const Level& level, const void* ids, size_t n, 
 }
 
 struct Offsets : Array<int64_t> {
-  Offsets(nb::handle value, size_t total) : Array("offsets", value, 1) {
+  Offsets(const char* name, nb::handle value, size_t total) : Array(name, value, 1) {
     const size_t n = size();
-    if (n < 1) fail("offsets: length: expected at least 1, got 0");
+    if (n < 1) fail(name, ": length: expected at least 1, got 0");
     bool good = data()[0] == 0 && data()[n - 1] == static_cast<int64_t>(total);
     for (size_t i = 1; i < n; ++i) good &= data()[i - 1] <= data()[i];
-    if (!good) fail("offsets: must rise from 0 to ", total);
+    if (!good) fail(name, ": must rise from 0 to ", total);
   }
 };
 
@@ -98,15 +99,16 @@ nb::object build_luts_(const Level&, nb::handle queries_) {
   return nb::make_tuple(luts.take(), scale.take(), bias.take());
 }
 
-nb::object scan_codes_(const Level& level, nb::handle blocks_, int64_t n_rows_, nb::handle luts_,
-                       nb::handle scale_, nb::handle bias_, nb::handle row_scale_,
-                       nb::handle row_offset_, nb::handle live_, int64_t keep_) {
+nb::object scan_lists_(const Level& level, nb::handle blocks_, nb::handle starts_,
+                       nb::handle luts_, nb::handle scale_, nb::handle bias_,
+                       nb::handle row_scale_, nb::handle row_offset_, nb::handle live_,
+                       nb::handle probes_, nb::handle lists_, nb::handle bases_, int64_t keep_) {
   const Array<uint8_t> blocks("blocks", blocks_, 3), luts("luts", luts_, 3);
   const Array<float> scale("scale", scale_, 1), bias("bias", bias_, 1);
-  const Array<float> row_scale("row_scale", row_scale_, 1);
-  const size_t n_rows = non_negative("n_rows", n_rows_), keep = non_negative("keep", keep_);
+  const AnyArray row_scale("row_scale", row_scale_, 1, {{'f', 2}});
+  const size_t keep = non_negative("keep", keep_), n_rows = row_scale.size();
   const size_t n_queries = luts.dim(0), groups = luts.dim(1);
-  if (n_rows > 0xfffffffe) fail("n_rows: expected less than 2**32 - 1, got ", n_rows);
+  if (n_rows > 0xfffffffe) fail("row_scale: length: expected less than 2**32 - 1, got ", n_rows);
   expect("blocks: count", blocks.dim(0), (n_rows + kBlock - 1) / kBlock);
   expect("blocks: bytes per group", blocks.dim(2), 16);
   expect("luts: entries per group", luts.dim(2), 16);
@@ -114,44 +116,131 @@ nb::object scan_codes_(const Level& level, nb::handle blocks_, int64_t n_rows_, 
   if (groups > 1 << 20) fail("luts: dimension groups: expected at most 2**20, got ", groups);
   expect("scale: length", scale.size(), n_queries);
   expect("bias: length", bias.size(), n_queries);
-  expect("row_scale: length", row_scale.size(), n_rows);
+  const Offsets starts("starts", starts_, n_rows);
+  const size_t n_lists = starts.size() - 1;
   std::optional<Array<float>> row_offset;
   if (!row_offset_.is_none()) {
     row_offset.emplace("row_offset", row_offset_, 1);
     expect("row_offset: length", row_offset->size(), n_rows);
   }
   const Live live(live_, n_rows);
+  const Array<int32_t> lists("lists", lists_, 1);
+  const Offsets probes("probes", probes_, lists.size());
+  expect("probes: length", probes.size(), n_queries + 1);
+  const Array<float> bases("bases", bases_, 1);
+  expect("bases: length", bases.size(), lists.size());
+  check_ids("lists", level, lists.data(), lists.size(), n_lists);
   Result<int64_t> rows({n_queries, keep}), counts({n_queries});
   Result<float> estimates({n_queries, keep});
   {
     Released released;
-    scan_codes(level,
-               {blocks.data(), n_rows, groups, row_scale.data(),
-                row_offset ? row_offset->data() : nullptr, live.data()},
-               {luts.data(), n_queries, scale.data(), bias.data()}, keep, rows.data(),
-               estimates.data(), counts.data());
+    scan_lists(level,
+               {blocks.data(), n_rows, groups, row_scale.as<const uint16_t>(),
+                row_offset ? row_offset->data() : nullptr, live.data(), starts.data(), n_lists},
+               {luts.data(), n_queries, scale.data(), bias.data()},
+               {probes.data(), lists.data(), bases.data()}, keep, rows.data(), estimates.data(),
+               counts.data());
   }
   return nb::make_tuple(rows.take(), estimates.take(), counts.take());
+}
+
+// An int8 table of `n` rows in panels, and vectors to multiply with it.
+struct TableArguments {
+  Array<uint8_t> panels;
+  Array<int8_t> vectors;
+  Table table;
+  TableArguments(nb::handle panels_, int64_t n, nb::handle vectors_)
+      : panels("panels", panels_, 4),
+        vectors("vectors", vectors_, 2),
+        table{panels.data(), non_negative("n", n), panels.dim(1)} {
+    expect("panels: count", panels.dim(0), (table.n_rows + kPanel - 1) / kPanel);
+    expect("panels: rows", panels.dim(2), kPanel);
+    expect("panels: columns per group", panels.dim(3), 4);
+    expect("panels: column groups", table.groups, (vectors.dim(1) + 3) / 4);
+    if (table.groups > 1 << 14)
+      fail("panels: column groups: expected at most 2**14, got ", table.groups);
+  }
+};
+
+nb::object dot_table_(const Level& level, nb::handle panels_, int64_t n, nb::handle vectors_) {
+  const TableArguments a(panels_, n, vectors_);
+  Result<int32_t> out({a.vectors.dim(0), a.table.n_rows});
+  {
+    Released released;
+    dot_table(level, a.table, a.vectors.data(), a.vectors.dim(0), a.vectors.dim(1), out.data());
+  }
+  return out.take();
+}
+
+nb::object nearest_(const Level& level, nb::handle panels_, nb::handle scale_, nb::handle offset_,
+                    nb::handle vectors_, nb::handle weight_) {
+  const Array<float> scale("scale", scale_, 1), offset("offset", offset_, 1);
+  const Array<float> weight("weight", weight_, 1);
+  const TableArguments a(panels_, static_cast<int64_t>(scale.size()), vectors_);
+  expect("offset: length", offset.size(), scale.size());
+  expect("weight: length", weight.size(), a.vectors.dim(0));
+  if (!scale.size()) fail("scale: length: expected at least 1, got 0");
+  Result<int32_t> out({a.vectors.dim(0)});
+  {
+    Released released;
+    nearest(level, a.table, scale.data(), offset.data(), a.vectors.data(), a.vectors.dim(0),
+            a.vectors.dim(1), weight.data(), out.data());
+  }
+  return out.take();
+}
+
+// Checks what records and the kind of their numbers must be; true for float16.
+bool check_records(const Array<uint8_t>& records, int64_t dim_, const std::string& dtype,
+                   const std::string& metric) {
+  if (dtype != "float16" && dtype != "float32")
+    fail("dtype: expected 'float16' or 'float32', got '", dtype, "'");
+  if (metric != "ip" && metric != "l2") fail("metric: expected 'ip' or 'l2', got '", metric, "'");
+  const bool half = dtype == "float16";
+  const size_t dim = non_negative("dim", dim_);
+  if (records.dim(1) / (half ? 2 : 4) < dim)
+    fail("records: bytes per record: expected at least ", dim * (half ? 2 : 4), ", got ",
+         records.dim(1));
+  return half;
 }
 
 nb::object score_rows_(const Level& level, nb::handle records_, int64_t dim_,
                        const std::string& dtype, nb::handle query_, const std::string& metric) {
   const Array<uint8_t> records("records", records_, 2);
   const Array<float> query("query", query_, 1);
-  if (dtype != "float16" && dtype != "float32")
-    fail("dtype: expected 'float16' or 'float32', got '", dtype, "'");
-  if (metric != "ip" && metric != "l2") fail("metric: expected 'ip' or 'l2', got '", metric, "'");
-  const size_t dim = non_negative("dim", dim_);
-  expect("query: length", query.size(), dim);
-  const bool half = dtype == "float16";
-  if (records.dim(1) / (half ? 2 : 4) < dim)
-    fail("records: bytes per record: expected at least ", dim * (half ? 2 : 4), ", got ",
-         records.dim(1));
+  expect("query: length", query.size(), non_negative("dim", dim_));
+  const bool half = check_records(records, dim_, dtype, metric);
   Result<float> out({records.dim(0)});
   {
     Released released;
-    level.score_rows(records.data(), records.dim(0), records.dim(1), dim, half, query.data(),
-                     metric == "ip" ? Metric::ip : Metric::l2, out.data());
+    level.score_rows(records.data(), records.dim(0), records.dim(1), query.size(), half,
+                     query.data(), metric == "ip" ? Metric::ip : Metric::l2, out.data());
+  }
+  return out.take();
+}
+
+nb::object score_pairs_(const Level& level, nb::handle records_, int64_t dim_,
+                        const std::string& dtype, nb::handle queries_, nb::handle record_of_,
+                        nb::handle query_of_, const std::string& metric) {
+  const Array<uint8_t> records("records", records_, 2);
+  const Array<float> queries("queries", queries_, 2);
+  const Array<int32_t> record_of("record_of", record_of_, 1), query_of("query_of", query_of_, 1);
+  const size_t dim = queries.dim(1);
+  expect("queries: dimension", dim, non_negative("dim", dim_));
+  const bool half = check_records(records, dim_, dtype, metric);
+  expect("query_of: length", query_of.size(), record_of.size());
+  const auto limit = [](size_t n) { return std::min<size_t>(n, 0x80000000u); };
+  check_ids("record_of", level, record_of.data(), record_of.size(), limit(records.dim(0)));
+  check_ids("query_of", level, query_of.data(), query_of.size(), limit(queries.dim(0)));
+  Result<float> out({record_of.size()});
+  {
+    Released released;
+    const size_t stride = records.dim(1);
+    const Metric kind = metric == "ip" ? Metric::ip : Metric::l2;
+    for (size_t i = 0; i < record_of.size(); ++i)
+      level.score_rows(records.data() + static_cast<size_t>(record_of.data()[i]) * stride, 1,
+                       stride, dim, half,
+                       queries.data() + static_cast<size_t>(query_of.data()[i]) * dim, kind,
+                       out.data() + i);
   }
   return out.take();
 }
@@ -239,7 +328,7 @@ nb::object top_k_(const Level& level, nb::handle scores_, int64_t k_, nb::handle
 nb::object pool_tokens_(const Level& level, nb::handle ids_, nb::handle offsets_, nb::handle table_,
                         nb::handle scales_, float power, bool normalise) {
   const Array<int32_t> ids("ids", ids_, 1);
-  const Offsets offsets(offsets_, ids.size());
+  const Offsets offsets("offsets", offsets_, ids.size());
   const Array<int8_t> table("table", table_, 2);
   const Array<float> scales("scales", scales_, 1);
   expect("scales: length", scales.size(), table.dim(0));
@@ -257,7 +346,7 @@ nb::object maxsim_(const Level& level, nb::handle query_, nb::handle tokens_,
                    nb::handle offsets_) {
   const Array<float> query("query", query_, 2), tokens("tokens", tokens_, 2);
   expect("tokens: dimension", tokens.dim(1), query.dim(1));
-  const Offsets offsets(offsets_, tokens.dim(0));
+  const Offsets offsets("offsets", offsets_, tokens.dim(0));
   Result<float> out({offsets.size() - 1});
   {
     Released released;
@@ -265,6 +354,29 @@ nb::object maxsim_(const Level& level, nb::handle query_, nb::handle tokens_,
            offsets.size() - 1, out.data());
   }
   return out.take();
+}
+
+int64_t read_stretches_(int fd, nb::handle stretches_, nb::handle buffer_) {
+  const Array<int64_t> stretches("stretches", stretches_, 2);
+  const AnyArray buffer("buffer", buffer_, 1, {{'u', 1}}, true);
+  expect("stretches: columns", stretches.dim(1), 2);
+  size_t left = buffer.size();
+  for (size_t i = 0; i < stretches.dim(0); ++i) {
+    const int64_t offset = stretches.data()[2 * i], length = stretches.data()[2 * i + 1];
+    if (offset < 0 || length < 0) fail("stretches: row ", i, ": expected numbers from 0");
+    if (static_cast<uint64_t>(length) > left) fail("buffer: bytes: expected more than ", buffer.size());
+    left -= static_cast<size_t>(length);
+  }
+  int64_t got;
+  {
+    Released released;
+    got = read_stretches(fd, stretches.data(), stretches.dim(0), buffer.as<uint8_t>());
+  }
+  if (got < 0) {
+    PyErr_SetFromErrno(PyExc_OSError);
+    throw nb::python_error();
+  }
+  return got;
 }
 
 // UTF-8 of the strings of a list; `owner` keeps them alive.
@@ -342,6 +454,8 @@ NB_MODULE(_native, m) {
     return names;
   });
 
+  m.def("read_stretches", &read_stretches_, nb::arg("fd"), any("stretches"), any("buffer"));
+
   nb::class_<PyWordPiece>(m, "WordPiece").def("encode", &PyWordPiece::encode, nb::arg("texts"));
 
   nb::class_<Kernels>(m, "Kernels")
@@ -357,11 +471,16 @@ NB_MODULE(_native, m) {
       .def("rotate", &Method<rotate_>::call, any("vectors"), any("signs"))
       .def("sign_encode", &Method<sign_encode_>::call, any("vectors"))
       .def("build_luts", &Method<build_luts_>::call, any("queries"))
-      .def("scan_codes", &Method<scan_codes_>::call, any("blocks"), nb::arg("n_rows"), any("luts"),
+      .def("scan_lists", &Method<scan_lists_>::call, any("blocks"), any("starts"), any("luts"),
            any("scale"), any("bias"), any("row_scale"), any("row_offset"), any("live"),
-           nb::arg("keep"))
+           any("probes"), any("lists"), any("bases"), nb::arg("keep"))
+      .def("dot_table", &Method<dot_table_>::call, any("panels"), nb::arg("n"), any("vectors"))
+      .def("nearest", &Method<nearest_>::call, any("panels"), any("scale"), any("offset"),
+           any("vectors"), any("weight"))
       .def("score_rows", &Method<score_rows_>::call, any("records"), nb::arg("dim"),
            nb::arg("dtype"), any("query"), nb::arg("metric"))
+      .def("score_pairs", &Method<score_pairs_>::call, any("records"), nb::arg("dim"),
+           nb::arg("dtype"), any("queries"), any("record_of"), any("query_of"), nb::arg("metric"))
       .def("row_checksums", &Method<row_checksums_>::call, any("records"))
       .def("accumulate_bm25", &Method<accumulate_bm25_>::call, any("rows"), any("tfs"),
            any("norms"), nb::arg("idf"), any("acc"))

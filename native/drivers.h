@@ -18,12 +18,15 @@ void sign_encode(const Level&, const float* vectors, size_t n, size_t dim, uint8
 size_t build_luts(const float* queries, size_t n, size_t dim, uint8_t* luts, float* scale,
                   float* bias);
 
+// Rows in the order of their lists: list l holds rows starts[l] to starts[l + 1].
 struct Codes {
   const uint8_t* blocks;
   size_t n_rows, groups;
-  const float* row_scale;
-  const float* row_offset;  // may be null
-  const uint8_t* live;      // may be null
+  const uint16_t* row_scale;  // float16
+  const float* row_offset;    // may be null
+  const uint8_t* live;        // may be null
+  const int64_t* starts;
+  size_t n_lists;
 };
 struct Queries {
   const uint8_t* luts;
@@ -31,8 +34,23 @@ struct Queries {
   const float* scale;
   const float* bias;
 };
-void scan_codes(const Level&, const Codes&, const Queries&, size_t keep, int64_t* rows,
-                float* estimates, int64_t* counts);
+// Query q wants the lists at offsets[q] to offsets[q + 1].
+struct Probes {
+  const int64_t* offsets;
+  const int32_t* lists;
+  const float* bases;
+};
+void scan_lists(const Level&, const Codes&, const Queries&, const Probes&, size_t keep,
+                int64_t* rows, float* estimates, int64_t* counts);
+
+struct Table {
+  const uint8_t* panels;
+  size_t n_rows, groups;
+};
+void dot_table(const Level&, const Table&, const int8_t* vectors, size_t n, size_t dim,
+               int32_t* out);
+void nearest(const Level&, const Table&, const float* scale, const float* offset,
+             const int8_t* vectors, size_t n, size_t dim, const float* weight, int32_t* out);
 
 // A Selection and its buffer.
 class Best {

@@ -23,20 +23,21 @@ constexpr size_t kTileRows = 16;   // vectors rotated side by side
 struct ScanTile {
   const uint8_t* codes;
   size_t n_blocks, groups;
-  const uint32_t* live;  // one mask a block
-  const float* row_scale;
+  const uint32_t* live;     // one mask a block
+  const uint8_t* row_scale;  // float16
   const float* row_offset;  // may be null
   uint32_t first_row;
 };
 
-// Lookup tables of the queries, `stride` bytes apart, zero-padded to a multiple of four groups.
-struct ScanQueries {
+// A query at one list: its lookup table, zero-padded to a multiple of four groups, and what its
+// estimates there begin with.
+struct ScanQuery {
   const uint8_t* luts;
-  size_t stride, count;
-  const float* scale;
-  const float* bias;
-  Selection* selections;
+  float scale, bias, base;
+  Selection* selection;
 };
+
+constexpr size_t kPanel = 16;  // rows of an int8 table that lie side by side, four columns each
 
 enum class Metric { ip, l2 };
 
@@ -47,7 +48,14 @@ struct Level {
   void (*rotate)(float* tile, size_t dim, const float* signs);
   // one block of up to 32 rows
   void (*sign_encode)(const float* rows, size_t n, size_t dim, uint8_t* block, float* abs_sum);
-  void (*scan)(const ScanTile&, const ScanQueries&);
+  void (*scan)(const ScanTile&, const ScanQuery*, size_t count);
+  // panel (groups, 16, 4) uint8, vectors (count, 4 * groups); out (count, 16)
+  void (*dot_panel)(const uint8_t* panel, size_t groups, const int8_t* vectors, size_t count,
+                    int32_t* out);
+  // keeps the best of scale * (dots - excess) + weight * offset so far, and the panel it is in
+  void (*fold_nearest)(const int32_t* dots, int32_t excess, const float* scale,
+                       const float* offset, float weight, int32_t panel, float* best,
+                       int32_t* winner);
   void (*score_rows)(const uint8_t* records, size_t n, size_t stride, size_t dim, bool half,
                      const float* query, Metric, float* out);
   void (*row_checksums)(const uint8_t* records, size_t n, size_t n_bytes, const uint64_t* keys,

@@ -1,4 +1,5 @@
 // AVX2, FMA, F16C: table lookups with pshufb, two groups of four dimensions at a time.
+#include "kernels.h"
 #include "simd/avx2.h"
 
 namespace {
@@ -22,8 +23,8 @@ inline void add_rows(__m256i all, __m256i odd, int32_t* sums) {
 }
 
 template <size_t N>
-inline void block_sums(const uint8_t* codes, size_t groups, const uint8_t* luts, size_t stride,
-                       int32_t (*sums)[32]) {
+inline void block_sums(const uint8_t* codes, size_t groups,
+                       const bigrain::ScanQuery* queries, int32_t (*sums)[32]) {
   memset(sums, 0, N * sizeof *sums);
   const __m256i nibble = _mm256_set1_epi8(15);
   for (size_t start = 0; start < groups; start += 512) {  // 256 additions of 255 fit in 16 bits
@@ -39,7 +40,7 @@ inline void block_sums(const uint8_t* codes, size_t groups, const uint8_t* luts,
       const __m256i high = _mm256_and_si256(_mm256_srli_epi16(c, 4), nibble);
       for (size_t k = 0; k < N; ++k) {
         const __m256i lut = _mm256_loadu_si256(
-            reinterpret_cast<const __m256i*>(luts + k * stride + 16 * g));
+            reinterpret_cast<const __m256i*>(queries[k].luts + 16 * g));
         const __m256i x = _mm256_shuffle_epi8(lut, low), y = _mm256_shuffle_epi8(lut, high);
         all[k][0] = _mm256_add_epi16(all[k][0], x);
         all[k][1] = _mm256_add_epi16(all[k][1], y);
@@ -52,6 +53,40 @@ inline void block_sums(const uint8_t* codes, size_t groups, const uint8_t* luts,
       add_rows(all[k][1], odd[k][1], sums[k] + 16);
     }
   }
+}
+
+// Four rows of four columns in 16-bit numbers: vpmaddwd leaves two partial sums a row.
+template <size_t N>
+inline void dot_panels(const uint8_t* panel, size_t groups, const int8_t* vectors, int32_t* out) {
+  __m256i s[N][4];
+  for (size_t k = 0; k < N; ++k)
+    for (size_t r = 0; r < 4; ++r) s[k][r] = _mm256_setzero_si256();
+  for (size_t g = 0; g < groups; ++g) {
+    __m256i rows[4];
+    for (size_t r = 0; r < 4; ++r)
+      rows[r] = _mm256_cvtepu8_epi16(
+          _mm_loadu_si128(reinterpret_cast<const __m128i*>(panel + 64 * g + 16 * r)));
+    for (size_t k = 0; k < N; ++k) {
+      int32_t four;
+      memcpy(&four, vectors + 4 * (k * groups + g), 4);
+      const __m256i x = _mm256_broadcastq_epi64(_mm_cvtepi8_epi16(_mm_cvtsi32_si128(four)));
+      for (size_t r = 0; r < 4; ++r)
+        s[k][r] = _mm256_add_epi32(s[k][r], _mm256_madd_epi16(rows[r], x));
+    }
+  }
+  for (size_t k = 0; k < N; ++k)
+    for (size_t r = 0; r < 4; r += 2) {  // rows 4r..4r+3 and 4r+4..4r+7, partial sums in pairs
+      const __m256i pairs = _mm256_hadd_epi32(s[k][r], s[k][r + 1]);
+      _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 16 * k + 4 * r),
+                          _mm256_permute4x64_epi64(pairs, 0xD8));
+    }
+}
+
+void dot_panel(const uint8_t* panel, size_t groups, const int8_t* vectors, size_t count,
+               int32_t* out) {
+  size_t i = 0;
+  for (; i + 2 <= count; i += 2) dot_panels<2>(panel, groups, vectors + 4 * groups * i, out + 16 * i);
+  for (; i < count; ++i) dot_panels<1>(panel, groups, vectors + 4 * groups * i, out + 16 * i);
 }
 
 }  // namespace

@@ -8,62 +8,105 @@ namespace bigrain {
 
 constexpr size_t kTileBytes = 65536;  // codes that stay in a close cache while all queries run
 
-static uint32_t live_mask(const Codes& codes, size_t first) {
-  const size_t rows = std::min(kBlock, codes.n_rows - first);
-  uint32_t mask = rows == kBlock ? ~0u : (1u << rows) - 1;
+// Live rows of the block at `first`, but none before `begin` or from `end` on.
+static uint32_t live_mask(const Codes& codes, size_t first, size_t begin, size_t end) {
+  uint32_t mask = ~0u;
+  if (first < begin) mask &= ~0u << (begin - first);
+  if (first + kBlock > end) mask &= ~0u >> (first + kBlock - end);
   if (!codes.live) return mask;
   uint32_t live = 0;
+  const size_t rows = std::min(kBlock, codes.n_rows - first);
   for (size_t i = 0; i < rows; i += 8)
     live |= static_cast<uint32_t>(codes.live[(first + i) / 8]) << i;
   return mask & live;
 }
 
-void scan_codes(const Level& level, const Codes& codes, const Queries& queries, size_t keep,
-                int64_t* rows, float* estimates, int64_t* counts) {
+namespace {
+
+struct ListScan {
+  const Level& level;
+  const Codes& codes;
+  size_t block_bytes, tile_blocks;
+  std::vector<uint32_t> live;
+
+  ListScan(const Level& level, const Codes& codes)
+      : level(level),
+        codes(codes),
+        block_bytes(codes.groups * 16),
+        tile_blocks(std::max<size_t>(1, kTileBytes / std::max<size_t>(block_bytes, 64))),
+        live(tile_blocks) {}
+
+  void list(size_t begin, size_t end, const ScanQuery* queries, size_t count) {
+    const size_t last = (end + kBlock - 1) / kBlock, whole = codes.n_rows / kBlock;
+    for (size_t block = begin / kBlock; block < last;) {
+      const size_t n = block < whole ? std::min({tile_blocks, last - block, whole - block}) : 1;
+      for (size_t b = 0; b < n; ++b)
+        live[b] = live_mask(codes, (block + b) * kBlock, begin, end);
+      if (block < whole) {
+        tile(block, n, codes.row_scale + block * kBlock,
+             codes.row_offset ? codes.row_offset + block * kBlock : nullptr, queries, count);
+      } else {  // levels read whole blocks
+        const size_t rest = codes.n_rows % kBlock;
+        uint16_t scale[kBlock] = {};
+        float offset[kBlock] = {};
+        std::copy_n(codes.row_scale + whole * kBlock, rest, scale);
+        if (codes.row_offset) std::copy_n(codes.row_offset + whole * kBlock, rest, offset);
+        tile(block, 1, scale, codes.row_offset ? offset : nullptr, queries, count);
+      }
+      block += n;
+    }
+  }
+
+  void tile(size_t block, size_t n, const uint16_t* scale, const float* offset,
+            const ScanQuery* queries, size_t count) {
+    level.scan({codes.blocks + block * block_bytes, n, codes.groups, live.data(),
+                reinterpret_cast<const uint8_t*>(scale), offset,
+                static_cast<uint32_t>(block * kBlock)},
+               queries, count);
+  }
+};
+
+}  // namespace
+
+void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
+                const Probes& probes, size_t keep, int64_t* rows, float* estimates,
+                int64_t* counts) {
+  const float floor = -std::numeric_limits<float>::infinity();
   std::fill_n(rows, queries.count * keep, int64_t{-1});
-  std::fill_n(estimates, queries.count * keep, -std::numeric_limits<float>::infinity());
+  std::fill_n(estimates, queries.count * keep, floor);
   std::fill_n(counts, queries.count, int64_t{0});
   if (!keep || !codes.n_rows || !queries.count) return;
 
   std::vector<Best> best;
-  std::vector<Selection> selections;
   best.reserve(queries.count);
-  for (size_t q = 0; q < queries.count; ++q) {
-    best.emplace_back(std::min(keep, codes.n_rows), -std::numeric_limits<float>::infinity());
-    selections.push_back(best[q].selection());
-  }
+  for (size_t q = 0; q < queries.count; ++q) best.emplace_back(std::min(keep, codes.n_rows), floor);
 
   const size_t lut_bytes = codes.groups * 16, stride = (lut_bytes + 63) & ~size_t{63};
   Aligned<uint8_t> memory(queries.count * stride + 64);
   uint8_t* luts = memory.data();
   for (size_t q = 0; q < queries.count; ++q)
     std::memcpy(luts + q * stride, queries.luts + q * lut_bytes, lut_bytes);
-  const ScanQueries scanned{luts,         stride,       queries.count,
-                            queries.scale, queries.bias, selections.data()};
 
-  const size_t whole = codes.n_rows / kBlock;
-  const size_t tile_blocks = std::max<size_t>(1, kTileBytes / std::max<size_t>(lut_bytes, 64));
-  std::vector<uint32_t> live(tile_blocks);
-  const auto scan = [&](size_t block, size_t n, const float* scale, const float* offset) {
-    for (size_t b = 0; b < n; ++b) live[b] = live_mask(codes, (block + b) * kBlock);
-    level.scan({codes.blocks + block * lut_bytes, n, codes.groups, live.data(), scale, offset,
-                static_cast<uint32_t>(block * kBlock)},
-               scanned);
-  };
-  for (size_t block = 0; block < whole; block += tile_blocks)
-    scan(block, std::min(tile_blocks, whole - block), codes.row_scale + block * kBlock,
-         codes.row_offset ? codes.row_offset + block * kBlock : nullptr);
-  if (const size_t rest = codes.n_rows % kBlock) {  // levels read whole blocks
-    float scale[kBlock] = {}, offset[kBlock] = {};
-    std::copy_n(codes.row_scale + whole * kBlock, rest, scale);
-    if (codes.row_offset) std::copy_n(codes.row_offset + whole * kBlock, rest, offset);
-    scan(whole, 1, scale, codes.row_offset ? offset : nullptr);
-  }
+  // Probes by list: every list is read once for all queries that want it.
+  const size_t n_probes = static_cast<size_t>(probes.offsets[queries.count]);
+  std::vector<size_t> ends(codes.n_lists + 1);
+  for (size_t p = 0; p < n_probes; ++p) ++ends[static_cast<size_t>(probes.lists[p]) + 1];
+  for (size_t l = 0; l < codes.n_lists; ++l) ends[l + 1] += ends[l];
+  std::vector<ScanQuery> scanned(n_probes);
+  for (size_t q = 0; q < queries.count; ++q)
+    for (auto p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p)
+      scanned[ends[static_cast<size_t>(probes.lists[p])]++] = {
+          luts + q * stride, queries.scale[q], queries.bias[q], probes.bases[p],
+          &best[q].selection()};
 
-  for (size_t q = 0; q < queries.count; ++q) {
-    best[q].selection() = selections[q];
+  ListScan scan(level, codes);
+  for (size_t l = 0, first = 0; l < codes.n_lists; first = ends[l++])
+    if (ends[l] > first)
+      scan.list(static_cast<size_t>(codes.starts[l]), static_cast<size_t>(codes.starts[l + 1]),
+                &scanned[first], ends[l] - first);
+
+  for (size_t q = 0; q < queries.count; ++q)
     counts[q] = static_cast<int64_t>(best[q].finish(rows + q * keep, estimates + q * keep));
-  }
 }
 
 }  // namespace bigrain

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from bigrain.kernels.dispatch import Kernels, available_levels, kernels
+from bigrain.kernels.dispatch import Kernels, available_levels, kernels, pack_table
 
 SEED = 0
 Case = tuple[str, int, Callable[[Kernels], Any]]  # name, number of items, what to run
@@ -29,12 +29,17 @@ Case = tuple[str, int, Callable[[Kernels], Any]]  # name, number of items, what 
 def codes(n: int, dim: int, n_queries: int, rng: np.random.Generator) -> Case:
     blocks = rng.integers(0, 256, (n // 32, dim // 4, 16), dtype=np.uint8)
     tables = kernels("reference").build_luts(rng.normal(size=(n_queries, dim)).astype("f4"))
-    scale = rng.random(n, dtype=np.float32)
+    scale = rng.random(n).astype(np.float16)
+    everything = (np.array([0, n]), np.arange(n_queries + 1), np.zeros(n_queries, np.int32))
 
     def run(level: Kernels) -> Any:
-        return level.scan_codes(blocks, n, *tables, scale, None, None, 100)
+        starts, probes, lists = everything
+        bases = np.zeros(n_queries, np.float32)
+        return level.scan_lists(
+            blocks, starts, *tables, scale, None, None, probes, lists, bases, 100
+        )
 
-    return f"scan_codes: {dim} dimensions, {n_queries} queries [code]", n * n_queries, run
+    return f"scan_lists: {dim} dimensions, {n_queries} queries [code]", n * n_queries, run
 
 
 def cases(small: bool, rng: np.random.Generator) -> list[Case]:
@@ -48,6 +53,8 @@ def cases(small: bool, rng: np.random.Generator) -> list[Case]:
     x = rng.normal(size=(rows, 384)).astype(np.float32)
     signs = rng.choice(np.array([-1, 1], np.int8), (4, 384))
     half = x.astype(np.float16).view(np.uint8)
+    small_numbers = rng.integers(-127, 128, (rows, 384), dtype=np.int8)
+    panels, ones = pack_table(small_numbers), np.ones(rows, np.float32)
     found += [
         ("rotate: 384 dimensions [row]", rows, lambda k: k.rotate(x, signs)),
         ("sign_encode: 384 dimensions [row]", rows, lambda k: k.sign_encode(x)),
@@ -56,6 +63,16 @@ def cases(small: bool, rng: np.random.Generator) -> list[Case]:
             "score_rows: 384 float16, ip [row]",
             rows,
             lambda k: k.score_rows(half, 384, "float16", x[0], "ip"),
+        ),
+        (
+            "dot_table: 384 dimensions, 64 vectors [pair]",
+            64 * rows,
+            lambda k: k.dot_table(panels, rows, small_numbers[:64]),
+        ),
+        (
+            "nearest: 384 dimensions [pair]",
+            64 * rows,
+            lambda k: k.nearest(panels, ones, ones, small_numbers[:64], ones[:64]),
         ),
         ("row_checksums: 768 bytes [row]", rows, lambda k: k.row_checksums(half)),
     ]

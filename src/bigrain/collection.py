@@ -72,7 +72,7 @@ BYTES_ADDING_UP = 4 + 4  # a row: its score, and its place in the longest list
 BYTES_OF_NORM = 4
 EXPANDED = 1 << 14  # deleted documents looked at together
 DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
-QUERY_BATCH = 32
+QUERY_BATCH = 256
 
 
 def create(

@@ -79,7 +79,7 @@ def test_index_options_become_settings(program, tmp_path):
     for name, options in {"cut": ["--chunk-chars", "200"], "whole": ["--no-chunks"]}.items():
         counts[name] = program.json(
             "index", "-", "--to", path, "--replace", "--language", "de", "--no-dense",
-            "--memory", "64MB", *options, stdin=long,
+            "--memory", "128MB", *options, stdin=long,
         )["passages"]  # fmt: skip
     assert counts["whole"] == 1 < counts["cut"]
     fields = program.json("stats", path)["fields"]

@@ -22,6 +22,7 @@ from bigrain import kernels
 from bigrain.errors import BigrainError
 from bigrain.families import make_family
 from bigrain.index.base import View
+from bigrain.index.effort import Effort
 from bigrain.index.postings import ListCache
 from bigrain.storage.files import Disk
 from bigrain.storage.segment import HEADER, SegmentFile, _trailer
@@ -233,7 +234,7 @@ def use(name: str, data: bytes) -> bool:
         index = family.index([view], ListCache(1 << 20))
         prepared = family.queries(_queries(name))
         for found in (
-            *index.candidates(prepared, 5, None),
+            *index.candidates(prepared, Effort(5), None),
             *index.exact(prepared, 5, None),
         ):
             assert len(found.units) <= 5

@@ -51,11 +51,32 @@ def test_an_all_zero_query_has_step_one() -> None:
     assert not luts.any() and scale[0] == 2 and bias[0] == 0
 
 
+def some_probes(
+    rng: np.random.Generator, n_queries: int, n_lists: int, share: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Probes of a random share of the lists, in any order, with random bases."""
+    asked = [rng.permutation(np.flatnonzero(rng.random(n_lists) < share)) for _ in range(n_queries)]
+    probes = np.cumsum([0, *map(len, asked)], dtype=np.int64)
+    lists = np.concatenate([np.empty(0), *asked]).astype(np.int32)
+    return probes, lists, rng.normal(size=len(lists)).astype(np.float32)
+
+
+def one_list(n: int, n_queries: int) -> dict[str, np.ndarray]:
+    """Every query asks for the one list that holds everything."""
+    return {
+        "starts": np.array([0, n]),
+        "probes": np.arange(n_queries + 1),
+        "lists": np.zeros(n_queries, np.int32),
+        "bases": np.zeros(n_queries, np.float32),
+    }
+
+
 @each_native
 @given(
     n=st.integers(0, 200),
     groups=st.integers(0, 40),
     n_queries=st.integers(0, 19),
+    n_lists=st.integers(1, 30),
     keep=st.integers(0, 220),
     offset=st.booleans(),
     filtered=st.booleans(),
@@ -67,6 +88,7 @@ def test_scan_equals_the_reference(
     n: int,
     groups: int,
     n_queries: int,
+    n_lists: int,
     keep: int,
     offset: bool,
     filtered: bool,
@@ -77,20 +99,32 @@ def test_scan_equals_the_reference(
     blocks = rng.integers(0, 256, (-(-n // 32), groups, 16), dtype=np.uint8)
     luts = rng.integers(0, 256, (n_queries, groups, 16), dtype=np.uint8)
     scale, bias = rng.normal(size=(2, n_queries)).astype(np.float32)
-    row_scale, row_offset = rng.normal(size=(2, n)).astype(np.float32)
+    row_scale = rng.normal(size=n).astype(np.float16)
+    row_offset = rng.normal(size=n).astype(np.float32)
+    starts = np.sort(rng.integers(0, n + 1, n_lists - 1))
+    starts = np.concatenate(([0], starts, [n]))
+    probes, lists, bases = some_probes(rng, n_queries, n_lists, rng.random())
     if ties:
         blocks[:], row_scale = blocks[:1, :, :1], np.round(row_scale)
-        row_offset = np.round(row_offset)
+        row_offset, bases = np.round(row_offset), np.round(bases)
     if n > 5:
         row_scale[3], row_scale[4] = np.nan, -np.inf
-    arguments = (
-        *(blocks, n, luts, scale, bias, row_scale),
-        row_offset if offset else None,
-        bitmap(rng.random(n) < rng.random()) if filtered else None,
-        keep,
-    )
+    arguments = {
+        "blocks": blocks,
+        "starts": starts,
+        "luts": luts,
+        "scale": scale,
+        "bias": bias,
+        "row_scale": row_scale,
+        "row_offset": row_offset if offset else None,
+        "live": bitmap(rng.random(n) < rng.random()) if filtered else None,
+        "probes": probes,
+        "lists": lists,
+        "bases": bases,
+        "keep": keep,
+    }
     with np.errstate(invalid="ignore"):
-        same(native.scan_codes(*arguments), reference.scan_codes(*arguments))
+        same(native.scan_lists(**arguments), reference.scan_lists(**arguments))
 
 
 @each_native
@@ -98,10 +132,10 @@ def test_scan_equals_the_reference(
 def test_sums_do_not_overflow(native: Kernels, groups: int) -> None:
     blocks = np.full((2, groups, 16), 255, np.uint8)
     luts = np.full((3, groups, 16), 255, np.uint8)
-    one, zero = np.ones(3, np.float32), np.zeros(3, np.float32)
-    _, estimates, counts = native.scan_codes(
-        blocks, 64, luts, one, zero, np.ones(64, np.float32), None, None, 64
-    )
+    _, estimates, counts = native.scan_lists(
+        blocks=blocks, luts=luts, scale=np.ones(3, np.float32), bias=np.zeros(3, np.float32),
+        row_scale=np.ones(64, np.float16), row_offset=None, live=None, keep=64, **one_list(64, 3),
+    )  # fmt: skip
     assert (estimates == 255 * groups).all() and (counts == 64).all()
 
 
@@ -110,13 +144,49 @@ def test_sums_do_not_overflow(native: Kernels, groups: int) -> None:
 def test_many_rows_in_any_order(native: Kernels, order: str) -> None:
     n = 20_011
     rng = np.random.default_rng(1)
-    blocks = rng.integers(0, 256, (-(-n // 32), 5, 16), dtype=np.uint8)
-    luts = rng.integers(0, 256, (9, 5, 16), dtype=np.uint8)
     ramp = {"rising": np.arange(n), "falling": -np.arange(n), "equal": np.zeros(n)}[order]
     one = np.ones(9, np.float32)
-    zero = np.zeros(n, np.float32)
-    arguments = (blocks, n, luts, one, one, zero, ramp.astype(np.float32), None, 100)
-    same(native.scan_codes(*arguments), reference.scan_codes(*arguments))
+    arguments = {
+        "blocks": rng.integers(0, 256, (-(-n // 32), 5, 16), dtype=np.uint8),
+        "luts": rng.integers(0, 256, (9, 5, 16), dtype=np.uint8),
+        "scale": one,
+        "bias": one,
+        "row_scale": np.zeros(n, np.float16),
+        "row_offset": ramp.astype(np.float32),
+        "live": None,
+        "keep": 100,
+        **one_list(n, 9),
+    }
+    same(native.scan_lists(**arguments), reference.scan_lists(**arguments))
+
+
+@each_native
+@given(
+    n=st.integers(0, 70),
+    dim=st.integers(1, 90),
+    n_vectors=st.integers(0, 90),
+    extreme=st.booleans(),
+    seed=SEEDS,
+)
+def test_tables_multiply_exactly(
+    native: Kernels, n: int, dim: int, n_vectors: int, extreme: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    table = rng.integers(-128, 128, (n, dim), dtype=np.int8)
+    vectors = rng.integers(-128, 128, (n_vectors, dim), dtype=np.int8)
+    if extreme:
+        table[:], vectors[:] = rng.choice([-128, 127]), rng.choice([-128, 127])
+    panels = reference.pack_table(table)
+    dots = native.dot_table(panels, n, vectors)
+    same(dots, reference.dot_table(panels, n, vectors))
+    np.testing.assert_array_equal(dots, vectors.astype(int) @ table.astype(int).T)
+    if n:
+        scale, offset = rng.normal(size=(2, n)).astype(np.float32)
+        weight = rng.normal(size=n_vectors).astype(np.float32)
+        if extreme:
+            scale[:] = offset[:] = weight[:] = 1
+        arguments = (panels, scale, offset, vectors, weight)
+        same(native.nearest(*arguments), reference.nearest(*arguments))
 
 
 @each_level
@@ -132,8 +202,11 @@ def test_codes_estimate_dot_products_as_rabitq_promises(level: Kernels) -> None:
     t = abs_sum / np.sqrt(np.float32(dim))
     assert 0.79 < t.mean() < 0.80
     row_scale = 1 / (np.sqrt(np.float32(dim)) * t)
-    tables = level.build_luts(q)
-    found, estimates, _ = level.scan_codes(blocks, n, *tables, row_scale, None, None, n)
+    luts, scale, bias = level.build_luts(q)
+    found, estimates, _ = level.scan_lists(
+        blocks=blocks, luts=luts, scale=scale, bias=bias, row_scale=row_scale.astype(np.float16),
+        row_offset=None, live=None, keep=n, **one_list(n, n),
+    )  # fmt: skip
     truth = np.take_along_axis(queries @ rows.T, found, axis=1)
     error = np.sqrt(dim) * (estimates - truth) / np.sqrt(1 - truth**2)
     close = found == np.arange(n)[:, None]
@@ -154,8 +227,10 @@ def test_tables_agree_with_the_float_path(level: Kernels) -> None:
     queries = rng.normal(size=(5, 130)).astype(np.float32)
     blocks, _ = level.sign_encode(vectors)
     luts, scale, bias = level.build_luts(queries)
-    one = np.ones(100, np.float32)
-    rows, estimates, _ = level.scan_codes(blocks, 100, luts, scale, bias, one, None, None, 100)
+    rows, estimates, _ = level.scan_lists(
+        blocks=blocks, luts=luts, scale=scale, bias=bias, row_scale=np.ones(100, np.float16),
+        row_offset=None, live=None, keep=100, **one_list(100, 5),
+    )  # fmt: skip
     exact = queries @ np.where(vectors > 0, 1, -1).T
     step = scale[:, None] / 2  # each of the 33 table entries is off by half a step at most
     assert (np.abs(estimates - np.take_along_axis(exact, rows, 1)) <= 33 * step).all()

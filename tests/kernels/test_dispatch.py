@@ -62,7 +62,10 @@ one = np.ones(1, "f4")
 started = threading.Event()
 def work():
     started.set()
-    k.scan_codes(blocks, 128000, luts, one, one, np.ones(128000, "f4"), None, None, 1)
+    k.scan_lists(
+        blocks, np.array([0, 128000]), luts, one, one, np.ones(128000, "f2"), None, None,
+        np.array([0, 1]), np.zeros(1, "i4"), one, 1,
+    )
 thread = threading.Thread(target=work)
 thread.start()
 started.wait()

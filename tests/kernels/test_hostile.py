@@ -16,15 +16,19 @@ def z(shape: Any, dtype: Any = F) -> np.ndarray:
 
 
 def scan(**changes: Any) -> tuple[Any, ...]:
+    """Two queries ask for both lists of 40 rows."""
     arguments = {
         "blocks": z((2, 3, 16), U8),
-        "n_rows": 40,
+        "starts": np.array([0, 7, 40], I64),
         "luts": z((2, 3, 16), U8),
         "scale": z(2),
         "bias": z(2),
-        "row_scale": z(40),
+        "row_scale": z(40, "f2"),
         "row_offset": None,
         "live": None,
+        "probes": np.array([0, 2, 4], I64),
+        "lists": np.array([0, 1, 1, 0], np.int32),
+        "bases": z(4),
         "keep": 3,
     }
     return tuple({**arguments, **changes}.values())
@@ -50,20 +54,55 @@ WRONG = [
     ("build_luts", (np.array([[0, 1], [np.nan, 0]], F),), ValueError, "row 1"),
     ("build_luts", (np.array([[np.inf, 1]], F),), ValueError, "row 0"),
     ("build_luts", (np.full((1, 9), 3e38, F),), ValueError, "row 0"),
-    ("scan_codes", scan(n_rows=65), ValueError, "blocks"),
-    ("scan_codes", scan(n_rows=32), ValueError, "blocks"),
-    ("scan_codes", scan(n_rows=-1), ValueError, "n_rows"),
-    ("scan_codes", scan(keep=-1), ValueError, "keep"),
-    ("scan_codes", scan(blocks=z((2, 4, 16), U8)), ValueError, "groups"),
-    ("scan_codes", scan(blocks=z((2, 3, 15), U8)), ValueError, "blocks"),
-    ("scan_codes", scan(luts=z((2, 3, 8), U8)), ValueError, "luts"),
-    ("scan_codes", scan(luts=z((2, 3, 16), np.int8)), TypeError, "luts"),
-    ("scan_codes", scan(scale=z(3)), ValueError, "scale"),
-    ("scan_codes", scan(bias=z(1)), ValueError, "bias"),
-    ("scan_codes", scan(row_scale=z(39)), ValueError, "row_scale"),
-    ("scan_codes", scan(row_offset=z(41)), ValueError, "row_offset"),
-    ("scan_codes", scan(live=z(4, U8)), ValueError, "live"),
-    ("scan_codes", scan(live=z(40, bool)), TypeError, "live"),
+    ("scan_lists", scan(starts=np.array([0, 39], I64)), ValueError, "starts"),
+    ("scan_lists", scan(starts=np.array([0, 41, 40], I64)), ValueError, "starts"),
+    ("scan_lists", scan(starts=np.array([-1, 7, 40], I64)), ValueError, "starts"),
+    ("scan_lists", scan(starts=z(0, I64)), ValueError, "starts"),
+    ("scan_lists", scan(probes=np.array([0, 4], I64)), ValueError, "probes"),
+    ("scan_lists", scan(probes=np.array([0, 5, 4], I64)), ValueError, "probes"),
+    ("scan_lists", scan(probes=np.array([0, 2, 2**62], I64)), ValueError, "probes"),
+    ("scan_lists", scan(lists=np.array([0, 1, 2, 0], np.int32)), ValueError, "lists"),
+    ("scan_lists", scan(lists=np.array([0, 1, -1, 0], np.int32)), ValueError, "lists"),
+    ("scan_lists", scan(bases=z(3)), ValueError, "bases"),
+    ("dot_table", (z((1, 2, 16, 4), U8), 17, z((1, 8), np.int8)), ValueError, "panels"),
+    ("dot_table", (z((1, 2, 16, 4), U8), 0, z((1, 8), np.int8)), ValueError, "panels"),
+    ("dot_table", (z((1, 2, 15, 4), U8), 3, z((1, 8), np.int8)), ValueError, "panels"),
+    ("dot_table", (z((1, 2, 16, 4), U8), 3, z((1, 9), np.int8)), ValueError, "panels"),
+    ("dot_table", (z((1, 2, 16, 4), U8), -1, z((1, 8), np.int8)), ValueError, "n"),
+    ("dot_table", (z((1, 2, 16, 4), U8), 3, z((1, 8), U8)), TypeError, "vectors"),
+    ("nearest", (z((0, 2, 16, 4), U8), z(0), z(0), z((1, 8), "i1"), z(1)), ValueError, "scale"),
+    ("nearest", (z((1, 2, 16, 4), U8), z(3), z(2), z((1, 8), "i1"), z(1)), ValueError, "offset"),
+    ("nearest", (z((1, 2, 16, 4), U8), z(3), z(3), z((1, 8), "i1"), z(2)), ValueError, "weight"),
+    (
+        "score_pairs",
+        (z((2, 8), U8), 2, "float32", z((1, 2)), z(1, "i4") + 2, z(1, "i4"), "ip"),
+        ValueError,
+        "record_of",
+    ),
+    (
+        "score_pairs",
+        (z((2, 8), U8), 2, "float32", z((1, 2)), z(1, "i4"), z(1, "i4") - 1, "ip"),
+        ValueError,
+        "query_of",
+    ),
+    (
+        "score_pairs",
+        (z((2, 7), U8), 2, "float32", z((1, 2)), z(1, "i4"), z(1, "i4"), "ip"),
+        ValueError,
+        "records",
+    ),
+    ("scan_lists", scan(keep=-1), ValueError, "keep"),
+    ("scan_lists", scan(blocks=z((2, 4, 16), U8)), ValueError, "groups"),
+    ("scan_lists", scan(blocks=z((2, 3, 15), U8)), ValueError, "blocks"),
+    ("scan_lists", scan(luts=z((2, 3, 8), U8)), ValueError, "luts"),
+    ("scan_lists", scan(luts=z((2, 3, 16), np.int8)), TypeError, "luts"),
+    ("scan_lists", scan(scale=z(3)), ValueError, "scale"),
+    ("scan_lists", scan(bias=z(1)), ValueError, "bias"),
+    ("scan_lists", scan(row_scale=z(39, "f2")), ValueError, "starts"),
+    ("scan_lists", scan(row_scale=z(40)), TypeError, "row_scale"),
+    ("scan_lists", scan(row_offset=z(41)), ValueError, "row_offset"),
+    ("scan_lists", scan(live=z(4, U8)), ValueError, "live"),
+    ("scan_lists", scan(live=z(40, bool)), TypeError, "live"),
     ("score_rows", (z((2, 8), U8), 5, "float16", z(5), "ip"), ValueError, "records"),
     ("score_rows", (z((2, 8), U8), 2, "float32", z(3), "ip"), ValueError, "query"),
     ("score_rows", (z((2, 8), U8), -1, "float32", z(0), "ip"), ValueError, "dim"),
@@ -122,13 +161,13 @@ def test_empty_inputs_give_empty_outputs(level: Kernels) -> None:
     blocks, abs_sum = level.sign_encode(z((0, 5)))
     assert blocks.shape == (0, 2, 16) and abs_sum.shape == (0,)
     assert level.sign_encode(z((33, 0)))[0].shape == (2, 0, 16)
-    rows, estimates, counts = level.scan_codes(
-        *scan(blocks=z((0, 3, 16), U8), n_rows=0, row_scale=z(0))
+    rows, estimates, counts = level.scan_lists(
+        *scan(blocks=z((0, 3, 16), U8), starts=z(3, I64), row_scale=z(0, "f2"))
     )
     assert (rows == -1).all() and np.isneginf(estimates).all() and not counts.any()
-    assert level.scan_codes(*scan(keep=0))[0].shape == (2, 0)
-    assert level.scan_codes(*scan(keep=1000))[2].tolist() == [40, 40]
-    assert level.scan_codes(*scan(live=z(5, U8)))[2].tolist() == [0, 0]
+    assert level.scan_lists(*scan(keep=0))[0].shape == (2, 0)
+    assert level.scan_lists(*scan(keep=1000))[2].tolist() == [40, 40]
+    assert level.scan_lists(*scan(live=z(5, U8)))[2].tolist() == [0, 0]
     assert level.score_rows(z((3, 0), U8), 0, "float16", z(0), "l2").tolist() == [0, 0, 0]
     assert level.row_checksums(z((0, 7), U8)).shape == (0,)
     assert level.top_k(z(0), 5, None, -np.inf)[0].shape == (0,)
@@ -156,7 +195,10 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "rotate": (z((2, 4)), np.ones((4, 4), np.int8)),
     "sign_encode": (z((2, 4)),),
     "build_luts": (z((2, 4)),),
-    "scan_codes": scan(live=z(5, U8), row_offset=z(40)),
+    "scan_lists": scan(live=z(5, U8), row_offset=z(40)),
+    "dot_table": (z((1, 2, 16, 4), U8), 3, z((2, 8), "i1")),
+    "nearest": (z((1, 2, 16, 4), U8), z(3), z(3), z((2, 8), "i1"), z(2)),
+    "score_pairs": (z((2, 8), U8), 2, "float32", z((1, 2)), z(3, "i4"), z(3, "i4"), "ip"),
     "score_rows": (z((2, 8), U8), 2, "float32", z(2), "ip"),
     "row_checksums": (z((2, 8), U8),),
     "accumulate_bm25": (z(2, U32), z(2, U8), z(4), 1.0, z(4)),
@@ -200,7 +242,7 @@ def test_every_argument_in_a_form_that_is_not_taken(
 ) -> None:
     arguments = list(CALLS[kernel])
     arguments[place] = WAYS[way](arguments[place])
-    if arguments[place] is None and kernel in ("scan_codes", "top_k"):
+    if arguments[place] is None and kernel in ("scan_lists", "top_k"):
         pytest.skip("an optional argument")
     with pytest.raises((TypeError, ValueError)):
         getattr(level, kernel)(*arguments)
@@ -224,10 +266,10 @@ def test_what_is_not_aligned_is_refused_or_read_right(
 def test_counts_beyond_all_memory_are_refused(level: Kernels) -> None:
     for keep in (2**40, 2**61, 2**62, 2**63 - 1):
         with pytest.raises((MemoryError, ValueError, OverflowError)):
-            level.scan_codes(*scan(keep=keep))
+            level.scan_lists(*scan(keep=keep))
     for number in (2**63, 2**64, -(2**63) - 1, 2**70):
         with pytest.raises((TypeError, ValueError, OverflowError, MemoryError)):
-            level.scan_codes(*scan(n_rows=number))
+            level.dot_table(z((1, 2, 16, 4), U8), number, z((2, 8), "i1"))
         with pytest.raises((TypeError, ValueError, OverflowError, MemoryError)):
             level.score_rows(z((2, 8), U8), number, "float32", z(2), "ip")
     assert len(level.top_k(z(9), 2**62, None, -np.inf)[0]) == 9
@@ -251,8 +293,13 @@ def test_every_width_at_every_count(native: Kernels, dim: int) -> None:
         same((luts, scale, bias), reference.build_luts(vectors[:9]))
         live = bitmap(rng.random(n) < 0.7)
         for keep in (0, 1, n, n + 7):
-            given = (blocks, n, luts, scale, bias, abs_sum, abs_sum, live, keep)
-            same(native.scan_codes(*given), reference.scan_codes(*given))
+            starts, asked = np.array([0, n // 3, n], I64), len(luts)
+            lists = np.tile(np.array([1, 0], np.int32), asked)
+            given = (
+                *(blocks, starts, luts, scale, bias, abs_sum.astype("f2"), abs_sum, live),
+                *(2 * np.arange(asked + 1), lists, z(2 * asked), keep),
+            )
+            same(native.scan_lists(*given), reference.scan_lists(*given))
         records = np.zeros((n, 4 * dim + 1), U8)  # a stride that is no multiple of a number's
         records[:, : 4 * dim] = vectors.view(U8).reshape(n, -1)
         same(native.row_checksums(records), reference.row_checksums(records))
@@ -289,7 +336,10 @@ def test_numbers_at_the_end_of_their_range(native: Kernels) -> None:
     blocks, _ = native.sign_encode(z((33, 45)))
     luts, scale, bias = native.build_luts(z((2, 45)))
     extreme = np.resize(odd, 33)
-    rows, _, counts = native.scan_codes(
-        blocks, 33, luts, scale + F(np.inf), bias * F(np.nan), extreme, extreme, None, 40
+    with np.errstate(over="ignore"):
+        factors = extreme.astype("f2")
+    rows, _, counts = native.scan_lists(
+        *(blocks, np.array([0, 33], I64), luts, scale + F(np.inf), bias * F(np.nan), factors),
+        *(extreme, None, np.arange(3), z(2, "i4"), odd[7:9].copy(), 40),
     )
     assert counts.max() <= 33 and rows.max() < 33

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bigrain
+from bigrain.codecs import partition
 from bigrain.storage.attributes import normalise_metadata
 from bigrain.testing import Model, QuickDisk, check_invariants, check_ranking, strategies
 from tests.collection import making
@@ -53,9 +54,16 @@ def dense(
 
 @pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
 @pytest.mark.parametrize("light_bytes", [None, 1])
+@pytest.mark.parametrize("lists", [False, True])
 def test_dense_search_of_everything_equals_brute_force(
-    tmp_path: Path, metric: str, light_bytes: int | None
+    tmp_path: Path,
+    metric: str,
+    light_bytes: int | None,
+    lists: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if lists:
+        monkeypatch.setattr(partition, "FLAT_BELOW", 50)
     col, model = dense(tmp_path / "docs.grain", metric, light_bytes)
     filters = [None, "half = 1", "ten = 3", "cent = 7", "mille = 500", "mille = 1 AND half = 0"]
     rng = np.random.default_rng(5)

@@ -1,13 +1,17 @@
 """RaBitQ with one bit a dimension: the light grain of dense vectors (papers/A-5 section 1).
 
-A vector x is centred (x - c), reduced if the code is to be narrower than the vector, and rotated to
-y; the code keeps the signs of y. With s = |y|^2 / sum|y_i| the inner product with any z is
-estimated without bias over rotations by
+A vector x is centred (x' = x - m), taken relative to the centroid c of its list, reduced if the
+code is to be narrower than the vector, and rotated to y; the code keeps the signs of y. With
+s = |y|^2 / sum|y_i| the inner product with any rotated z is estimated, without bias over rotations,
+by
 
     <y, z>  ~  s * <sign(y), z>
 
-so one float32 a vector beside the code is enough for inner product and cosine; Euclidean distance
-needs |x - c|^2 as a second one.
+so for inner product and cosine one number a vector beside the code is enough,
+
+    <x, q>  =  <m, q> + <c, q> + <x' - c, q>,
+
+and Euclidean distance needs |x'|^2 as a second one. The query's table serves all lists.
 """
 
 from __future__ import annotations
@@ -24,45 +28,32 @@ from bigrain import kernels
 from bigrain.codecs.reduction import Moments, principal_components
 from bigrain.codecs.rotation import rotation_signs
 
-__all__ = ["LightCodes", "PreparedQueries", "RabitqCodec"]
+__all__ = ["PackedCodes", "PreparedQueries", "RabitqCodec", "blocks_of"]
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
+BLOCK = 32
 
 
 @dataclass(frozen=True)
-class LightCodes:
-    """Codes of n vectors in fast-scan blocks of 32, and their factors."""
+class PackedCodes:
+    """Codes of n vectors, row by row, and their factors."""
 
-    blocks: Bytes  # (ceil(n / 32), ceil(width / 4), 16)
+    bits: Bytes  # (n, ceil(width / 8)), the first dimension lowest
     scale: Floats  # (n,)
     offset: Floats | None  # (n,), only for l2
-
-    @property
-    def n_bytes(self) -> int:
-        extra = 0 if self.offset is None else self.offset.nbytes
-        return self.blocks.nbytes + self.scale.nbytes + extra
-
-    def estimate(self, query: PreparedQueries, rows: npt.NDArray[np.int64]) -> Floats:
-        """Scores of single rows for the first of the prepared queries."""
-        lane = rows % 32
-        nibbles = self.blocks[rows // 32, :, lane % 16] >> np.where(lane < 16, 0, 4)[:, None]
-        groups = np.arange(nibbles.shape[1])
-        sums = query.luts[0][groups, nibbles & 15].sum(axis=1, dtype=np.int64)
-        found = self.scale[rows] * (query.scale[0] * sums + query.bias[0]) + query.constant[0]
-        if self.offset is not None:
-            found = found + self.offset[rows]
-        return np.asarray(found, np.float32)
 
 
 @dataclass(frozen=True)
 class PreparedQueries:
-    """Lookup tables of Q queries, and the constant of each that completes the estimates."""
+    """Lookup tables of Q queries, and what completes the estimates."""
 
     luts: Bytes  # (Q, ceil(width / 4), 16)
     scale: Floats  # (Q,)
     bias: Floats  # (Q,)
     constant: Floats  # (Q,)
+    routed: Floats  # (Q, d): their products with centroids belong to the estimates
+    length: Floats  # (Q,) of `routed`
 
 
 @dataclass(frozen=True)
@@ -100,31 +91,47 @@ class RabitqCodec:
             digest.update(self.projection.tobytes())
         return digest.hexdigest()
 
-    def encode(self, vectors: Floats) -> LightCodes:
-        """Codes of (n, d) vectors; n should be a multiple of 32 if blocks are to be joined."""
-        centred = vectors - self.centre
-        rotated = self._rotate(centred)
-        blocks, absolute = kernels.sign_encode(rotated)
+    def encode(self, centred: Floats, centroids: Floats | None) -> PackedCodes:
+        """Codes of centred vectors (n, d), each relative to its row of `centroids` (n, d)."""
+        residual = centred if centroids is None else centred - centroids
+        rotated = self.rotated(residual)
+        absolute = np.abs(rotated).sum(axis=1)
         squared = np.einsum("ij,ij->i", rotated, rotated)
         scale = np.divide(squared, absolute, out=np.zeros_like(squared), where=absolute > 0)
         offset = -np.einsum("ij,ij->i", centred, centred) if self.metric == "l2" else None
-        return LightCodes(blocks, scale, offset)
+        return PackedCodes(np.packbits(rotated > 0, axis=1, bitorder="little"), scale, offset)
 
     def prepare(self, queries: Floats) -> PreparedQueries:
         """Lookup tables for (Q, d) queries."""
         if self.metric == "l2":
             centred = queries - self.centre
             constant = -np.einsum("ij,ij->i", centred, centred)
-            rotated = self._rotate(2 * centred)
+            routed = 2 * centred
         else:
             constant = queries @ self.centre
-            rotated = self._rotate(queries)
-        luts, scale, bias = kernels.build_luts(rotated)
-        return PreparedQueries(luts, scale, bias, constant)
+            routed = queries
+        luts, scale, bias = kernels.build_luts(self.rotated(routed))
+        length = np.sqrt(np.einsum("ij,ij->i", routed, routed))
+        return PreparedQueries(luts, scale, bias, constant, routed, length)
 
-    def _rotate(self, vectors: Floats) -> Floats:
+    def rotated(self, vectors: Floats) -> Floats:
+        """(n, width): reduced and rotated, as codes see them."""
         if self.projection is not None:
             vectors = vectors @ self.projection.T
         return kernels.rotate(
             np.ascontiguousarray(vectors, np.float32), rotation_signs(self.width, self.seed)
         )
+
+
+def blocks_of(bits: Bytes, width: int) -> Bytes:
+    """Packed codes (n, bytes) as fast-scan blocks (ceil(n/32), ceil(width/4), 16).
+
+    A block holds 32 rows; in group g (dimensions 4g to 4g + 3) the low nibble of byte j is that of
+    row j and the high nibble that of row j + 16. Missing rows are 0.
+    """
+    n, n_bytes = bits.shape
+    padded = np.zeros((-(-n // BLOCK) * BLOCK, n_bytes), np.uint8)
+    padded[:n] = bits
+    nibbles = np.stack((padded & 15, padded >> 4), axis=2).reshape(-1, BLOCK, 2 * n_bytes)
+    nibbles = nibbles[:, :, : -(-width // 4)].transpose(0, 2, 1)
+    return np.ascontiguousarray(nibbles[:, :, :16] | nibbles[:, :, 16:] << 4)

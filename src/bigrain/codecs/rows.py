@@ -65,3 +65,16 @@ class RowCodec:
     def score(self, records: Bytes, query: Floats, metric: str) -> Floats:
         """Exact scores of records for one query: inner product, or negative squared distance."""
         return kernels.score_rows(records, self.dim, self.dtype, query, metric)
+
+    def score_pairs(
+        self,
+        records: Bytes,
+        queries: Floats,
+        record_of: npt.NDArray[np.int32],
+        query_of: npt.NDArray[np.int32],
+        metric: str,
+    ) -> Floats:
+        """Exact scores of pairs of a record and one of `queries` (Q, dim)."""
+        return kernels.score_pairs(
+            records, self.dim, self.dtype, queries, record_of, query_of, metric
+        )

@@ -22,14 +22,8 @@ from bigrain.families.base import (
     shape_of,
 )
 from bigrain.index.base import View
-from bigrain.index.dense import (
-    DenseBuilder,
-    DenseIndex,
-    DenseSegment,
-    DenseSpec,
-    light_bytes_of,
-    merge_dense,
-)
+from bigrain.index.dense import DenseIndex, DenseSegment, DenseSpec, light_bytes_of
+from bigrain.index.dense_writing import DenseBuilder, merge_dense
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_dense
 from bigrain.registry import make_encoder
@@ -207,7 +201,7 @@ class DenseFamily:
         fitted = max(segments, key=lambda s: s.codec.fitted_on, default=None)
         codec = None if fitted is None else fitted.codec
         path = folder / f"{self.name}.rows"
-        return DenseBuilder(self._segment_spec, files, path, codec)
+        return DenseBuilder(self._segment_spec, files, path, memory_bytes, codec)
 
     def open_segment(self, file: SegmentFile) -> DenseSegment:
         return DenseSegment(self._segment_spec, file)
@@ -219,7 +213,7 @@ class DenseFamily:
         return DenseIndex(self._segment_spec, views)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
-        return merge_dense(self._segment_spec, files, path, views)
+        return merge_dense(self._segment_spec, files, path, views, memory_bytes)
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return salvage_dense(self._segment_spec, file, damaged)

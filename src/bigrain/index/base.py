@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.errors import DamagedError
+from bigrain.index.effort import Effort
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile, SegmentWriter
 
@@ -218,10 +219,14 @@ class FieldIndex(Protocol):
     def views(self) -> Sequence[View[Any]]: ...
     @property
     def n_rows(self) -> int: ...
+    def effort(self, recall: float, k: int) -> Effort:
+        """How far to look for this share of the true top k."""
+        ...
+
     def candidates(
-        self, queries: Sequence[Any], n: int, selection: Selection | None
+        self, queries: Sequence[Any], effort: Effort, selection: Selection | None
     ) -> list[Ranked]:
-        """Per query, the n units that the light grain puts first (its scores are estimates)."""
+        """Per query, the units that the light grain puts first (its scores are estimates)."""
         ...
 
     def score(self, query: Any, units: Units) -> Floats:

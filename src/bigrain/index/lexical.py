@@ -30,6 +30,7 @@ from bigrain.index.base import (
     View,
     merge_ranked,
 )
+from bigrain.index.effort import Effort
 from bigrain.index.postings import ListCache, PostingsSegment, key_of_word, weights_of
 
 __all__ = ["Bm25", "LexicalIndex", "Term"]
@@ -115,14 +116,18 @@ class LexicalIndex:
             known = self._df[word] = df, tuple(places)
         return known
 
+    def effort(self, recall: float, k: int) -> Effort:
+        """Candidates are exact: k of them."""
+        return Effort(k)
+
     def candidates(
-        self, queries: Sequence[Any], n: int, selection: Selection | None
+        self, queries: Sequence[Any], effort: Effort, selection: Selection | None
     ) -> list[Ranked]:
         """Per query the n best units with a score above 0; the scores are exact already."""
-        return [self._search(self.terms(words), n, selection) for words in queries]
+        return [self._search(self.terms(words), effort.n, selection) for words in queries]
 
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
-        return self.candidates(queries, k, selection)
+        return self.candidates(queries, Effort(k), selection)
 
     def _search(self, terms: Sequence[Term], n: int, selection: Selection | None) -> Ranked:
         lists = []

@@ -30,6 +30,7 @@ from bigrain.index.base import (
     View,
     merge_ranked,
 )
+from bigrain.index.effort import Effort
 from bigrain.index.numbering import Numbering, UnitLog, alive_bitmap, number_rows
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile, SegmentWriter
@@ -111,10 +112,14 @@ class MultiVectorIndex:
     def n_rows(self) -> int:
         return sum(view.n_live for view in self.views)
 
+    def effort(self, recall: float, k: int) -> Effort:
+        """Candidates are exact: k of them."""
+        return Effort(k)
+
     def candidates(
-        self, queries: Sequence[Any], n: int, selection: Selection | None
+        self, queries: Sequence[Any], effort: Effort, selection: Selection | None
     ) -> list[Ranked]:
-        return self.exact(queries, n, selection)
+        return self.exact(queries, effort.n, selection)
 
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
         """Per query the best k by MaxSim over every token."""

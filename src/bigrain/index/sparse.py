@@ -12,6 +12,7 @@ import numpy as np
 
 from bigrain import kernels
 from bigrain.index.base import Floats, Ranked, Selection, Units, View, merge_ranked
+from bigrain.index.effort import Effort
 from bigrain.index.postings import ListCache, PostingsSegment, weights_of
 
 __all__ = ["SparseIndex"]
@@ -27,14 +28,18 @@ class SparseIndex:
     def n_rows(self) -> int:
         return sum(view.n_live for view in self.views)
 
+    def effort(self, recall: float, k: int) -> Effort:
+        """Candidates are exact: k of them."""
+        return Effort(k)
+
     def candidates(
-        self, queries: Sequence[Any], n: int, selection: Selection | None
+        self, queries: Sequence[Any], effort: Effort, selection: Selection | None
     ) -> list[Ranked]:
         """Per query the n best units with a score above 0."""
-        return [self._search(query, n, selection) for query in queries]
+        return [self._search(query, effort.n, selection) for query in queries]
 
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
-        return self.candidates(queries, k, selection)
+        return self.candidates(queries, Effort(k), selection)
 
     def _search(self, query: Any, n: int, selection: Selection | None) -> Ranked:
         columns, weights = query

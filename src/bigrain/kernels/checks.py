@@ -50,10 +50,10 @@ def bitmap(live: Any, n_rows: int) -> npt.NDArray[np.bool_] | None:
     return np.unpackbits(packed, count=n_rows, bitorder="little").astype(bool)
 
 
-def offsets(value: Any, total: int) -> npt.NDArray[np.int64]:
+def offsets(value: Any, total: int, name: str = "offsets") -> npt.NDArray[np.int64]:
     """Check the start of each item and the end of the last: 0 <= ... <= total, never falling."""
-    starts = array("offsets", value, "int64", 1)
-    at_least("offsets: length", len(starts), 1)
+    starts = array(name, value, "int64", 1)
+    at_least(f"{name}: length", len(starts), 1)
     if starts[0] != 0 or starts[-1] != total or (np.diff(starts) < 0).any():
-        raise ValueError(f"offsets: must rise from 0 to {total}")
+        raise ValueError(f"{name}: must rise from 0 to {total}")
     return starts

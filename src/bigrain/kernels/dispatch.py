@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bigrain.errors import ConfigError
 from bigrain.kernels import reference
-from bigrain.kernels.reference import F32, I8, I32, I64, U8, U32
+from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U32
 
 ENVIRONMENT = "BIGRAIN_KERNELS"
 
@@ -31,8 +31,11 @@ class Kernels(Protocol):
     rotate: Callable[[F32, I8], F32]
     sign_encode: Callable[[F32], tuple[U8, F32]]
     build_luts: Callable[[F32], tuple[U8, F32, F32]]
-    scan_codes: Callable[..., tuple[I64, F32, I64]]
+    scan_lists: Callable[..., tuple[I64, F32, I64]]
+    dot_table: Callable[[U8, int, I8], I32]
+    nearest: Callable[[U8, F32, F32, I8, F32], I32]
     score_rows: Callable[[U8, int, str, F32, str], F32]
+    score_pairs: Callable[[U8, int, str, F32, I32, I32, str], F32]
     row_checksums: Callable[[U8], U32]
     accumulate_bm25: Callable[[U32, npt.NDArray[Any], F32, float, F32], None]
     accumulate_weights: Callable[[U32, npt.NDArray[Any], float, F32], None]
@@ -118,7 +121,7 @@ def unpack_signs(blocks: U8, n: int, dim: int) -> U8:
 
 
 def build_luts(queries: F32) -> tuple[U8, F32, F32]:
-    """Prepare queries (Q, D) float32, already rotated, for `scan_codes`.
+    """Prepare queries (Q, D) float32, already rotated, for `scan_lists`.
 
     Returns `luts` (Q, ceil(D/4), 16) uint8, `scale` (Q,) and `bias` (Q,) float32, such that
     <2b - 1, q> ~ scale * sum_g luts[g][nibble g of b] + bias for a code b of 0/1 bits.
@@ -129,30 +132,66 @@ def build_luts(queries: F32) -> tuple[U8, F32, F32]:
     return _chosen().build_luts(queries)
 
 
-def scan_codes(
+def scan_lists(
     blocks: U8,
-    n_rows: int,
+    starts: I64,
     luts: U8,
     scale: F32,
     bias: F32,
-    row_scale: F32,
+    row_scale: F16,
     row_offset: F32 | None,
     live: U8 | None,
+    probes: I64,
+    lists: I32,
+    bases: F32,
     keep: int,
 ) -> tuple[I64, F32, I64]:
-    """Find the `keep` best rows for each query by their 1-bit codes (or any 4-bit codes).
+    """Find the `keep` best rows for each query among the lists it asks for, by 4-bit codes.
 
-    estimate[q, r] = row_scale[r] * (scale[q] * sum_g luts[q, g, nibble] + bias[q]) + row_offset[r].
+    estimate[q, r] = row_scale[r] * (scale[q] * sum_g luts[q, g, nibble] + bias[q]) + base
+    [+ row_offset[r]], base being that of the probe which names the row's list.
 
-    `blocks` from `sign_encode`, `luts`, `scale`, `bias` from `build_luts`; `row_scale` and
-    `row_offset` (n_rows,) float32; `live` a bitmap (bit r % 8 of byte r // 8), None: all live.
-    Returns rows (Q, keep) int64, estimates (Q, keep) float32, counts (Q,) int64: best first, ties
-    by smaller row, unused slots -1 and -inf. A row estimated NaN or -inf is never returned.
-    All queries of a call share one pass over the codes: pass them together.
+    Rows lie in the order of their lists: list l holds rows starts[l] to starts[l + 1] of `blocks`
+    (from `sign_encode`; lists need not begin with a block), `starts` (L + 1,) int64. `luts`,
+    `scale`, `bias` from `build_luts`; `row_scale` (n,) float16, `row_offset` (n,) float32 or None;
+    `live` a bitmap (bit r % 8 of byte r // 8), None: all live. Query q asks for the lists
+    `lists[probes[q]:probes[q + 1]]`, each with its entry of `bases`; a list named twice counts
+    twice. Returns rows (Q, keep) int64, estimates (Q, keep) float32, counts (Q,) int64: best first,
+    ties by smaller row, unused slots -1 and -inf. A row estimated NaN or -inf is never returned.
+    A list is read once for all queries of a call that ask for it: pass them together.
     """
-    return _chosen().scan_codes(
-        blocks, n_rows, luts, scale, bias, row_scale, row_offset, live, keep
+    return _chosen().scan_lists(
+        blocks, starts, luts, scale, bias, row_scale, row_offset, live, probes, lists, bases, keep
     )
+
+
+def pack_table(table: I8) -> U8:
+    """Lay out a table (n, D) int8 for `dot_table` and `nearest`: panels of 16 rows.
+
+    Returns (ceil(n/16), ceil(D/4), 16, 4) uint8: four columns of a row side by side, 128 added to
+    every entry, so that one instruction multiplies them with four columns of a vector.
+    """
+    return reference.pack_table(table)
+
+
+def unpack_table(panels: U8, n: int, dim: int) -> I8:
+    """Undo `pack_table`: the `n` rows (n, dim) int8."""
+    return reference.unpack_table(panels, n, dim)
+
+
+def dot_table(panels: U8, n: int, vectors: I8) -> I32:
+    """Inner products (Q, n) int32 of `vectors` (Q, D) int8 with the `n` rows of a packed table."""
+    return _chosen().dot_table(panels, n, vectors)
+
+
+def nearest(panels: U8, scale: F32, offset: F32, vectors: I8, weight: F32) -> I32:
+    """The best row (m,) int32 of a packed table for each of `vectors` (m, D) int8.
+
+    A row l scores scale[l] * <table[l], vector> + weight[vector] * offset[l]; of equals the first
+    wins. `scale` and `offset` (n,), `weight` (m,) float32. With offset -|c|^2 / 2 and weight
+    1 / (scale of the vector) it is the nearest centroid c by Euclidean distance.
+    """
+    return _chosen().nearest(panels, scale, offset, vectors, weight)
 
 
 def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F32:
@@ -163,6 +202,29 @@ def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F3
     accumulators, so levels differ in the last digits.
     """
     return _chosen().score_rows(records, dim, dtype, query, metric)
+
+
+def score_pairs(
+    records: U8, dim: int, dtype: str, queries: F32, record_of: I32, query_of: I32, metric: str
+) -> F32:
+    """Score pairs (m,): record `record_of[i]` for query `query_of[i]` of `queries` (Q, dim).
+
+    Everything else is as in `score_rows`.
+    """
+    return _chosen().score_pairs(records, dim, dtype, queries, record_of, query_of, metric)
+
+
+def read_stretches(fd: int, stretches: I64, buffer: U8) -> int:
+    """Read stretches (n, 2) int64 of (offset, length) of a file into `buffer`, one after another.
+
+    What the system has in memory is copied at once; the rest is announced together before the
+    first of it is waited for. Returns the bytes read up to the first stretch that the file does
+    not hold. Raises OSError.
+    """
+    native = _native()
+    if native is None:
+        return reference.read_stretches(fd, stretches, buffer)
+    return int(native.read_stretches(fd, stretches, buffer))
 
 
 def row_checksums(records: U8) -> U32:

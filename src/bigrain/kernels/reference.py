@@ -7,6 +7,7 @@ documents arguments and results; here stands only how they are computed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy.typing as npt
 
 from bigrain.kernels import checks
 
+F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
 I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
@@ -24,6 +26,7 @@ U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 
 BLOCK = 32  # rows in a fast-scan block
+PANEL = 16  # rows of an int8 table that lie side by side
 
 
 def rotate(vectors: F32, signs: I8) -> F32:
@@ -115,22 +118,25 @@ def build_luts(queries: F32) -> tuple[U8, F32, F32]:
     return luts, step * np.float32(2), bias
 
 
-def scan_codes(
+def scan_lists(
     blocks: U8,
-    n_rows: int,
+    starts: I64,
     luts: U8,
     scale: F32,
     bias: F32,
-    row_scale: F32,
+    row_scale: F16,
     row_offset: F32 | None,
     live: U8 | None,
+    probes: I64,
+    lists: I32,
+    bases: F32,
     keep: int,
 ) -> tuple[I64, F32, I64]:
-    """Estimate every row from its code, keep the best."""
+    """Estimate every row of the lists asked for from its code, keep the best."""
     checks.array("blocks", blocks, "uint8", 3)
     checks.array("luts", luts, "uint8", 3)
-    checks.at_least("n_rows", n_rows, 0)
     checks.at_least("keep", keep, 0)
+    n_rows = len(checks.array("row_scale", row_scale, "float16", 1))
     n_queries, groups = luts.shape[:2]
     checks.size("blocks: count", blocks.shape[0], -(-n_rows // BLOCK))
     checks.size("blocks: bytes per group", blocks.shape[2], 16)
@@ -138,25 +144,81 @@ def scan_codes(
     checks.size("luts: dimension groups", groups, blocks.shape[1])
     checks.size("scale: length", len(checks.array("scale", scale, "float32", 1)), n_queries)
     checks.size("bias: length", len(checks.array("bias", bias, "float32", 1)), n_queries)
-    checks.size(
-        "row_scale: length", len(checks.array("row_scale", row_scale, "float32", 1)), n_rows
-    )
+    checks.offsets(starts, n_rows, "starts")
     if row_offset is not None:
         checks.array("row_offset", row_offset, "float32", 1)
         checks.size("row_offset: length", len(row_offset), n_rows)
+    checks.array("lists", lists, "int32", 1)
+    checks.offsets(probes, len(lists), "probes")
+    checks.size("probes: length", len(probes), n_queries + 1)
+    checks.size("bases: length", len(checks.array("bases", bases, "float32", 1)), len(lists))
+    checks.below("lists", lists, len(starts) - 1)
     alive = checks.bitmap(live, n_rows)
     nibbles = _nibbles(blocks, n_rows)
-    rows = np.full((n_queries, keep), -1, np.int64)
+    found = np.full((n_queries, keep), -1, np.int64)
     estimates = np.full((n_queries, keep), -np.inf, np.float32)
     counts = np.zeros(n_queries, np.int64)
     for q in range(n_queries):
-        sums = luts[q][np.arange(groups), nibbles].sum(axis=1, dtype=np.int64)
-        estimate = row_scale * (scale[q] * sums.astype(np.float32) + bias[q])
+        asked = range(int(probes[q]), int(probes[q + 1]))
+        rows = np.concatenate(
+            [np.arange(starts[lists[p]], starts[lists[p] + 1]) for p in asked]
+            or [np.empty(0, np.int64)]
+        )
+        base = np.repeat(bases[asked], [starts[lists[p] + 1] - starts[lists[p]] for p in asked])
+        sums = luts[q][np.arange(groups), nibbles[rows]].sum(axis=1, dtype=np.int64)
+        estimate = row_scale[rows].astype(np.float32) * (
+            scale[q] * sums.astype(np.float32) + bias[q]
+        )
+        estimate = estimate + base
         if row_offset is not None:
-            estimate = estimate + row_offset
-        best, values = _best(estimate, keep, alive, -np.inf)
-        rows[q, : len(best)], estimates[q, : len(best)], counts[q] = best, values, len(best)
-    return rows, estimates, counts
+            estimate = estimate + row_offset[rows]
+        order = np.argsort(rows, kind="stable")
+        rows, estimate = rows[order], estimate[order]
+        best, values = _best(estimate, keep, None if alive is None else alive[rows], -np.inf)
+        n = counts[q] = len(best)
+        found[q, :n], estimates[q, :n] = rows[best], values
+    return found, estimates, counts
+
+
+def pack_table(table: I8) -> U8:
+    """Rows (n, D) as panels (ceil(n/16), ceil(D/4), 16, 4), 128 added, zero-padded before that."""
+    checks.array("table", table, "int8", 2)
+    n, dim = table.shape
+    padded = np.full((-(-n // PANEL) * PANEL, -(-dim // 4) * 4), 128, np.uint8)
+    padded[:n, :dim] = table.view(np.uint8) ^ 128  # adds 128
+    panels = padded.reshape(-1, PANEL, padded.shape[1] // 4, 4)
+    return np.ascontiguousarray(panels.transpose(0, 2, 1, 3))
+
+
+def unpack_table(panels: U8, n: int, dim: int) -> I8:
+    """Panels back to rows (n, dim)."""
+    checks.array("panels", panels, "uint8", 4)
+    checks.at_least("n", n, 0)
+    checks.size("panels: count", panels.shape[0], -(-n // PANEL))
+    checks.size("panels: rows", panels.shape[2], PANEL)
+    checks.size("panels: columns per group", panels.shape[3], 4)
+    checks.size("panels: column groups", panels.shape[1], -(-dim // 4))
+    rows = panels.transpose(0, 2, 1, 3).reshape(-1, 4 * panels.shape[1])[:n, :dim]
+    return (rows ^ 128).view(np.int8)
+
+
+def dot_table(panels: U8, n: int, vectors: I8) -> I32:
+    """Inner products of int8 vectors with every row of a packed table."""
+    checks.array("vectors", vectors, "int8", 2)
+    table = unpack_table(panels, n, vectors.shape[1]).astype(np.int64)
+    return (vectors.astype(np.int64) @ table.T).astype(np.int32)
+
+
+def nearest(panels: U8, scale: F32, offset: F32, vectors: I8, weight: F32) -> I32:
+    """The row of a packed table that scores best for each vector; the first of equals."""
+    for name, array in (("scale", scale), ("offset", offset), ("weight", weight)):
+        checks.array(name, array, "float32", 1)
+    dots = dot_table(panels, len(scale), vectors).astype(np.float32)
+    checks.size("offset: length", len(offset), len(scale))
+    checks.size("weight: length", len(weight), len(vectors))
+    checks.at_least("scale: length", len(scale), 1)
+    best: I32 = (scale * dots + weight[:, None] * offset).argmax(axis=1).astype(np.int32)
+    return best
 
 
 def _best(
@@ -196,6 +258,52 @@ def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F3
         np.float32
     )
     return scores
+
+
+def score_pairs(
+    records: U8, dim: int, dtype: str, queries: F32, record_of: I32, query_of: I32, metric: str
+) -> F32:
+    """Exact scores of pairs of a record and a query."""
+    checks.array("queries", queries, "float32", 2)
+    checks.array("record_of", record_of, "int32", 1)
+    checks.array("query_of", query_of, "int32", 1)
+    checks.size("queries: dimension", queries.shape[1], dim)
+    checks.size("query_of: length", len(query_of), len(record_of))
+    checks.array("records", records, "uint8", 2)
+    checks.below("record_of", record_of, len(records))
+    checks.below("query_of", query_of, len(queries))
+    scores = np.zeros(len(record_of), np.float32)
+    if not len(record_of):
+        score_rows(records, dim, dtype, np.zeros(dim, np.float32), metric)  # refuses what is wrong
+    for i, (record, query) in enumerate(zip(record_of.tolist(), query_of.tolist(), strict=True)):
+        one = records[record : record + 1]
+        scores[i] = score_rows(one, dim, dtype, queries[query], metric)[0]
+    return scores
+
+
+def read_stretches(fd: int, stretches: I64, buffer: U8) -> int:
+    """Reads one after another, announced together."""
+    checks.array("stretches", stretches, "int64", 2)
+    checks.array("buffer", buffer, "uint8", 1)
+    checks.size("stretches: columns", stretches.shape[1], 2)
+    if stretches.size and int(stretches.min()) < 0:
+        row = int(np.flatnonzero((stretches < 0).any(axis=1))[0])
+        raise ValueError(f"stretches: row {row}: expected numbers from 0")
+    if int(stretches[:, 1].sum()) > len(buffer):
+        raise ValueError(f"buffer: bytes: expected more than {len(buffer)}")
+    advise = getattr(os, "posix_fadvise", None)
+    if advise is not None and len(stretches) > 1:
+        for offset, length in stretches.tolist():
+            advise(fd, offset, length, os.POSIX_FADV_WILLNEED)
+    view, done = buffer.data, 0
+    for offset, length in stretches.tolist():
+        wanted = done + length
+        while done < wanted:
+            got = os.preadv(fd, [view[done:wanted]], offset + length - (wanted - done))
+            if not got:
+                return done
+            done += got
+    return done
 
 
 CHECKSUM_SEED = 0x6269677261696E31  # "bigrain1"

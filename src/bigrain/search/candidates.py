@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Ranked
-from bigrain.search.plan import BYTES_PER_CANDIDATE, Plan
+from bigrain.search.plan import BYTES_PER_CANDIDATE, FieldPlan, Plan
 from bigrain.search.view import SnapshotView
 
 __all__ = ["Proposal", "propose"]
@@ -29,19 +29,28 @@ def propose(view: SnapshotView, plan: Plan) -> list[list[Proposal]]:
     """Proposals by query, then by field of the plan."""
     by_field = []
     for field in plan.fields:
-        ask = field.field.index.exact if plan.exact else field.field.index.candidates
-        n = plan.k if plan.exact else field.n_candidates
-        found = [_grouped(view, r) for r in ask(field.queries, n, plan.selection)]
+        index = field.field.index
+
+        def ask(n: int, field: FieldPlan = field) -> list[Proposal]:
+            if plan.exact:
+                found = field.field.index.exact(field.queries, n, plan.selection)
+            else:
+                effort = field.effort.deeper(n)
+                found = field.field.index.candidates(field.queries, effort, plan.selection)
+            return [_grouped(view, ranked) for ranked in found]
+
+        n = plan.k if plan.exact else field.effort.n
+        found = ask(n)
         if field.field.family.per_passage and len(view.long_starts):
             # Passages of one document count once: ask for more until enough documents are there.
-            want, limit = n, field.field.index.n_rows
+            want, limit = n, index.n_rows
             for _ in range(MAX_ROUNDS):
                 if n >= limit or min(len(p.documents) for p in found) >= want:
                     break
                 if 4 * n * plan.n_queries * BYTES_PER_CANDIDATE > view.search_bytes:
                     break
                 n = min(limit, 4 * n)
-                found = [_grouped(view, r) for r in ask(field.queries, n, plan.selection)]
+                found = ask(n)
         by_field.append(found)
     return [list(proposals) for proposals in zip(*by_field, strict=True)]
 

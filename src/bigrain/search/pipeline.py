@@ -30,19 +30,18 @@ class Answer:
 
 def answer(view: SnapshotView, plan: Plan) -> list[Answer]:
     """Run the plan for every query in it, as many at a time as memory allows."""
-    wanted = sum(min(field.n_candidates, field.field.index.n_rows) for field in plan.fields)
+    wanted = sum(min(field.effort.n, field.field.index.n_rows) for field in plan.fields)
     step = max(1, view.search_bytes // 2 // max(1, wanted * BYTES_PER_CANDIDATE))
     answers = []
     for start in range(0, plan.n_queries, step):
         part = plan if step >= plan.n_queries else plan.part(start, start + step)
-        answers += [
-            _fused(part, verify(view, part, query, proposals))
-            for query, proposals in enumerate(propose(view, part))
-        ]
+        answers += [_fused(part, found) for found in verify(view, part, propose(view, part))]
     return answers
 
 
 def _fused(plan: Plan, verified: Verified) -> Answer:
+    if len(plan.fields) == 1:
+        return _single(plan, verified)
     weights = np.array([field.weight for field in plan.fields])
     parts = contributions(verified.scores, weights, plan.fusion)
     scores = parts.sum(axis=1)
@@ -52,6 +51,21 @@ def _fused(plan: Plan, verified: Verified) -> Answer:
         verified.documents[best],
         scores[best],
         parts[best],
+        verified.scores[best],
+        verified.estimates[best],
+        verified.units[best],
+    )
+
+
+def _single(plan: Plan, verified: Verified) -> Answer:
+    """With one field the score is that field's own."""
+    scores = verified.scores[:, 0].astype(np.float64)
+    order = np.argsort(-scores, kind="stable")  # documents ascend: ties go to the smaller
+    best = order[: min(plan.k, len(order) - int(np.count_nonzero(np.isnan(scores))))]
+    return Answer(
+        verified.documents[best],
+        scores[best],
+        scores[best, None],
         verified.scores[best],
         verified.estimates[best],
         verified.units[best],

@@ -6,16 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
 from bigrain.index.base import Selection
-from bigrain.search.calibrate import candidates_for
+from bigrain.index.effort import DEFAULT_RECALL, Effort
 from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
 from bigrain.search.view import FieldView, SnapshotView
 
 __all__ = ["FieldPlan", "Plan", "make_plan"]
 
-DEFAULT_CANDIDATES = 100
+FUSED_CANDIDATES = 100
 MAX_K = 1_000_000
 MAX_WEIGHT = 1e9
 BYTES_PER_CANDIDATE = 160  # measured: keys, scores, units and documents on the way
@@ -23,12 +25,12 @@ BYTES_PER_CANDIDATE = 160  # measured: keys, scores, units and documents on the 
 
 @dataclass(frozen=True)
 class FieldPlan:
-    """One field's part: the queries in its form, and how many candidates it gives for each."""
+    """One field's part: the queries in its form, and how far it looks for each."""
 
     name: str
     field: FieldView
     queries: Sequence[Any]
-    n_candidates: int
+    effort: Effort
     weight: float
 
 
@@ -84,20 +86,21 @@ def make_plan(
     plans = []
     for name, weight in weights.items():
         field = view.fields[name]
-        wanted = n_candidates
-        if wanted is None:
-            wanted = max(DEFAULT_CANDIDATES, 2 * k)
-            if recall is not None and not exact:
-                wanted = max(k, candidates_for(field, k, float(recall)))
+        effort = field.index.effort(DEFAULT_RECALL if recall is None else float(recall), k)
+        if n_candidates is not None:
+            everything = n_candidates >= field.index.n_rows
+            effort = Effort(max(n_candidates, k), np.inf if everything else effort.margin)
+        elif recall is None and len(weights) > 1:  # what is fused needs company
+            effort = effort.deeper(max(effort.n, FUSED_CANDIDATES, 2 * k))
         prepared = field.family.queries(queries)
-        plans.append(FieldPlan(name, field, prepared, max(wanted, k), weight))
+        plans.append(FieldPlan(name, field, prepared, effort, weight))
     _require_memory(view, plans)
     return Plan(k, len(queries), tuple(plans), parsed, selection, exact, explain, fusion)
 
 
 def _require_memory(view: SnapshotView, plans: Sequence[FieldPlan]) -> None:
     """Refuse what one query alone cannot do within the budget."""
-    wanted = sum(min(plan.n_candidates, plan.field.index.n_rows) for plan in plans)
+    wanted = sum(min(plan.effort.n, plan.field.index.n_rows) for plan in plans)
     if wanted * BYTES_PER_CANDIDATE > view.search_bytes:
         raise BudgetError(
             f"{wanted:,} candidates need {wanted * BYTES_PER_CANDIDATE:,} bytes, but "

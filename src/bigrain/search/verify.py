@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from bigrain.index.base import FieldIndex
 from bigrain.index.dense import DenseIndex
 from bigrain.search.candidates import Proposal
 from bigrain.search.plan import FieldPlan, Plan
@@ -15,6 +17,7 @@ from bigrain.search.view import SnapshotView
 
 __all__ = ["Verified", "verify"]
 
+Numbers = npt.NDArray[np.int64]
 PASSAGES_READ = 2  # of a long document, the passages that look best in the light grain
 
 
@@ -28,35 +31,60 @@ class Verified:
     estimates: npt.NDArray[np.float32]  # the light grain's score, NaN where it did not propose
 
 
-def verify(view: SnapshotView, plan: Plan, query: int, proposals: Sequence[Proposal]) -> Verified:
-    """Score the union of the proposals in every field, so that no field misses a candidate."""
-    documents = np.unique(np.concatenate([p.documents for p in proposals]))
-    shape = (len(documents), len(plan.fields))
-    scores = np.full(shape, np.nan, np.float32)
-    units = np.repeat(documents[:, None], len(plan.fields), axis=1)
-    estimates = np.full(shape, np.nan, np.float32)
-    for column, (field, proposal) in enumerate(zip(plan.fields, proposals, strict=True)):
-        at = np.searchsorted(documents, proposal.documents)
-        estimates[at, column] = proposal.estimates
-        scores[:, column], units[:, column] = _score(view, plan, field, query, documents)
-    return Verified(documents, scores, units, estimates)
+def verify(
+    view: SnapshotView, plan: Plan, proposals: Sequence[Sequence[Proposal]]
+) -> list[Verified]:
+    """Score the union of each query's proposals in every field, so that no field misses one.
+
+    `proposals`: by query, then by field.
+    """
+    documents = [_union(of_query) for of_query in proposals]
+    by_field = [_score(view, plan, field, documents) for field in plan.fields]
+    verified = []
+    for query, found in enumerate(documents):
+        estimates = np.full((len(found), len(plan.fields)), np.nan, np.float32)
+        for column, proposal in enumerate(proposals[query]):
+            estimates[np.searchsorted(found, proposal.documents), column] = proposal.estimates
+        scores, units = zip(*(of_field[query] for of_field in by_field), strict=True)
+        verified.append(
+            Verified(found, np.stack(scores, axis=1), np.stack(units, axis=1), estimates)
+        )
+    return verified
+
+
+def _union(proposals: Sequence[Proposal]) -> Numbers:
+    if len(proposals) == 1:
+        return np.sort(proposals[0].documents)
+    return np.unique(np.concatenate([p.documents for p in proposals]))
 
 
 def _score(
-    view: SnapshotView, plan: Plan, field: FieldPlan, query: int, documents: npt.NDArray[np.int64]
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """Each document's best passage in one field, and its exact score."""
-    index, prepared = field.field.index, field.queries[query]
+    view: SnapshotView, plan: Plan, field: FieldPlan, documents: Sequence[Numbers]
+) -> list[tuple[npt.NDArray[np.float32], Numbers]]:
+    """Per query each document's exact score in one field, and its best passage."""
+    index, queries = field.field.index, field.queries
     if not field.field.family.per_passage or not len(view.long_starts):
-        return index.score(prepared, documents), documents
-    passages, owner = view.passages_of(documents)
+        return list(zip(_exact(index, queries, documents), documents, strict=True))
+    passages, owners = zip(*(view.passages_of(found) for found in documents), strict=True)
+    units, of = list(passages), list(owners)
     if not plan.exact and isinstance(index, DenseIndex):
-        chosen = _most_promising(index.estimate(prepared, passages), owner)
-        passages, owner = passages[chosen], owner[chosen]
-    found = index.score(prepared, passages)
-    order = np.lexsort((passages, -np.nan_to_num(found, nan=-np.inf), owner))
-    best = order[_begins(owner[order])]
-    return found[best], passages[best]
+        for i, query in enumerate(queries):
+            chosen = _most_promising(index.estimate(query, units[i]), of[i])
+            units[i], of[i] = units[i][chosen], of[i][chosen]
+    best = []
+    for found, unit, owner in zip(_exact(index, queries, units), units, of, strict=True):
+        order = np.lexsort((unit, -np.nan_to_num(found, nan=-np.inf), owner))
+        first = order[_begins(owner[order])]
+        best.append((found[first], unit[first]))
+    return best
+
+
+def _exact(
+    index: FieldIndex, queries: Sequence[Any], units: Sequence[Numbers]
+) -> list[npt.NDArray[np.float32]]:
+    if isinstance(index, DenseIndex):
+        return index.score_many(queries, units)
+    return [index.score(query, wanted) for query, wanted in zip(queries, units, strict=True)]
 
 
 def _most_promising(

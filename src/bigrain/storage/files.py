@@ -13,10 +13,14 @@ import os
 import socket
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
+from bigrain import kernels
 from bigrain.errors import LockedError, StorageError
 
 __all__ = ["Disk", "Files", "Lock", "Readable", "Writable", "storage_errors"]
@@ -37,10 +41,11 @@ class Readable(Protocol):
     def size(self) -> int: ...
     def read_at(self, offset: int, length: int) -> bytes: ...
     def read_into(self, offset: int, buffer: memoryview) -> int: ...
-    def gather(self, spans: Sequence[tuple[int, int]], buffer: memoryview) -> int:
-        """Read stretches (offset, length) into `buffer`, one after another; the bytes read.
+    def gather(self, stretches: npt.NDArray[np.int64], buffer: npt.NDArray[np.uint8]) -> int:
+        """Read stretches (n, 2) of (offset, length) into `buffer`, one after another.
 
-        All are announced to the system before the first one is waited for.
+        Returns the bytes read up to the first stretch that the file does not hold. All reads are
+        announced to the system before the first one is waited for.
         """
         ...
 
@@ -192,21 +197,9 @@ class _DiskReader:
                 done += got
             return done
 
-    def gather(self, spans: Sequence[tuple[int, int]], buffer: memoryview) -> int:
-        fd, advise = self._fd, getattr(os, "posix_fadvise", None)
+    def gather(self, stretches: npt.NDArray[np.int64], buffer: npt.NDArray[np.uint8]) -> int:
         with storage_errors(f"cannot read {self._name}"):
-            if advise is not None and len(spans) > 1:
-                for offset, length in spans:
-                    advise(fd, offset, length, os.POSIX_FADV_WILLNEED)
-            done = 0
-            for offset, length in spans:
-                got = os.preadv(fd, [buffer[done : done + length]], offset)
-                if got < length:
-                    got += self.read_into(offset + got, buffer[done + got : done + length])
-                done += got
-                if got < length:
-                    break
-            return done
+            return kernels.read_stretches(self._fd, stretches, buffer)
 
     def close(self) -> None:
         if self._fd >= 0:

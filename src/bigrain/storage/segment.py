@@ -32,11 +32,11 @@ from bigrain.storage.files import Files, Readable, Writable
 __all__ = ["FORMAT_VERSION", "Section", "SectionWriter", "SegmentFile", "SegmentWriter"]
 
 MAGIC = b"BIGRAIN\n"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 ALIGNMENT = 64
 HEADER = struct.Struct("<8sI4x16s28xI")
 TRAILER = struct.Struct("<QQII8s")
-DTYPES = frozenset({"|u1", "<u2", "<u4", "<u8", "<i4", "<i8", "<f2", "<f4", "<f8"})
+DTYPES = frozenset({"|i1", "|u1", "<u2", "<u4", "<u8", "<i4", "<i8", "<f2", "<f4", "<f8"})
 BUFFER_BYTES = 1 << 20
 MAX_TABLE_BYTES = 1 << 24
 MAX_LENGTH = 1 << 40  # of one axis
@@ -330,12 +330,14 @@ class SegmentFile:
         out = np.empty((len(rows), section.row_bytes), np.uint8)
         starts, lengths = _runs(rows[order])
         base, width = section.offset, section.row_bytes
-        spans = list(zip((base + starts * width).tolist(), (lengths * width).tolist(), strict=True))
+        stretches = np.stack((base + starts * width, lengths * width), axis=1)
         buffer = np.empty_like(out)
         if buffer.size:
-            got = self._file.gather(spans, buffer.data.cast("B"))
+            got = self._file.gather(stretches, buffer.reshape(-1))
             if got != buffer.nbytes:
-                raise self._damaged(name, f"{buffer.nbytes} bytes in {len(spans)} stretches", got)
+                raise self._damaged(
+                    name, f"{buffer.nbytes} bytes in {len(stretches)} stretches", got
+                )
         out[order] = buffer
         return out
 

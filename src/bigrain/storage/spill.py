@@ -77,6 +77,26 @@ class Spill:
                 view[on_disk:] = self._buffer[first : first + len(view) - on_disk]
         return out
 
+    def gather(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """Single rows, in any order."""
+        out = np.empty((len(rows), *self._row), self._dtype)
+        n_on_disk = self._n_flushed // max(1, self._row_bytes)
+        there = np.flatnonzero(rows < n_on_disk)
+        if len(there) and out.size:
+            if self._reader is None:
+                self._reader = self._files.open(self._path)
+            there = there[np.argsort(rows[there], kind="stable")]
+            width = self._row_bytes
+            stretches = np.stack((rows[there] * width, np.full(len(there), width)), axis=1)
+            raw = np.empty((len(there), width), np.uint8)
+            got = self._reader.gather(stretches, raw.reshape(-1))
+            if got != raw.nbytes:
+                raise DamagedError(self._path.name, "spilled rows", f"{raw.nbytes} bytes", got)
+            out[there] = raw.view(self._dtype).reshape(-1, *self._row)
+        for at in np.flatnonzero(rows >= n_on_disk).tolist():
+            out[at] = self.read(int(rows[at]), int(rows[at]) + 1)[0]
+        return out
+
     def discard(self) -> None:
         for handle in (self._writer, self._reader):
             if handle is not None:

@@ -13,9 +13,12 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
 
 from bigrain.storage.files import Disk, Files, Lock, Readable, Writable, storage_errors
 
@@ -229,9 +232,9 @@ class _FaultyReader:
         self._files.step(f"read {self._name}")
         return self._inner.read_into(offset, buffer)
 
-    def gather(self, spans: Sequence[tuple[int, int]], buffer: memoryview) -> int:
+    def gather(self, stretches: npt.NDArray[np.int64], buffer: npt.NDArray[np.uint8]) -> int:
         self._files.step(f"read {self._name}")
-        return self._inner.gather(spans, buffer)
+        return self._inner.gather(stretches, buffer)
 
     def close(self) -> None:
         self._inner.close()

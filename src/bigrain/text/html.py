@@ -20,7 +20,7 @@ _BLOCKS = frozenset(
 _LINES = frozenset(["br", "tr"])
 _CELLS = frozenset(["td", "th", "option", "button", "img"])
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_.:-]+)", re.IGNORECASE)
-MAX_NESTED = 1_000  # the parser takes time in the square of it; browsers stop at 512
+MAX_NESTED = 10_000  # the parser takes time in the square of it: a tenth of a second here
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]*)")
 _CLOSED_BY_OTHERS = frozenset(
     """area base br col embed hr img input link meta source track wbr

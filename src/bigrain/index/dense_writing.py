@@ -1,0 +1,348 @@
+"""Writing dense segments: rows as they come, codes sorted into lists, and the calibration.
+
+A first pass takes a sample, from which the codec is fitted, a second one the centroids of a large
+segment; the last one writes the rows and finds the true neighbours of the sample queries on the
+way. Codes wait in a file beside the segment until they are written in the order of their lists, so
+that memory is 8 bytes a row and the sample.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.codecs.partition import Partition, list_count, quantise
+from bigrain.codecs.rabitq import RabitqCodec, blocks_of
+from bigrain.errors import StorageError
+from bigrain.index.base import Floats, Keep, Rows, UnitMap, Units, View
+from bigrain.index.dense import DenseSegment, DenseSpec, chunk_rows
+from bigrain.index.neighbours import Neighbours
+from bigrain.index.numbering import Numbering, UnitLog, alive_bitmap, number_rows
+from bigrain.storage.files import Files
+from bigrain.storage.segment import SegmentWriter
+from bigrain.storage.spill import Spill
+
+__all__ = ["DenseBuilder", "merge_dense", "write_dense"]
+
+SPILL_BUFFER = 1 << 18
+SAMPLE_ROWS = 20_000
+SAMPLE_BYTES = 64 << 20  # of the sample that k-means sees, one byte a number
+SORTED_AT_ONCE = 1 << 16
+TRUSTED_FIT_ROWS = 2_000  # a codec fitted on fewer is replaced when more vectors are at hand
+Chunks = Callable[[], Iterator[Floats]]
+
+
+class DenseBuilder:
+    """Pending vectors of one field, on disk as they will be stored."""
+
+    def __init__(
+        self,
+        spec: DenseSpec,
+        files: Files,
+        spill: Path,
+        memory_bytes: int,
+        codec: RabitqCodec | None,
+    ) -> None:
+        self._spec, self._memory_bytes, self._codec = spec, memory_bytes, codec
+        self._rows = Spill(files, spill, spec.heavy, (spec.dim,), buffer_bytes=SPILL_BUFFER)
+        self._log = UnitLog()
+
+    def append(self, units: Units, values: Any) -> None:
+        """Add (n, dim) float32 vectors; of a unit given twice the last one counts."""
+        step = chunk_rows(self._spec)
+        for start in range(0, len(values), step):
+            self._rows.append(values[start : start + step])
+        self._log.append(units)
+
+    def seal(self, keep: Keep, path: Path, files: Files) -> int:
+        """Write the segment; returns its number of rows (0: no file)."""
+        units, positions = self._log.unit_map()
+        numbering = number_rows([units], [alive_bitmap(units, keep)])
+
+        def chunks() -> Iterator[Floats]:
+            for _, rows in numbering.places():
+                yield from self._read(rows if positions is None else positions[rows])
+
+        if numbering.n_rows:
+            write_dense(self._spec, files, path, numbering, chunks, self._codec, self._memory_bytes)
+        return numbering.n_rows
+
+    def _read(self, wanted: Rows) -> Iterator[Floats]:
+        step = chunk_rows(self._spec)
+        for start in range(0, len(wanted), step):
+            part = wanted[start : start + step]
+            low, high = int(part.min()), int(part.max()) + 1
+            if high - low > 2 * step:
+                yield self._rows.gather(part)
+            else:
+                yield self._rows.read(low, high)[part - low]
+
+    def discard(self) -> None:
+        self._rows.discard()
+        self._log = UnitLog()
+
+
+def merge_dense(
+    spec: DenseSpec,
+    files: Files,
+    path: Path,
+    views: Sequence[View[DenseSegment]],
+    memory_bytes: int,
+) -> int:
+    """One segment out of the live rows of several, its codes fitted anew; its number of rows."""
+    segments = [view.segment for view in views]
+    numbering = number_rows([s.units for s in segments], [view.live for view in views])
+
+    def chunks() -> Iterator[Floats]:
+        step = chunk_rows(spec)
+        for run, all_rows in numbering.places():
+            for start in range(0, len(all_rows), step):
+                rows = all_rows[start : start + step]
+                records = segments[run].file.gather_rows("rows", rows)
+                segments[run].check(records, rows)
+                yield segments[run].finite(spec.rows.decode(records))
+
+    if numbering.n_rows:
+        write_dense(spec, files, path, numbering, chunks, None, memory_bytes)
+    return numbering.n_rows
+
+
+def write_dense(
+    spec: DenseSpec,
+    files: Files,
+    path: Path,
+    numbering: Numbering,
+    chunks: Chunks,
+    codec: RabitqCodec | None,
+    memory_bytes: int,
+) -> None:
+    """Stream vectors, in ascending order of unit, into a segment file.
+
+    `chunks` gives them all, some at a time, and is called up to three times.
+    """
+    n, n_lists = numbering.n_rows, list_count(numbering.n_rows)
+    some = Reservoir(spec.dim, min(n, SAMPLE_ROWS))
+    sample = some.watch(_sample(chunks(), n, SAMPLE_ROWS))
+    if codec is None or (codec.fitted_on < TRUSTED_FIT_ROWS and codec.fitted_on < n):
+        codec = RabitqCodec.fit(sample, spec.dim, metric=spec.metric, light_bytes=spec.light_bytes)
+    else:
+        for _ in sample:
+            pass
+    partition = Partition.single(spec.dim)
+    if n_lists > 1:
+        partition = _fit_partition(chunks, n, n_lists, codec, memory_bytes)
+    neighbours = Neighbours(spec, some.rows(), n)
+    del some, sample
+    codes = ListedCodes(files, path.with_name(path.name + ".codes"), n, spec, codec, partition)
+    writer = SegmentWriter(files, path)
+    try:
+        with writer.section("rows", np.uint8, (spec.rows.record_bytes,)) as section:
+            start = 0
+            for vectors in _in_steps(chunks(), chunk_rows(spec)):
+                section.append(spec.rows.encode(vectors))
+                codes.append(vectors)
+                neighbours.look_at(start, vectors)
+                start += len(vectors)
+        meta = codes.write(writer, chunk_rows(spec))
+        calibration = neighbours.calibration(codes)
+        if calibration is not None:
+            writer.add("calibration_gaps", calibration.gaps.astype("<f4"))
+            writer.add("calibration_ranks", calibration.ranks.astype("<i4"))
+            writer.add("calibration_probed", calibration.probed.astype("<f4"))
+        units = UnitMap.write(writer, numbering.units)
+        writer.finish({"family": "dense", **units, **_write_codec(writer, codec), **meta})
+    except BaseException:
+        writer.abandon()
+        raise
+    finally:
+        with suppress(StorageError):  # the next writer sweeps what cannot be removed
+            codes.discard()
+
+
+class ListedCodes:
+    """The codes of all rows, on disk as they come, until they are written list by list."""
+
+    def __init__(
+        self,
+        files: Files,
+        path: Path,
+        n: int,
+        spec: DenseSpec,
+        codec: RabitqCodec,
+        partition: Partition,
+    ) -> None:
+        self.codec, self.partition = codec, partition
+        self._l2, self._bytes = spec.metric == "l2", -(-codec.width // 8)
+        self._spill = Spill(
+            files, path, np.uint8, (self._bytes + 8,), buffer_bytes=SPILL_BUFFER
+        )  # bits, scale, offset
+        self.lists = np.zeros(n, np.uint16 if partition.n_lists <= 1 << 16 else np.int32)
+        self._residuals = np.zeros(partition.n_lists)  # sums of squares
+        self._unit = 0.0
+
+    def append(self, vectors: Floats) -> None:
+        """Encode the next (n, d) vectors."""
+        centred = vectors - self.codec.centre
+        lists = self.partition.assign(centred)
+        centroids = self.partition.centroids(lists)
+        codes = self.codec.encode(centred, centroids)
+        factors = np.zeros((len(vectors), 2), "<f4")
+        factors[:, 0] = codes.scale
+        if codes.offset is not None:
+            factors[:, 1] = codes.offset
+        start = self._spill.n_rows
+        self._spill.append(np.concatenate((codes.bits, factors.view(np.uint8)), axis=1))
+        self.lists[start : start + len(vectors)] = lists
+        squared = np.square(centred - centroids).sum(axis=1)
+        self._residuals += np.bincount(lists, squared, self.partition.n_lists)
+        self._unit = max(self._unit, float(codes.scale.max(initial=0)))
+
+    @property
+    def sizes(self) -> npt.NDArray[np.int64]:
+        return np.bincount(self.lists, minlength=self.partition.n_lists)
+
+    @property
+    def spread(self) -> Floats:
+        """(L,) root mean square of the residuals in each list."""
+        return np.sqrt(self._residuals / np.maximum(self.sizes, 1)).astype(np.float32)
+
+    def estimates(self, rows: Rows, turned: Floats, bases: Floats) -> Floats:
+        """(Q, n) estimates of rows (n,) by queries as they are rotated."""
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+            records = self._spill.read(int(rows[0]), int(rows[-1]) + 1)
+        else:
+            records = self._spill.gather(rows)
+        bits, factors = self._parts(records)
+        signs = np.unpackbits(bits, axis=1, count=self.codec.width, bitorder="little")
+        signed = signs.astype(np.float32)
+        signed *= 2
+        signed -= 1
+        found = factors[:, 0] * (turned @ signed.T) + bases[:, self.lists[rows]]
+        return np.asarray(found + factors[:, 1], np.float32)
+
+    def _parts(self, records: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """Bits and (n, 2) factors of records."""
+        factors = np.ascontiguousarray(records[:, self._bytes :]).view("<f4")
+        return records[:, : self._bytes], factors.astype(np.float32, copy=False)
+
+    def write(self, writer: SegmentWriter, step: int) -> dict[str, Any]:
+        """Write codes and lists; returns what belongs into the segment's meta."""
+        n, n_lists = len(self.lists), self.partition.n_lists
+        order = self._order()
+        groups, unit = -(-self.codec.width // 4), np.float32(self._unit or 1.0)
+        scale, offset = np.empty(n, "<f2"), np.empty(n if self._l2 else 0, "<f4")
+        with writer.section("blocks", np.uint8, (groups, 16)) as section:
+            for start in range(0, n, step):
+                stop = min(start + step, n)
+                if n_lists > 1:
+                    records = self._spill.gather(order[start:stop].astype(np.int64))
+                else:
+                    records = self._spill.read(start, stop)
+                bits, found = self._parts(records)
+                section.append(blocks_of(bits, self.codec.width))
+                scale[start:stop] = found[:, 0] / unit
+                if self._l2:
+                    offset[start:stop] = found[:, 1]
+        writer.add("scale", scale)
+        if self._l2:
+            writer.add("offset", offset)
+        writer.add("starts", np.concatenate(([0], np.cumsum(self.sizes))).astype("<i8"))
+        if n_lists > 1:
+            writer.add("order", order)
+            writer.add("centroids", self.partition.table)
+            writer.add("centroid_scale", self.partition.scale.astype("<f4"))
+        writer.add("spread", self.spread.astype("<f4"))
+        return {"scale_unit": float(unit)}
+
+    def _order(self) -> npt.NDArray[np.uint32]:
+        """The rows list by list, ascending in each: a counting sort, some rows at a time."""
+        order = np.empty(len(self.lists), "<u4")
+        ends = np.cumsum(self.sizes) - self.sizes  # where the next row of each list goes
+        for start in range(0, len(order), SORTED_AT_ONCE):
+            lists = self.lists[start : start + SORTED_AT_ONCE]
+            rows = np.argsort(lists, kind="stable")
+            found, counts = np.unique(lists, return_counts=True)
+            first = np.repeat(np.cumsum(counts) - counts, counts)
+            order[np.repeat(ends[found], counts) + np.arange(len(rows)) - first] = rows + start
+            ends[found] += counts
+        return order
+
+    def discard(self) -> None:
+        self._spill.discard()
+
+
+class Reservoir:
+    """About SIZE of the vectors of a sample of n, kept while it passes by."""
+
+    SIZE = 300
+
+    def __init__(self, dim: int, n: int) -> None:
+        self._every, self._seen = max(1, n // self.SIZE), 0
+        self._parts = [np.empty((0, dim), np.float32)]
+
+    def watch(self, parts: Iterator[Floats]) -> Iterator[Floats]:
+        for part in parts:
+            self._parts.append(part[-self._seen % self._every :: self._every].copy())
+            self._seen += len(part)
+            yield part
+
+    def rows(self) -> Floats:
+        together, self._parts = np.concatenate(self._parts), []
+        return together
+
+
+def _fit_partition(
+    chunks: Chunks, n: int, n_lists: int, codec: RabitqCodec, memory_bytes: int
+) -> Partition:
+    wanted = min(memory_bytes // 4, SAMPLE_BYTES) // len(codec.centre)
+    rows, scales = [], []
+    for vectors in _sample(chunks(), n, max(2 * n_lists, wanted)):
+        some, scale = quantise(vectors - codec.centre)
+        rows.append(some)
+        scales.append(scale)
+    return Partition.fit(np.concatenate(rows), np.concatenate(scales), n_lists, codec.seed)
+
+
+def _in_steps(parts: Iterator[Floats], step: int) -> Iterator[Floats]:
+    """The same vectors as float32, `step` at a time."""
+    held: list[Floats] = []
+    n = 0
+    for part in parts:
+        while len(part):
+            held.append(part[: step - n].astype(np.float32, copy=False))
+            n += len(held[-1])
+            part = part[len(held[-1]) :]
+            if n == step:
+                yield held[0] if len(held) == 1 else np.concatenate(held)
+                held, n = [], 0
+    if held:
+        yield held[0] if len(held) == 1 else np.concatenate(held)
+
+
+def _sample(chunks: Iterator[Floats], n: int, wanted: int) -> Iterator[Floats]:
+    """About `wanted` of n vectors, spread evenly."""
+    step = max(1, n // max(1, wanted))
+    seen = 0
+    for vectors in chunks:
+        yield vectors[-seen % step :: step].astype(np.float32, copy=False)
+        seen += len(vectors)
+
+
+def _write_codec(writer: SegmentWriter, codec: RabitqCodec) -> dict[str, Any]:
+    writer.add("codec_centre", codec.centre.astype("<f4"))
+    if codec.projection is not None:
+        writer.add("codec_projection", codec.projection.astype("<f4"))
+    return {
+        "codec": {
+            "name": "rabitq1",
+            "metric": codec.metric,
+            "width": codec.width,
+            "seed": codec.seed,
+            "fitted_on": codec.fitted_on,
+        }
+    }

@@ -1,0 +1,120 @@
+"""How far a search of dense codes must look for an asked recall, measured on the field's vectors.
+
+A code's error bound alone is no guarantee (papers/A-5: RaBitQ's covers about 94 % of vectors), and
+where lists miss a neighbour no number of candidates brings it back. So when a segment is written,
+some of its vectors, and means of two or three of them (real queries are not distributed like
+documents), serve as queries: their true neighbours are known, and for each neighbour it is kept
+
+    gap    how far its list lies below the best list, in units of (best - mean) of all lists
+    rank   how many codes are estimated at least as good
+
+`Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
+gap <= margin and rank <= n is the recall asked for.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["DEFAULT_RECALL", "MIXED", "Calibration", "Effort", "sample_queries"]
+
+Floats = npt.NDArray[np.float32]
+
+DEFAULT_RECALL = 0.98
+QUERIES = 256
+MIXED = (1, 2, 2, 3)
+FEW = 64  # rows of a small segment for every four queries
+DEPTHS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
+NEAR, FAR = slice(0, 10), slice(9, 19)  # the first ten neighbours; every tenth of a hundred
+GRID = np.linspace(0, 2, 81, dtype=np.float32)  # margins
+SCAN_NS, VERIFY_NS = 1.0, 800.0  # of one code, of one row: only their ratio matters
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How many candidates to verify, and which lists to look into.
+
+    Lists are looked into that lie at most `margin` times (best - mean) below the best one.
+    """
+
+    n: int
+    margin: float = np.inf
+
+    def deeper(self, n: int) -> Effort:
+        return Effort(n, self.margin)
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Gaps and ranks of true neighbours, and what margins cost."""
+
+    gaps: Floats  # (m, 19): neighbours number DEPTHS of m queries, inf where there are fewer
+    ranks: npt.NDArray[np.int32]  # (m, 19), from 1
+    probed: Floats  # (81,) mean share of rows in the lists within each margin of GRID
+
+    @staticmethod
+    def depths() -> int:
+        """How many neighbours of each query are known."""
+        return len(DEPTHS)
+
+    def effort(self, recall: float, k: int, n_rows: int) -> Effort:
+        """The cheapest effort that finds `recall` of the true top k, on average over queries."""
+        which, factor = (NEAR, 1.0) if k <= 10 else (FAR, max(1.0, k / 100))
+        gaps, ranks = self.gaps[:, which], self.ranks[:, which]
+        known = np.isfinite(gaps)
+        if not known.any():
+            return Effort(n_rows)
+        best, cheapest = Effort(n_rows), np.inf
+        for margin, share in zip(GRID.tolist(), self.probed.tolist(), strict=True):
+            depth = _depth(np.where(gaps <= margin, ranks, np.iinfo(np.int32).max), known, recall)
+            if depth is None:
+                continue
+            cost = share * n_rows * SCAN_NS + depth * factor * VERIFY_NS
+            if cost < cheapest:
+                n = int(np.ceil(depth * factor))
+                best, cheapest = Effort(min(max(n, k), n_rows), margin), cost
+            if share >= 1:
+                break
+        return best
+
+
+def _depth(ranks: npt.NDArray[np.int32], known: npt.NDArray[np.bool_], recall: float) -> int | None:
+    """The least n for which the share of ranks up to n is the recall, with a standard error."""
+    asked = known.any(axis=1)
+    weight = (known / np.maximum(known.sum(axis=1, keepdims=True), 1))[asked]
+    ranks = ranks[asked]
+
+    def enough(n: int) -> bool:
+        shares = ((ranks <= n) * weight).sum(axis=1)
+        return bool(shares.mean() - shares.std() / np.sqrt(len(shares)) >= recall)
+
+    depths = np.unique(ranks)
+    depths = depths[depths < np.iinfo(np.int32).max]
+    at = bisect_left(depths, True, key=lambda n: enough(int(n)))
+    return int(depths[at]) if at < len(depths) else None
+
+
+def sample_queries(
+    sample: Floats, n_rows: int, *, unit_length: bool, seed: int = 0
+) -> tuple[Floats, npt.NDArray[np.int64]]:
+    """(queries (m, d), of how many stored vectors each is the mean), by turns 1, 2, 2, 3.
+
+    These vectors are its first neighbours, which says nothing about the others.
+    """
+    rng = np.random.default_rng(seed)
+    each = min(QUERIES // len(MIXED), len(sample), -(-n_rows // FEW))
+    parts = []
+    for n_mixed in MIXED:
+        some = sample[rng.choice(len(sample), each, replace=False)].copy()
+        for _ in range(n_mixed - 1):
+            some += sample[rng.integers(0, len(sample), each)]
+        some /= n_mixed
+        if unit_length:
+            length = np.linalg.norm(some, axis=1, keepdims=True)
+            some /= np.where(length > 0, length, 1)
+        parts.append(some)
+    return np.concatenate(parts).astype(np.float32), np.repeat(MIXED, each)

@@ -1,0 +1,95 @@
+"""True neighbours of sample queries, found while a segment is written, and how codes rank them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.index.base import Floats
+from bigrain.index.dense import SPREAD, DenseSpec
+from bigrain.index.effort import DEPTHS, GRID, MIXED, Calibration, sample_queries
+
+if TYPE_CHECKING:
+    from bigrain.index.dense_writing import ListedCodes
+
+__all__ = ["Neighbours"]
+
+KEPT = int(DEPTHS[-1]) + max(MIXED)  # a mean of stored vectors finds these first
+STEP_BYTES = 1 << 20  # of codes, as float32
+LEAST_ROWS = 1_000  # of fewer, most are verified anyway
+ROUNDING = 1e-5
+
+
+class Neighbours:
+    """Collects the best rows of every query from chunks of vectors."""
+
+    def __init__(self, spec: DenseSpec, sample: Floats, n_rows: int) -> None:
+        self.metric = spec.metric
+        self.queries, self._skip = np.empty((0, spec.dim), np.float32), np.empty(0, np.int64)
+        if n_rows >= LEAST_ROWS:
+            self.queries, self._skip = sample_queries(
+                sample, n_rows, unit_length=spec.metric == "cosine"
+            )
+        m = len(self.queries)
+        self._best = np.full((m, KEPT), -np.inf, np.float32)
+        self._rows = np.full((m, KEPT), -1, np.int64)
+
+    def look_at(self, start: int, vectors: Floats) -> None:
+        """Rows start... of (n, d) vectors."""
+        if not len(self.queries):
+            return
+        scores = self.queries @ vectors.T
+        if self.metric == "l2":
+            scores = 2 * scores - np.einsum("ij,ij->i", vectors, vectors)
+        better = scores > self._best[:, -1:]
+        for q in np.flatnonzero(better.any(axis=1)):
+            found = np.flatnonzero(better[q])
+            scored = np.concatenate((self._best[q], scores[q, found]))
+            rows = np.concatenate((self._rows[q], found + start))
+            order = np.argsort(-scored, kind="stable")[:KEPT]
+            self._best[q], self._rows[q] = scored[order], rows[order]
+
+    def calibration(self, codes: ListedCodes) -> Calibration | None:
+        """Gap and rank of the neighbours (see `effort`), by the codes of all rows."""
+        if not len(self.queries):
+            return None
+        shown = DEPTHS - 1 + self._skip[:, None]  # places among the best
+        rows = np.take_along_axis(self._rows, shown, axis=1)
+        known = rows >= 0
+        prepared = codes.codec.prepare(self.queries)
+        bases = codes.partition.products(prepared.routed)
+        routes = bases + prepared.length[:, None] * (SPREAD * codes.spread)
+        best = routes.max(axis=1, keepdims=True)
+        reach = best - routes.mean(axis=1, keepdims=True)
+        units = np.where(reach > 0, (best - routes) / np.where(reach > 0, reach, 1), 0)
+        gaps = np.take_along_axis(units, codes.lists[rows].astype(np.int64), axis=1)
+        sizes = codes.sizes / max(1, len(codes.lists))
+        probed = np.array([((units <= margin) @ sizes).mean() for margin in GRID])
+        turned = codes.codec.rotated(prepared.routed)
+        ranks = self._ranks(codes, bases, turned, rows)
+        return Calibration(
+            np.where(known, gaps, np.inf).astype(np.float32),
+            np.where(known, ranks, np.iinfo(np.int32).max).astype(np.int32),
+            probed.astype(np.float32),
+        )
+
+    def _ranks(
+        self, codes: ListedCodes, bases: Floats, turned: Floats, rows: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.int64]:
+        """How many codes are estimated at least as good as each of `rows` (m, depths)."""
+        least = np.concatenate(
+            [codes.estimates(r, turned[[q]], bases[[q]]) for q, r in enumerate(rows)]
+        )
+        least -= ROUNDING * np.abs(least)
+        lowest = least.min(axis=1, keepdims=True)
+        counts = np.zeros(rows.shape, np.int64)
+        step = max(32, STEP_BYTES // (4 * turned.shape[1]))
+        for start in range(0, len(codes.lists), step):
+            some = np.arange(start, min(start + step, len(codes.lists)))
+            estimates = codes.estimates(some, turned, bases)
+            good = estimates >= lowest
+            for q in np.flatnonzero(good.any(axis=1)):
+                counts[q] += (estimates[q, good[q]][:, None] >= least[q]).sum(axis=0)
+        return np.maximum(counts, 1)
