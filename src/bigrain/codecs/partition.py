@@ -59,6 +59,7 @@ class Partition:
         found = cls.of(sample[some], scale[some])
         for _ in range(ROUNDS):
             lists = found._nearest(sample, scale)
+            del found
             order = np.argsort(lists, kind="stable")
             counts = np.bincount(lists, minlength=n_lists)
             used = np.flatnonzero(counts)
@@ -89,6 +90,10 @@ class Partition:
     def table(self) -> npt.NDArray[np.int8]:
         """(L, d); not needed to search."""
         return kernels.unpack_table(self.panels, self.n_lists, self.dim)
+
+    def forget_table(self) -> None:
+        """Let go of the rows once there is nothing more to assign."""
+        self.__dict__.pop("table", None)
 
     @cached_property
     def _half_squares(self) -> Floats:

@@ -182,6 +182,7 @@ class ListedCodes:
             files, path, np.uint8, (self._bytes + 8,), buffer_bytes=SPILL_BUFFER
         )  # bits, scale, offset
         self.lists = np.zeros(n, np.uint16 if partition.n_lists <= 1 << 16 else np.int32)
+        self.sizes = np.zeros(partition.n_lists, np.int64)
         self._residuals = np.zeros(partition.n_lists)  # sums of squares
         self._unit = 0.0
 
@@ -198,13 +199,10 @@ class ListedCodes:
         start = self._spill.n_rows
         self._spill.append(np.concatenate((codes.bits, factors.view(np.uint8)), axis=1))
         self.lists[start : start + len(vectors)] = lists
+        self.sizes += np.bincount(lists, minlength=self.partition.n_lists)
         squared = np.square(centred - centroids).sum(axis=1)
         self._residuals += np.bincount(lists, squared, self.partition.n_lists)
         self._unit = max(self._unit, float(codes.scale.max(initial=0)))
-
-    @property
-    def sizes(self) -> npt.NDArray[np.int64]:
-        return np.bincount(self.lists, minlength=self.partition.n_lists)
 
     @property
     def spread(self) -> Floats:
@@ -255,6 +253,7 @@ class ListedCodes:
         if n_lists > 1:
             writer.add("order", order)
             writer.add("centroids", self.partition.table)
+            self.partition.forget_table()
             writer.add("centroid_scale", self.partition.scale.astype("<f4"))
         writer.add("spread", self.spread.astype("<f4"))
         return {"scale_unit": float(unit)}

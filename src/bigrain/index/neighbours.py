@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.base import Floats
+from bigrain.index.base import Floats, Rows
 from bigrain.index.dense import SPREAD, DenseSpec
 from bigrain.index.effort import DEPTHS, GRID, MIXED, Calibration, sample_queries
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Neighbours"]
 
 KEPT = int(DEPTHS[-1]) + max(MIXED)  # a mean of stored vectors finds these first
+TOGETHER = 64  # queries measured at a time
 STEP_BYTES = 1 << 20  # of codes, as float32
 LEAST_ROWS = 1_000  # of fewer, most are verified anyway
 ROUNDING = 1e-5
@@ -57,26 +58,36 @@ class Neighbours:
             return None
         shown = DEPTHS - 1 + self._skip[:, None]  # places among the best
         rows = np.take_along_axis(self._rows, shown, axis=1)
+        parts = [
+            self._measured(codes, slice(start, start + TOGETHER), rows[start : start + TOGETHER])
+            for start in range(0, len(rows), TOGETHER)
+        ]
+        gaps, ranks, probed = (np.concatenate(part) for part in zip(*parts, strict=True))
         known = rows >= 0
-        prepared = codes.codec.prepare(self.queries)
-        bases = codes.partition.products(prepared.routed)
-        routes = bases + prepared.length[:, None] * (SPREAD * codes.spread)
-        best = routes.max(axis=1, keepdims=True)
-        reach = best - routes.mean(axis=1, keepdims=True)
-        units = np.where(reach > 0, (best - routes) / np.where(reach > 0, reach, 1), 0)
-        gaps = np.take_along_axis(units, codes.lists[rows].astype(np.int64), axis=1)
-        sizes = codes.sizes / max(1, len(codes.lists))
-        probed = np.array([((units <= margin) @ sizes).mean() for margin in GRID])
-        turned = codes.codec.rotated(prepared.routed)
-        ranks = self._ranks(codes, bases, turned, rows)
         return Calibration(
             np.where(known, gaps, np.inf).astype(np.float32),
             np.where(known, ranks, np.iinfo(np.int32).max).astype(np.int32),
-            probed.astype(np.float32),
+            probed.mean(axis=0).astype(np.float32),
         )
 
+    def _measured(
+        self, codes: ListedCodes, some: slice, rows: Rows
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+        """(gaps, ranks, shares of rows within each margin) for some of the queries."""
+        prepared = codes.codec.prepare(self.queries[some])
+        bases = codes.partition.products(prepared.routed)
+        routes = bases + prepared.length[:, None] * (np.float32(SPREAD) * codes.spread)
+        best = routes.max(axis=1, keepdims=True)
+        reach = best - routes.mean(axis=1, keepdims=True)
+        below = (best - routes) / np.where(reach > 0, reach, 1)
+        gaps = np.take_along_axis(below, codes.lists[rows].astype(np.int64), axis=1)
+        shares = (codes.sizes / max(1, len(codes.lists))).astype(np.float32)
+        probed = np.stack([(below <= margin) @ shares for margin in GRID], axis=1)
+        turned = codes.codec.rotated(prepared.routed)
+        return gaps, self._ranks(codes, bases, turned, rows), probed
+
     def _ranks(
-        self, codes: ListedCodes, bases: Floats, turned: Floats, rows: npt.NDArray[np.int64]
+        self, codes: ListedCodes, bases: Floats, turned: Floats, rows: Rows
     ) -> npt.NDArray[np.int64]:
         """How many codes are estimated at least as good as each of `rows` (m, depths)."""
         least = np.concatenate(

@@ -184,10 +184,14 @@ def pack_table(table: I8) -> U8:
     """Rows (n, D) as panels (ceil(n/16), ceil(D/4), 16, 4), 128 added, zero-padded before that."""
     checks.array("table", table, "int8", 2)
     n, dim = table.shape
-    padded = np.full((-(-n // PANEL) * PANEL, -(-dim // 4) * 4), 128, np.uint8)
-    padded[:n, :dim] = table.view(np.uint8) ^ 128  # adds 128
-    panels = padded.reshape(-1, PANEL, padded.shape[1] // 4, 4)
-    return np.ascontiguousarray(panels.transpose(0, 2, 1, 3))
+    groups = -(-dim // 4)
+    panels = np.full((-(-n // PANEL), groups, PANEL, 4), 128, np.uint8)
+    for start in range(0, n, PANEL):
+        rows = np.full((PANEL, 4 * groups), 128, np.uint8)
+        some = table[start : start + PANEL].view(np.uint8) ^ 128  # adds 128
+        rows[: len(some), :dim] = some
+        panels[start // PANEL] = rows.reshape(PANEL, groups, 4).transpose(1, 0, 2)
+    return panels
 
 
 def unpack_table(panels: U8, n: int, dim: int) -> I8:
