@@ -1,6 +1,6 @@
 """The table of docs/explanation/durability.md, written from the results beside this script.
 
-    python benchmarks/trust/table.py            # rewrites the part between the two markers
+python benchmarks/trust/table.py            # rewrites the part between the two markers
 """
 
 from __future__ import annotations
@@ -78,7 +78,8 @@ def rows() -> list[tuple[str, str, str]]:
             "their snapshot",
         ),
         (
-            "peak memory of the process against `memory_budget_bytes`, collections ten times larger",
+            "peak memory of the process against `memory_budget_bytes`, ten times smaller than the "
+            "collection",
             "build, open, search, compact, verify; two collections",
             f"{peak:.2f}x at most",
         ),

@@ -28,7 +28,7 @@ from bigrain import kernels
 from bigrain.codecs.reduction import Moments, principal_components
 from bigrain.codecs.rotation import rotation_signs
 
-__all__ = ["PackedCodes", "PreparedQueries", "RabitqCodec", "blocks_of"]
+__all__ = ["BLOCK", "PackedCodes", "PreparedQueries", "RabitqCodec", "blocks_of"]
 
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]

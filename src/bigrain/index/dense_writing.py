@@ -3,12 +3,12 @@
 A first pass takes a sample, from which the codec is fitted, a second one the centroids of a large
 segment; the last one writes the rows and finds the true neighbours of the sample queries on the
 way. Codes wait in a file beside the segment until they are written in the order of their lists, so
-that memory is 8 bytes a row and the sample.
+that memory is 2 bytes a row and the sample.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.codecs.partition import Partition, list_count, quantise
-from bigrain.codecs.rabitq import RabitqCodec, blocks_of
+from bigrain.codecs.rabitq import BLOCK, RabitqCodec, blocks_of
 from bigrain.errors import StorageError
 from bigrain.index.base import Floats, Keep, Rows, UnitMap, Units, View
 from bigrain.index.dense import DenseSegment, DenseSpec, chunk_rows
@@ -32,8 +32,9 @@ __all__ = ["DenseBuilder", "merge_dense", "write_dense"]
 SPILL_BUFFER = 1 << 18
 SAMPLE_ROWS = 20_000
 SAMPLE_BYTES = 64 << 20  # of the sample that k-means sees, one byte a number
-SORTED_AT_ONCE = 1 << 16
+SORTED_AT_ONCE = 1 << 15
 TRUSTED_FIT_ROWS = 2_000  # a codec fitted on fewer is replaced when more vectors are at hand
+Array = npt.NDArray[Any]
 Chunks = Callable[[], Iterator[Floats]]
 
 
@@ -143,7 +144,8 @@ def write_dense(
     try:
         with writer.section("rows", np.uint8, (spec.rows.record_bytes,)) as section:
             start = 0
-            for vectors in _in_steps(chunks(), chunk_rows(spec)):
+            for part in in_steps(chunks(), chunk_rows(spec)):
+                vectors = part.astype(np.float32, copy=False)
                 section.append(spec.rows.encode(vectors))
                 codes.append(vectors)
                 neighbours.look_at(start, vectors)
@@ -181,7 +183,9 @@ class ListedCodes:
         self._spill = Spill(
             files, path, np.uint8, (self._bytes + 8,), buffer_bytes=SPILL_BUFFER
         )  # bits, scale, offset
-        self.lists = np.zeros(n, np.uint16 if partition.n_lists <= 1 << 16 else np.int32)
+        self.lists: npt.NDArray[Any] = np.zeros(
+            n, np.uint16 if partition.n_lists <= 1 << 16 else np.int32
+        )
         self.sizes = np.zeros(partition.n_lists, np.int64)
         self._residuals = np.zeros(partition.n_lists)  # sums of squares
         self._unit = 0.0
@@ -211,11 +215,7 @@ class ListedCodes:
 
     def estimates(self, rows: Rows, turned: Floats, bases: Floats) -> Floats:
         """(Q, n) estimates of rows (n,) by queries as they are rotated."""
-        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
-            records = self._spill.read(int(rows[0]), int(rows[-1]) + 1)
-        else:
-            records = self._spill.gather(rows)
-        bits, factors = self._parts(records)
+        bits, factors = self._codes(rows)
         signs = np.unpackbits(bits, axis=1, count=self.codec.width, bitorder="little")
         signed = signs.astype(np.float32)
         signed *= 2
@@ -223,53 +223,52 @@ class ListedCodes:
         found = factors[:, 0] * (turned @ signed.T) + bases[:, self.lists[rows]]
         return np.asarray(found + factors[:, 1], np.float32)
 
-    def _parts(self, records: npt.NDArray[np.uint8]) -> tuple[npt.NDArray[np.uint8], Floats]:
-        """Bits and (n, 2) factors of records."""
+    def _codes(self, rows: Rows) -> tuple[npt.NDArray[np.uint8], Floats]:
+        """Bits and (n, 2) factors of rows."""
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
+            records = self._spill.read(int(rows[0]), int(rows[-1]) + 1)
+        else:
+            records = self._spill.gather(rows)
         factors = np.ascontiguousarray(records[:, self._bytes :]).view("<f4")
         return records[:, : self._bytes], factors.astype(np.float32, copy=False)
 
     def write(self, writer: SegmentWriter, step: int) -> dict[str, Any]:
         """Write codes and lists; returns what belongs into the segment's meta."""
-        n, n_lists = len(self.lists), self.partition.n_lists
-        order = self._order()
         groups, unit = -(-self.codec.width // 4), np.float32(self._unit or 1.0)
-        scale, offset = np.empty(n, "<f2"), np.empty(n if self._l2 else 0, "<f4")
         with writer.section("blocks", np.uint8, (groups, 16)) as section:
-            for start in range(0, n, step):
-                stop = min(start + step, n)
-                if n_lists > 1:
-                    records = self._spill.gather(order[start:stop].astype(np.int64))
-                else:
-                    records = self._spill.read(start, stop)
-                bits, found = self._parts(records)
+            for rows in in_steps(self._ordered(), step // BLOCK * BLOCK):
+                bits, _ = self._codes(rows)
                 section.append(blocks_of(bits, self.codec.width))
-                scale[start:stop] = found[:, 0] / unit
-                if self._l2:
-                    offset[start:stop] = found[:, 1]
-        writer.add("scale", scale)
-        if self._l2:
-            writer.add("offset", offset)
+        for at, name in enumerate(("scale", "offset") if self._l2 else ("scale",)):
+            with writer.section(name, "<f4" if at else "<f2") as section:
+                for rows in in_steps(self._ordered(), step):
+                    factors = self._codes(rows)[1][:, at]
+                    section.append(factors if at else factors / unit)
         writer.add("starts", np.concatenate(([0], np.cumsum(self.sizes))).astype("<i8"))
-        if n_lists > 1:
-            writer.add("order", order)
+        if self.partition.n_lists > 1:
+            with writer.section("order", "<u4") as section:
+                for rows in self._ordered():
+                    section.append(rows)
             writer.add("centroids", self.partition.table)
             self.partition.forget_table()
             writer.add("centroid_scale", self.partition.scale.astype("<f4"))
         writer.add("spread", self.spread.astype("<f4"))
         return {"scale_unit": float(unit)}
 
-    def _order(self) -> npt.NDArray[np.uint32]:
-        """The rows list by list, ascending in each: a counting sort, some rows at a time."""
-        order = np.empty(len(self.lists), "<u4")
-        ends = np.cumsum(self.sizes) - self.sizes  # where the next row of each list goes
-        for start in range(0, len(order), SORTED_AT_ONCE):
-            lists = self.lists[start : start + SORTED_AT_ONCE]
-            rows = np.argsort(lists, kind="stable")
-            found, counts = np.unique(lists, return_counts=True)
-            first = np.repeat(np.cumsum(counts) - counts, counts)
-            order[np.repeat(ends[found], counts) + np.arange(len(rows)) - first] = rows + start
-            ends[found] += counts
-        return order
+    def _ordered(self) -> Iterator[Rows]:
+        """The rows list by list, ascending in each, some lists at a time."""
+        if self.partition.n_lists == 1:
+            for start in range(0, len(self.lists), SORTED_AT_ONCE):
+                yield np.arange(start, min(start + SORTED_AT_ONCE, len(self.lists)))
+            return
+        ends = np.cumsum(self.sizes)
+        first = 0
+        while first < len(ends):
+            seen = int(ends[first - 1]) if first else 0
+            last = max(int(np.searchsorted(ends, seen + SORTED_AT_ONCE, side="right")), first + 1)
+            rows = np.flatnonzero((self.lists >= first) & (self.lists < last))
+            yield rows[np.argsort(self.lists[rows], kind="stable")]
+            first = last
 
     def discard(self) -> None:
         self._spill.discard()
@@ -307,13 +306,13 @@ def _fit_partition(
     return Partition.fit(np.concatenate(rows), np.concatenate(scales), n_lists, codec.seed)
 
 
-def _in_steps(parts: Iterator[Floats], step: int) -> Iterator[Floats]:
-    """The same vectors as float32, `step` at a time."""
-    held: list[Floats] = []
+def in_steps(parts: Iterable[Array], step: int) -> Iterator[Array]:
+    """The same rows, `step` at a time."""
+    held: list[Array] = []
     n = 0
     for part in parts:
         while len(part):
-            held.append(part[: step - n].astype(np.float32, copy=False))
+            held.append(part[: step - n])
             n += len(held[-1])
             part = part[len(held[-1]) :]
             if n == step:

@@ -9,7 +9,8 @@ documents), serve as queries: their true neighbours are known, and for each neig
     rank   how many codes are estimated at least as good
 
 `Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
-gap <= margin and rank <= n is the recall asked for.
+gap <= margin and rank <= n is the recall asked for. Questions of another kind than the documents
+are harder than any mean of documents, so gaps and ranks are taken for somewhat larger.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ MIXED = (1, 2, 2, 3)
 FEW = 64  # rows of a small segment for every four queries
 DEPTHS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
 NEAR, FAR = slice(0, 10), slice(9, 19)  # the first ten neighbours; every tenth of a hundred
+# Measured with questions of three sets put to sentences of a fourth (benchmarks/dense/recall.py).
+FARTHER, DEEPER = 1.5, 1.5
+NEVER = 1 << 40
 GRID = np.linspace(0, 2, 81, dtype=np.float32)  # margins
 SCAN_NS, VERIFY_NS = 1.0, 800.0  # of one code, of one row: only their ratio matters
 
@@ -64,13 +68,14 @@ class Calibration:
     def effort(self, recall: float, k: int, n_rows: int) -> Effort:
         """The cheapest effort that finds `recall` of the true top k, on average over queries."""
         which, factor = (NEAR, 1.0) if k <= 10 else (FAR, max(1.0, k / 100))
-        gaps, ranks = self.gaps[:, which], self.ranks[:, which]
+        gaps = FARTHER * self.gaps[:, which]
+        ranks = np.ceil(DEEPER * np.minimum(self.ranks[:, which], 1 << 30)).astype(np.int64)
         known = np.isfinite(gaps)
         if not known.any():
             return Effort(n_rows)
         best, cheapest = Effort(n_rows), np.inf
         for margin, share in zip(GRID.tolist(), self.probed.tolist(), strict=True):
-            depth = _depth(np.where(gaps <= margin, ranks, np.iinfo(np.int32).max), known, recall)
+            depth = _depth(np.where(gaps <= margin, ranks, NEVER), known, recall)
             if depth is None:
                 continue
             cost = share * n_rows * SCAN_NS + depth * factor * VERIFY_NS
@@ -93,7 +98,7 @@ def _depth(ranks: npt.NDArray[np.int32], known: npt.NDArray[np.bool_], recall: f
         return bool(shares.mean() - shares.std() / np.sqrt(len(shares)) >= recall)
 
     depths = np.unique(ranks)
-    depths = depths[depths < np.iinfo(np.int32).max]
+    depths = depths[depths < NEVER]
     at = bisect_left(depths, True, key=lambda n: enough(int(n)))
     return int(depths[at]) if at < len(depths) else None
 
