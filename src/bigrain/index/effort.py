@@ -9,7 +9,7 @@ documents), serve as queries: their true neighbours are known, and for each neig
     rank   how many codes are estimated at least as good
 
 `Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
-gap <= margin and rank <= n is the recall asked for. Questions of another kind than the documents
+gap <= margin and rank <= n is the recall asked for, with each kind of sample query. Questions of another kind than the documents
 are harder than any mean of documents, so gaps and ranks are taken for somewhat larger.
 """
 
@@ -32,7 +32,7 @@ FEW = 64  # rows of a small segment for every four queries
 DEPTHS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
 NEAR, FAR = slice(0, 10), slice(9, 19)  # the first ten neighbours; every tenth of a hundred
 # Measured with questions of three sets put to sentences of a fourth (benchmarks/dense/recall.py).
-FARTHER, DEEPER = 1.5, 1.5
+FARTHER, DEEPER = 1.4, 1.4
 NEVER = 1 << 40
 GRID = np.linspace(0, 2, 81, dtype=np.float32)  # margins
 SCAN_NS, VERIFY_NS = 1.0, 800.0  # of one code, of one row: only their ratio matters
@@ -88,14 +88,22 @@ class Calibration:
 
 
 def _depth(ranks: npt.NDArray[np.int32], known: npt.NDArray[np.bool_], recall: float) -> int | None:
-    """The least n for which the share of ranks up to n is the recall, with a standard error."""
+    """The least n for which ranks up to n hold the recall for every kind of sample query.
+
+    The share found must exceed the recall by its standard error.
+    """
     asked = known.any(axis=1)
+    mixed = np.repeat(MIXED, len(ranks) // len(MIXED))[asked]
+    kinds = [np.flatnonzero(mixed == kind) for kind in np.unique(mixed)]
     weight = (known / np.maximum(known.sum(axis=1, keepdims=True), 1))[asked]
     ranks = ranks[asked]
 
     def enough(n: int) -> bool:
         shares = ((ranks <= n) * weight).sum(axis=1)
-        return bool(shares.mean() - shares.std() / np.sqrt(len(shares)) >= recall)
+        return all(
+            shares[kind].mean() - shares[kind].std() / np.sqrt(len(kind)) >= recall
+            for kind in kinds
+        )
 
     depths = np.unique(ranks)
     depths = depths[depths < NEVER]

@@ -67,7 +67,7 @@ class Neighbours:
         return Calibration(
             np.where(known, gaps, np.inf).astype(np.float32),
             np.where(known, ranks, np.iinfo(np.int32).max).astype(np.int32),
-            probed.mean(axis=0).astype(np.float32),
+            np.minimum(probed.mean(axis=0), 1).astype(np.float32),
         )
 
     def _measured(
