@@ -409,7 +409,9 @@ def _read_lists(
     partition = Partition.of(table, _read_bounded(file, "centroid_scale", (n_lists,), FURTHEST))
     order = file.read("order", "<u4", (n,))
     seen = np.zeros(n, bool)
-    seen[order[order < n]] = True
+    for start in range(0, n, CHUNK_ROWS):
+        part = order[start : start + CHUNK_ROWS]
+        seen[part[part < n]] = True
     if not seen.all():
         raise DamagedError(file.name, "order", f"every row below {n} once", "others")
     return partition, starts, order

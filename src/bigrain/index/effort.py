@@ -9,8 +9,9 @@ documents), serve as queries: their true neighbours are known, and for each neig
     rank   how many codes are estimated at least as good
 
 `Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
-gap <= margin and rank <= n is the recall asked for, with each kind of sample query. Questions of another kind than the documents
-are harder than any mean of documents, so gaps and ranks are taken for somewhat larger.
+gap <= margin and rank <= n is the recall asked for, with each kind of sample query. Questions of
+another kind than the documents are harder than any mean of documents, so gaps and ranks are taken
+for somewhat larger.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["DEFAULT_RECALL", "MIXED", "Calibration", "Effort", "sample_queries"]
 
 Floats = npt.NDArray[np.float32]
 
-DEFAULT_RECALL = 0.98
+DEFAULT_RECALL = 0.95
 QUERIES = 256
 MIXED = (1, 2, 2, 3)
 FEW = 64  # rows of a small segment for every four queries

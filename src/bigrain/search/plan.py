@@ -73,9 +73,14 @@ def make_plan(
     _check_int("k", k, 1, MAX_K)
     if n_candidates is not None:
         _check_int("n_candidates", n_candidates, 1, 1 << 31)
-    if recall is not None and not (
-        isinstance(recall, int | float) and not isinstance(recall, bool) and 0 < recall <= 1
+    if recall is not None and (
+        isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1
     ):
+        if isinstance(recall, str):
+            raise InvalidQueryError(
+                f"recall={shown(recall)} is text; it must be a number above 0 and at most 1, "
+                "such as 0.98"
+            )
         raise InvalidQueryError(
             f"recall={shown(recall)} must be above 0 and at most 1; 0.98 is usual"
         )
@@ -90,8 +95,8 @@ def make_plan(
         if n_candidates is not None:
             everything = n_candidates >= field.index.n_rows
             effort = Effort(max(n_candidates, k), np.inf if everything else effort.margin)
-        elif recall is None and len(weights) > 1:  # what is fused needs company
-            effort = effort.deeper(max(effort.n, FUSED_CANDIDATES, 2 * k))
+        elif recall is None and len(weights) > 1:  # the others help to find what is missed
+            effort = effort.deeper(max(FUSED_CANDIDATES, 2 * k))
         prepared = field.family.queries(queries)
         plans.append(FieldPlan(name, field, prepared, effort, weight))
     _require_memory(view, plans)

@@ -44,12 +44,16 @@ def check_metadata(
     """Problems. Documents with numbers from `next_docno` on came later."""
     reporter.stage("metadata index", catalogue.count_attributes(), "entries")
     total = strangers = 0
+    later: list[int] = []  # the highest numbers seen from `next_docno` on
     for rows in catalogue.attributes():
         docnos = np.array([row[2] for row in rows], np.int64)
         ours = flags.have(docnos, DOCUMENT)
         total += attribute_sum(row for row, own in zip(rows, ours.tolist(), strict=True) if own)
+        later = [max([*later, *docnos[docnos >= next_docno].tolist()], default=-1)]
         strangers += int((~ours & (docnos < next_docno) & ~flags.have(docnos, DEAD)).sum())
         reporter.advance(len(rows))
+    # What a writer has committed meanwhile is below the newest snapshot's next number.
+    strangers += max(later, default=-1) >= catalogue.listed(catalogue.snapshot()[0]).next_docno
     problems = []
     if strangers:
         problems.append(f"{strangers:,} entries belong to no document")
