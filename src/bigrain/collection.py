@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import threading
-import uuid
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -52,8 +50,9 @@ from bigrain.search.pipeline import Answer, answer
 from bigrain.search.plan import Plan, make_plan
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
+from bigrain.storage.drafts import drafting
 from bigrain.storage.files import Disk, Files, Lock
-from bigrain.storage.folder import Folder
+from bigrain.storage.folder import Folder, missing_is_damage
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents, Hit
@@ -119,12 +118,11 @@ def create(
     if not target.parent.is_dir():
         raise ConfigError(f"{target.parent} is not a folder; make it first")
     # Made beside its final place and renamed, so that a crash leaves no half collection.
-    draft = Folder(files, target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.new")
-    try:
-        draft.make()
+    with drafting(files, target) as draft:
+        Folder(files, draft).make()
         Catalogue.create(
             files,
-            draft.path,
+            draft,
             settings={
                 "chunking": None if chunking is None else chunking.to_dict(),
                 "fusion": fusion.to_dict(),
@@ -134,11 +132,8 @@ def create(
         )
         if target.exists():
             target.rmdir()
-        files.rename(draft.path, target)
+        files.rename(draft, target)
         files.sync_folder(target.parent)
-    except BaseException:
-        shutil.rmtree(draft.path, ignore_errors=True)
-        raise
     return Collection(target, files, budget, read_only=False)
 
 
@@ -153,9 +148,14 @@ def open(  # noqa: A001 - bigrain.open reads like the builtin it resembles
 
     Any number of handles may read. The first change takes the writer's lock, which is held until
     `close`; a second writer gets a `LockedError` naming the first. Raises `NotACollectionError`,
-    `FormatError` (written by a newer bigrain), `EncoderMismatchError`, `BudgetError` or
-    `DamagedError`.
+    `FormatError` (written by a newer bigrain), `EncoderMismatchError`, `BudgetError`,
+    `ConfigError` or `DamagedError`.
     """
+    if not isinstance(read_only, bool):
+        raise ConfigError(
+            f"read_only={shown(read_only)}: read_only must be True or False; the budget is "
+            "memory_budget_bytes=..., in bytes"
+        )
     return Collection(
         _as_path(path), files or Disk(), Budget.of(memory_budget_bytes), read_only=read_only
     )
@@ -699,7 +699,9 @@ class Collection:
         if row.file in self._segments:
             return self._segments[row.file].file
         family = self._families[field]
-        file = SegmentFile(self._folder.files, self._folder.segments / row.file)
+        path = self._folder.segments / row.file
+        with missing_is_damage(path):
+            file = SegmentFile(self._folder.files, path)
         try:
             if file.meta["family"] != family.spec.family:
                 raise ValueError(f"a {file.meta['family']} segment")

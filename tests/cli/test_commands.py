@@ -389,3 +389,22 @@ def test_snippets_of_any_text():
     for text in ("", "short", "x" * 10_000, "検索エンジン" * 500, "\x00" * 10):
         stretch, spans = Snippets("検索 x", None).of(Hit("a", 1.0, 1, text, "", {}, {}))
         assert len(stretch) <= 290 and all(stretch[a:b] for a, b in spans)
+
+
+def test_the_size_that_index_tells_is_what_is_there_afterwards(program, tmp_path):
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text("".join(f'{{"text": "word{i} grain"}}\n' for i in range(3000)))
+    told = program.json("index", rows, "--to", tmp_path / "a.grain", "--no-dense")
+    there = sum(f.stat().st_size for f in (tmp_path / "a.grain").rglob("*") if f.is_file())
+    assert told["bytes_on_disk"] <= there < told["bytes_on_disk"] + 1000  # the lock's file
+    told = program.json("compact", tmp_path / "a.grain")
+    there = sum(f.stat().st_size for f in (tmp_path / "a.grain").rglob("*") if f.is_file())
+    assert told["bytes_on_disk"] <= there < told["bytes_on_disk"] + 1000
+
+
+def test_explain_speaks_of_codes_only_where_there_are_codes(program, grain):
+    lines = program("search", grain, "moon", "--explain").stdout.splitlines()
+    (lexical, *_), (dense, *_) = ([x for x in lines if f" {f} adds" in x] for f in
+                                  ("lexical", "dense"))  # fmt: skip
+    assert "its lists of postings said" in lexical and "code" not in lexical
+    assert "its code in memory said" in dense

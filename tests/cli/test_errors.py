@@ -217,7 +217,9 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     process.stdin.write("a line\n")
     process.stdin.flush()
     until = time.monotonic() + 60
-    while not list(tmp_path.glob(".a.grain.*.new/writer.lock")) and time.monotonic() < until:
+    while (
+        not list(tmp_path.glob(".a.grain.*.new/a.grain/writer.lock")) and time.monotonic() < until
+    ):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)

@@ -1,7 +1,9 @@
 """`bigrain repair`: what a person sees who has a damaged collection."""
 
+import contextlib
 import json
 import os
+import sqlite3
 
 import pytest
 
@@ -65,9 +67,40 @@ def test_a_damaged_definition_can_be_given_again(program, grain, harm, tmp_path)
         "gone: the setting 'chunking'" in program("repair", grain, "--fields", file, code=1).stdout
     )
     program("search", grain, "moon")
-    for nonsense in ("[]", "{", '{"a": 1}', '{"a": {"family": "none"}}', '{"lexical": {}}'):
+    for nonsense in ("[]", "{", "{}", '{"a": 1}', '{"fields": [1]}'):
+        file.write_text(nonsense)
+        told = program("repair", grain, "--fields", file, code=2).stderr
+        assert "expected what `bigrain stats docs.grain --json` prints" in told, nonsense
+    for nonsense in ('{"a": {"family": "none"}}', '{"lexical": {}}', '{"1": {"family": "dense"}}'):
         file.write_text(nonsense)
         program("repair", grain, "--fields", file, code=2)
+
+
+def test_the_whole_output_of_stats_stands_in_for_a_damaged_definition(
+    program, grain, harm, tmp_path
+):
+    saved = tmp_path / "stats.json"
+    saved.write_text(program("stats", grain, "--json").stdout)
+    harm("catalogue.sqlite", b'"stop_words"', 3)
+    assert "rebuilt" in program("repair", grain, "--fields", saved, code=1).stdout
+    assert program.json("stats", grain)["fields"].keys() == {"lexical", "dense"}
+    program("search", grain, "moon")
+
+
+@pytest.mark.parametrize("how", ["empty", "other mark"])
+def test_a_catalogue_that_says_nothing_of_bigrain_is_damage_with_a_hint(program, grain, how):
+    catalogue = grain / "catalogue.sqlite"
+    if how == "empty":
+        catalogue.write_bytes(b"")
+    else:
+        with contextlib.closing(sqlite3.connect(catalogue)) as db:
+            db.execute("PRAGMA application_id = 5")
+    told = program("search", grain, "moon", code=3).stderr
+    assert "the header is damaged" in told and "bigrain repair --dry-run" in told
+    told = program("repair", grain, code=3 if how == "empty" else 0)
+    if how == "other mark":
+        assert "nothing is lost" in told.stdout
+        program("search", grain, "moon")
 
 
 def test_without_a_catalogue_the_truth_is_told(program, grain):
@@ -75,3 +108,14 @@ def test_without_a_catalogue_the_truth_is_told(program, grain):
     told = program("repair", grain, code=3).stderr
     assert "which lie only in it" in told and "from a copy" in told
     program("repair", grain / "nothing", code=5)
+
+
+def test_a_segment_file_that_somebody_deleted_is_damage_with_a_hint(program, grain, tmp_path):
+    file = next((grain / "segments").glob("dense-*.seg"))
+    file.unlink()
+    for command in (("search", grain, "moon"), ("stats", grain),
+                    ("backup", grain, tmp_path / "copy.grain")):  # fmt: skip
+        told = program(*command, code=3).stderr
+        assert file.name in told and "no such file" in told and "bigrain repair" in told
+    program("repair", grain)
+    program("search", grain, "moon")

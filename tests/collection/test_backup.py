@@ -245,8 +245,23 @@ def test_a_missing_segment_is_named(world: Any, tmp_path: Path) -> None:
     gone = min((tmp_path / "docs.grain/segments").iterdir())
     gone.unlink()
     for link in (False, True):
-        with pytest.raises(bigrain.StorageError, match=gone.name):
+        with pytest.raises(bigrain.DamagedError, match=f"{gone.name}.*no such file"):
             col.backup(tmp_path / "copy.grain", link=link)
+    assert os.listdir(tmp_path) == ["docs.grain"]
+
+
+def test_a_link_over_file_systems_says_to_leave_link_out(
+    world: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(source: Path, target: Path) -> None:
+        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source), None, str(target))
+
+    monkeypatch.setattr(os, "link", refuse)
+    with pytest.raises(
+        bigrain.StorageError, match="different file systems.*leave out link"
+    ) as told:
+        world[0].backup(tmp_path / "copy.grain", link=True)
+    assert told.value.errno == errno.EXDEV and ".new" not in str(told.value)
     assert os.listdir(tmp_path) == ["docs.grain"]
 
 

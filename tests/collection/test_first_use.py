@@ -89,3 +89,16 @@ def test_a_matrix_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
         pytest.raises(bigrain.InvalidVectorsError, match="100 wide"),
     ):
         col.add_vectors("s", ["a"], sparse.csr_matrix(np.ones((1, 100))))
+
+
+def test_a_budget_in_the_place_of_read_only_is_refused(tmp_path: Path) -> None:
+    bigrain.create(tmp_path / "b.grain", LEXICAL).close()
+    for given in ("256MB", 268_435_456, 1, None):
+        with pytest.raises(bigrain.ConfigError, match="True or False.*memory_budget_bytes"):
+            bigrain.open(tmp_path / "b.grain", given)  # type: ignore[arg-type]
+
+
+def test_recall_as_text_is_told_to_be_text(tmp_path: Path) -> None:
+    with bigrain.create(tmp_path / "r.grain", LEXICAL) as col:
+        with pytest.raises(bigrain.InvalidQueryError, match=r"'0\.9' is text.*a number"):
+            col.search("moon", recall="0.9")  # type: ignore[arg-type]

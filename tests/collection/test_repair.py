@@ -16,9 +16,12 @@ import pytest
 import bigrain
 from bigrain import registry
 from bigrain.errors import BigrainError
+from bigrain.progress import Reporter
 from bigrain.storage.files import Disk
+from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
 from bigrain.testing import FaultyFiles, Model, QuickDisk, check_invariants
+from bigrain.writing.checking import check_collection
 from tests.collection import damaging, making
 from tests.compat import making as compat
 
@@ -43,9 +46,9 @@ def repair(path: Path, **kwargs: Any) -> Any:
 
 
 def segments(path: Path, field: str) -> list[Path]:
-    """The segment files of a field, the largest (and oldest) first."""
+    """The segment files of a field, the oldest first."""
     found = (path / "segments").glob(f"{field}-*.seg")
-    return sorted(found, key=lambda file: -file.stat().st_size)
+    return sorted(found, key=lambda file: file.stat().st_mtime_ns)
 
 
 def flip(file: Path, at: int, mask: int = 1) -> None:
@@ -208,6 +211,58 @@ def test_a_damaged_column_is_named_and_the_rest_of_the_vectors_kept(
     damaging.check_repaired(path, model, report)
 
 
+@pytest.mark.parametrize("lists", ["sound", "damaged"])
+@pytest.mark.parametrize("harm", ["header", "version", "table", "trailer", "cut", "longer"])
+@pytest.mark.parametrize("field", ["vec", "tok", "imp"])
+def test_one_damaged_byte_outside_the_vectors_costs_none_of_them(
+    grain: tuple[Path, Model], field: str, harm: str, lists: str
+) -> None:
+    path, model = grain
+    file = segments(path, field)[0]
+    size = file.stat().st_size
+    if harm == "cut":
+        os.truncate(file, size - 1)
+    elif harm == "longer":
+        file.write_bytes(file.read_bytes() + b"more")
+    else:
+        at = {"header": 3, "version": 8, "table": size - 50, "trailer": size - 1}[harm]
+        flip(file, at)
+    if lists == "damaged":
+        overwrite(path / "catalogue.sqlite", root_page(path, "segments"))
+    assert not check_collection(Folder(QuickDisk(), path), Reporter(None)).ok
+    report = repair(path)
+    assert report.complete and any(file.name in problem for problem in report.problems)
+    assert file.name in report.quarantined and report.rebuilt[field].rows > 30
+    damaging.check_repaired(path, model, report)
+
+
+def test_a_block_that_cannot_be_read_under_the_header_costs_no_vector(
+    grain: tuple[Path, Model],
+) -> None:
+    path, model = grain
+    file = segments(path, "vec")[0]
+    report = bigrain.repair(path, files=BadBlock(file.name, 0, 64))
+    assert report.complete and report.rebuilt["vec"].rows > 30
+    damaging.check_repaired(path, model, report)
+
+
+def test_a_file_of_vectors_that_were_all_replaced_may_break_without_any_being_gone(
+    grain: tuple[Path, Model],
+) -> None:
+    path, model = grain
+    rng = np.random.default_rng(9)
+    with bigrain.open(path, files=QuickDisk()) as col:
+        old = segments(path, "vec")
+        making.give_vectors(col, model, "vec", sorted(model.documents), rng)
+        making.commit(col, model)
+    assert old[0].exists()
+    os.truncate(old[0], 100)
+    report = repair(path)
+    assert report.complete and old[0].name in report.quarantined
+    assert "gone" not in report.summary()
+    damaging.check_repaired(path, model, report)
+
+
 @pytest.mark.parametrize("field", ["vec", "tok", "imp"])
 def test_vectors_whose_file_is_gone_are_counted_and_their_documents_named(
     grain: tuple[Path, Model], field: str
@@ -357,6 +412,82 @@ def test_a_damaged_definition_asks_for_the_fields(grain: tuple[Path, Model]) -> 
     report = repair(path, fields=damaging.FIELDS)
     assert report.settings_lost == ["chunking", "fusion"]
     damaging.check_repaired(path, model, report)
+
+
+@pytest.mark.parametrize(
+    "field, wrong, told",
+    [
+        ("vec", bigrain.DenseField(dim=8, metric="l2"), "metric='l2'.*metric='cosine'"),
+        ("vec", bigrain.DenseField(dim=16), "dim=16.*dim=8"),
+        ("vec", bigrain.DenseField(dim=8, heavy="float32"), "heavy="),
+        ("vec", bigrain.SparseField(), "family='sparse'.*family='dense'"),
+        ("tok", bigrain.MultiVectorField(dim=8), "dim=8.*dim=4"),
+    ],
+)
+def test_fields_given_otherwise_than_the_segments_say_are_refused(
+    grain: tuple[Path, Model], field: str, wrong: Any, told: str
+) -> None:
+    path, model = grain
+    file = path / "catalogue.sqlite"
+    flip(file, file.read_bytes().find(b'"light_bytes": 1'))
+    before = bytes_of(path)
+    with pytest.raises(bigrain.ConfigError, match=f"field '{field}'.*{told}"):
+        repair(path, fields={**damaging.FIELDS, field: wrong})
+    after = bytes_of(path)
+    assert {k: v for k, v in after.items() if not k.startswith("staging")} == before
+    damaging.check_repaired(path, model, repair(path, fields=damaging.FIELDS))
+
+
+def test_fields_given_with_smaller_codes_than_the_segments_have_are_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "docs.grain"
+    spec = {"vec": bigrain.DenseField(dim=32, light_bytes=2)}
+    with bigrain.create(path, fields=spec, files=QuickDisk()) as col:
+        col.add([{"id": f"d{i}", "text": "grain"} for i in range(40)])
+        col.add_vectors("vec", [f"d{i}" for i in range(40)], np.eye(40, 32) + 0.1)
+        col.commit()
+    file = path / "catalogue.sqlite"
+    flip(file, file.read_bytes().find(b'"light_bytes": 2'))
+    with pytest.raises(bigrain.ConfigError, match="light_bytes=4.*light_bytes=2"):
+        repair(path, fields={"vec": bigrain.DenseField(dim=32)})
+    assert repair(path, fields=spec).problems
+
+
+@pytest.mark.parametrize("at", [0, 18, 19, 20, 21, 22, 23, 47, 59, 68])
+def test_a_changed_byte_of_the_catalogues_header_is_told_and_costs_nothing(
+    grain: tuple[Path, Model], at: int
+) -> None:
+    path, model = grain
+    flip(path / "catalogue.sqlite", at, 1)
+    told = check_collection(Folder(QuickDisk(), path), Reporter(None))
+    assert any("of the header" in problem for problem in told.problems)
+    before = bytes_of(path)
+    assert not repair(path, dry_run=True).sound
+    assert bytes_of(path) == before
+    report = repair(path)
+    assert report.complete and report.catalogue_rebuilt
+    damaging.check_repaired(path, model, report)
+    assert check_collection(Folder(QuickDisk(), path), Reporter(None)).ok
+    with bigrain.open(path, files=QuickDisk()) as col:
+        col.add(["more"])
+        assert col.commit()
+
+
+def test_an_open_collection_mends_the_header_of_its_catalogue(grain: tuple[Path, Model]) -> None:
+    path, model = grain
+    with bigrain.open(path, files=QuickDisk()) as col:
+        col.search("grain")
+        flip(path / "catalogue.sqlite", 18, 1)
+        assert not col.verify().ok
+        report = col.repair()
+        assert report.complete
+        check_invariants(col, model)
+        col.add([{"id": "more", "text": "grain"}])
+        col.commit()
+        assert col.verify().ok and [d.id for d in col.get(["more"])] == ["more"]
+    with bigrain.open(path, files=QuickDisk()) as col:
+        assert col.verify().ok and [d.id for d in col.get(["more"])] == ["more"]
 
 
 def test_a_catalogue_that_is_gone_is_not_made_up(grain: tuple[Path, Model]) -> None:
@@ -661,7 +792,7 @@ def test_a_file_that_no_list_names_any_more_is_missed_all_the_same(
     if harm == "gone":
         file.unlink()
     else:
-        flip(file, file.stat().st_size - 1)
+        os.truncate(file, file.stat().st_size // 2)
     overwrite(path / "catalogue.sqlite", root_page(path, "segments"))
     report = repair(path)
     assert "d5" in report.vectors_lost["imp"] and report.vectors_unplaced["imp"] > 30

@@ -206,7 +206,7 @@ def test_verify_names_a_damaged_document(tmp_path: Path) -> None:
     ("pragma", "error"),
     [
         ("user_version = 99", FormatError),
-        ("application_id = 5", NotACollectionError),
+        ("application_id = 5", DamagedError),
     ],
 )
 def test_other_and_newer_catalogues_are_refused(
@@ -218,6 +218,25 @@ def test_other_and_newer_catalogues_are_refused(
     db.execute(f"PRAGMA {pragma}")
     db.close()
     with pytest.raises(error):
+        bigrain.open(path)
+
+
+@pytest.mark.parametrize("content", [b"", "application_id = 5"])
+def test_an_empty_or_strange_catalogue_is_damage_only_beside_segments(
+    tmp_path: Path, content: bytes | str
+) -> None:
+    path = tmp_path / "docs.grain"
+    making.make(path)[0].close()
+    if isinstance(content, bytes):
+        (path / CATALOGUE).write_bytes(content)
+    else:
+        db = sqlite3.connect(path / CATALOGUE)
+        db.execute(f"PRAGMA {content}")
+        db.close()
+    with pytest.raises(DamagedError, match="the header"):
+        bigrain.open(path)
+    shutil.rmtree(path / "segments")
+    with pytest.raises(NotACollectionError):
         bigrain.open(path)
 
 

@@ -110,6 +110,25 @@ def same_or_damaged(path: Path, expected: tuple[Any, Sections]) -> None:
         assert found[name].tobytes() == array.tobytes() and found[name].shape == array.shape
 
 
+def test_a_damaged_header_table_or_trailer_costs_no_section(tmp_path: Path) -> None:
+    path = small(tmp_path / "a.seg")
+    original, expected = path.read_bytes(), read(path)
+    sections = SegmentFile(Disk(), path).sections.values()
+    begin = max(section.offset + section.n_bytes for section in sections)
+    places = [*range(segment.HEADER.size), *range(begin, len(original))]
+    flipped = [original[:at] + bytes([original[at] ^ 1]) + original[at + 1 :] for at in places]
+    for data in (*flipped, original[:-1], original[:-100], original + b"more"):
+        path.write_bytes(data)
+        file = SegmentFile.salvage(Disk(), path)
+        found = {name: file.read(name) for name in file.sections}
+        file.close()
+        assert file.meta == expected[0] and found.keys() == expected[1].keys()
+        assert all(found[name].tobytes() == expected[1][name].tobytes() for name in found)
+    path.write_bytes(original[: begin + 8])
+    with pytest.raises(DamagedError, match="neither it nor its copy"):
+        SegmentFile.salvage(Disk(), path)
+
+
 @given(st.binary(max_size=300))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_any_bytes_are_damage(tmp_path: Path, raw: bytes) -> None:

@@ -9,7 +9,7 @@ import click
 
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import human_bytes, human_seconds, print_json, progress
-from bigrain.cli.writing import changing
+from bigrain.cli.writing import changing, closed_bytes
 
 __all__ = ["compact"]
 
@@ -40,7 +40,7 @@ def compact(state: State, path: Path, memory: int | None) -> None:
         "segments_before": before["segments"],
         "segments": after["segments"],
         "bytes_before": sum(before["bytes_on_disk"].values()),
-        "bytes_on_disk": sum(after["bytes_on_disk"].values()),
+        "bytes_on_disk": closed_bytes(path, after),
     }
     if state.as_json:
         print_json(report)

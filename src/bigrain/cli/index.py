@@ -14,6 +14,7 @@ import click
 from bigrain.cli.options import State, common, memory_option
 from bigrain.cli.output import human_bytes, human_seconds, print_json, progress
 from bigrain.cli.sources import Sources, reading_options, sources_argument
+from bigrain.cli.writing import closed_bytes
 
 if TYPE_CHECKING:
     from bigrain import Chunking
@@ -100,11 +101,13 @@ def build(
 ) -> dict[str, Any]:
     """Make the collection beside its place and move it there when it is whole; the summary."""
     import bigrain
+    from bigrain.storage.drafts import drafting
+    from bigrain.storage.files import Disk
 
     _check_target(target, replace)
-    draft = target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.new"
     began = time.perf_counter()
-    try:
+    with drafting(Disk(), target) as folder:
+        draft = folder / target.name
         with bigrain.create(draft, fields, memory, chunking=chunking) as col:
             counts = col.add(documents, progress=progress(state))
             if not counts.added:
@@ -115,8 +118,6 @@ def build(
             stats = col.stats()
         seconds = time.perf_counter() - began
         _move(draft, target)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return {
         "path": str(target),
         "snapshot": stats["snapshot"],
@@ -125,7 +126,7 @@ def build(
         "passages": counts.passages,
         "seconds": seconds,
         "documents_per_second": counts.added / seconds,
-        "bytes_on_disk": sum(stats["bytes_on_disk"].values()),
+        "bytes_on_disk": closed_bytes(target, stats),
         "bytes_in_memory": stats["memory"]["light_grains"],
     }
 

@@ -165,6 +165,7 @@ SPOKEN: tuple[tuple[str, str], ...] = (
     (r"\bmemory_budget_bytes=([\d,]+)", r"the memory of \1 bytes"),
     (r"\bmemory_budget_bytes\b", "--memory"),
     (r"\brecall=", "--recall "),
+    (r"\blink=True\b", "--link"),
     (r"\bk=(?=\S* must be)", "-k "),
     (r"leave filter out", "leave --filter out"),
     (r"; upgrade it \(pip install -U PyStemmer\), or set stem=False", "; upgrade PyStemmer"),

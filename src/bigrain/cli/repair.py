@@ -28,8 +28,8 @@ MEASURED = {"segments", "rows", "light_bytes_in_memory", "bytes_on_disk", "encod
     "fields_file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="JSON, field names to definitions as `stats --json` shows them; only needed where the "
-    "definition of the fields itself is damaged.",
+    help="What `bigrain stats docs.grain --json > stats.json` saved before the damage; only needed "
+    "where the definition of the fields itself is damaged.",
 )
 @memory_option
 @common
@@ -77,17 +77,33 @@ def _line(line: str) -> str:
 
 
 def _read_fields(file: Path) -> dict[str, Field]:
-    """Fields out of JSON; what is unknown in them is an error that says so."""
+    """Fields out of the JSON of `stats`, or of its "fields" alone."""
     from bigrain.config import check_field_name, field_from_dict
-    from bigrain.errors import ConfigError
+    from bigrain.errors import ConfigError, shown
 
     try:
         told = json.loads(file.read_text(encoding="utf-8"))
-        return {
-            check_field_name(name): field_from_dict({k: spec[k] for k in spec if k not in MEASURED})
-            for name, spec in told.items()
-        }
-    except (AttributeError, TypeError, ValueError, RecursionError) as error:
-        if isinstance(error, ConfigError):
-            raise
-        raise ConfigError(f"{file} holds no fields: {error}") from None
+    except (ValueError, RecursionError):
+        told = None
+    # A field may be called "fields": then it has a family, the whole of `stats` has not.
+    inner = told.get("fields") if isinstance(told, dict) else None
+    if isinstance(inner, dict) and not isinstance(inner.get("family"), str):
+        told = inner
+    if not _are_mappings(told):
+        raise ConfigError(
+            f"{file} holds no fields; expected what `bigrain stats docs.grain --json` prints, or "
+            'its "fields" alone: {"lexical": {"family": "lexical"}}'
+        )
+    fields = {}
+    for name, spec in told.items():
+        try:
+            definition = {key: value for key, value in spec.items() if key not in MEASURED}
+            fields[check_field_name(name)] = field_from_dict(definition)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{file}: field {shown(name)}: {error}") from None
+    return fields
+
+
+def _are_mappings(told: object) -> bool:
+    """Whether it is a mapping of names to mappings, at least one."""
+    return isinstance(told, dict) and bool(told) and all(isinstance(v, dict) for v in told.values())

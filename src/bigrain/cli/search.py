@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from bigrain import Collection, Hit
 
 __all__ = ["language_of", "print_hits", "search"]
+
+POSTINGS = ("lexical", "sparse")  # families without codes of single documents
 
 
 @click.command(short_help="Find the documents that answer a query.")
@@ -71,7 +73,8 @@ def search(
                 continue
             if many:
                 click.echo(("\n" if at else "") + f"# {plain_text(text)}")
-            print_hits(hits, text, language, explain=explain)
+            families = {name: field.family for name, field in col.fields.items()}
+            print_hits(hits, text, language, families=families if explain else None)
 
 
 def language_of(col: Collection) -> str | None:
@@ -81,9 +84,13 @@ def language_of(col: Collection) -> str | None:
 
 
 def print_hits(
-    hits: Sequence[Hit], query: str, language: str | None, *, explain: bool = False
+    hits: Sequence[Hit],
+    query: str,
+    language: str | None,
+    *,
+    families: Mapping[str, str] | None = None,
 ) -> None:
-    """Hits with snippets, the query's words marked."""
+    """Hits with snippets, the query's words marked; with the fields' `families`, explained."""
     from rich.text import Text
 
     from bigrain.cli.snippets import Snippets
@@ -109,8 +116,8 @@ def print_hits(
         if hit.metadata:
             shown = ", ".join(f"{key}: {_short(value)}" for key, value in hit.metadata.items())
             _print_indented(Text(plain_text(shown)[:400], "dim"))
-        if explain:
-            for line in _explained(hit):
+        if families is not None:
+            for line in _explained(hit, families):
                 _print_indented(Text(plain_text(line), "magenta"))
 
 
@@ -124,10 +131,11 @@ def _print_indented(text: Any) -> None:
         click.echo(f"    {text.plain}")
 
 
-def _explained(hit: Hit) -> Iterator[str]:
+def _explained(hit: Hit, families: Mapping[str, str]) -> Iterator[str]:
     for name, told in (hit.explanation or {}).items():
         light = told.get("light_estimate")
-        estimate = "not among its candidates" if light is None else f"its code said {light:.4g}"
+        said = "its lists of postings" if families[name] in POSTINGS else "its code in memory"
+        estimate = "not among its candidates" if light is None else f"{said} said {light:.4g}"
         yield (
             f"{name} adds {told['contribution']:.4f}: exact score {told['exact_score']:.4g}, "
             f"{estimate}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bigrain.cli.options import State
 
 if TYPE_CHECKING:
     from bigrain import Collection
 
-__all__ = ["changing"]
+__all__ = ["changing", "closed_bytes"]
 
 
 @contextmanager
@@ -29,3 +29,11 @@ def changing(path: Path, memory: int | None, state: State) -> Iterator[Collectio
             if col.snapshot != before:
                 state.after_cancel = f"the changes had been committed as snapshot {col.snapshot}"
             raise
+
+
+def closed_bytes(path: Path, stats: dict[str, Any]) -> int:
+    """Bytes on disk of a collection now closed: SQLite has folded its log into the catalogue."""
+    from bigrain.storage.catalogue import CATALOGUE
+
+    catalogue = sum(file.stat().st_size for file in path.glob(f"{CATALOGUE}*"))
+    return catalogue + int(stats["bytes_on_disk"]["segments"])

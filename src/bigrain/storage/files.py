@@ -63,6 +63,10 @@ class Files(Protocol):
 
     def create(self, path: Path) -> Writable: ...
     def open(self, path: Path) -> Readable: ...
+    def overwrite(self, path: Path, data: bytes) -> None:
+        """Write and sync the first bytes of a file that is there, in place."""
+        ...
+
     def rename(self, source: Path, target: Path) -> None: ...
     def link(self, source: Path, target: Path) -> None:
         """Give a finished file a second name on the same file system."""
@@ -86,6 +90,15 @@ class Disk:
     def open(self, path: Path) -> Readable:
         with storage_errors(f"cannot open {path.name}"):
             return _DiskReader(path)
+
+    def overwrite(self, path: Path, data: bytes) -> None:
+        with storage_errors(f"cannot write {path.name}"):
+            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+            try:
+                os.pwrite(fd, data, 0)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
     def rename(self, source: Path, target: Path) -> None:
         with storage_errors(f"cannot rename {source.name} to {target.name}"):

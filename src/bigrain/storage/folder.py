@@ -11,17 +11,24 @@ docs.grain/
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from bigrain.errors import LockedError, NotACollectionError, ReadOnlyError, StorageError
+from bigrain.errors import (
+    DamagedError,
+    LockedError,
+    NotACollectionError,
+    ReadOnlyError,
+    StorageError,
+)
 from bigrain.storage.catalogue import CATALOGUE
 from bigrain.storage.files import Files, Lock
 
-__all__ = ["Folder"]
+__all__ = ["Folder", "missing_is_damage"]
 
 PIN_ATTEMPTS = 16
 
@@ -140,3 +147,16 @@ class Pin:
                 self._files.remove(self._path)
         finally:
             self._lock.release()
+
+
+@contextmanager
+def missing_is_damage(listed: Path) -> Iterator[None]:
+    """A file that the catalogue lists and that is not there was taken away by somebody."""
+    try:
+        yield
+    except StorageError as error:
+        if error.errno == errno.ENOENT and not listed.exists():
+            raise DamagedError(
+                listed.name, "the whole file", "a file that the catalogue lists", "no such file"
+            ) from error
+        raise

@@ -45,7 +45,7 @@ class Pages:
         size = 65536 if size == 1 else size
         plausible = head[:16] == b"SQLite format 3\0" and 512 <= size and size & (size - 1) == 0
         self.size = size if plausible else 4096
-        self.usable = self.size - (head[20] if plausible and head[20] <= 32 else 0)
+        self.usable = self.size  # a catalogue reserves nothing, whatever its header says
         self.n_pages = file.size // self.size
         self.broken: set[int] = set()  # pages that made no sense to the last walk
 

@@ -74,6 +74,9 @@ class CatalogueReader:
             version = version_of(db)
             summed = schema.has_sums(db)
         if application != schema.APPLICATION_ID:
+            if (self._path.parent / "segments").is_dir():
+                found = f"the mark {application}" if self._path.stat().st_size else "an empty file"
+                raise DamagedError(self._path.name, "the header", "the mark of bigrain", found)
             raise NotACollectionError(f"{self._path} is not a bigrain catalogue")
         if version > schema.FORMAT_VERSION:
             raise FormatError(

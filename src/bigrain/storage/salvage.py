@@ -22,6 +22,7 @@ from bigrain.errors import BigrainError, DamagedError
 from bigrain.storage import schema, sums
 from bigrain.storage.catalogue import CATALOGUE, NONSENSE, Catalogue, Snapshot, Stored, unpack_text
 from bigrain.storage.files import Files, Readable, storage_errors
+from bigrain.storage.header import HEADER_BYTES, header_problems, mended
 from bigrain.storage.pages import Pages, Row
 from bigrain.storage.sums import MASK, Sums
 
@@ -186,6 +187,7 @@ def _join_log(files: Files, path: Path, target: Path, scratch: Path) -> None:
         files.remove(target.with_name(target.name + suffix))
     copy_file(files, path, target)
     copy_file(files, path.with_name(CATALOGUE + WAL), log)
+    _mend_header(files, target)
     try:
         if not _opens(files, target):
             patched = scratch / "patched.sqlite"
@@ -201,6 +203,15 @@ def _join_log(files: Files, path: Path, target: Path, scratch: Path) -> None:
         pass  # without the log, then
     if not target.is_file():
         copy_file(files, path, target)
+
+
+def _mend_header(files: Files, path: Path) -> None:
+    """Put the constant bytes of a catalogue's header right, in place: others may have it open."""
+    if _size(path) < HEADER_BYTES or not header_problems(files, path):
+        return
+    with contextlib.closing(files.open(path)) as file:
+        head = _read_or_blank(file, 0, HEADER_BYTES)
+    files.overwrite(path, mended(head))
 
 
 def _opens(files: Files, path: Path) -> bool:
@@ -278,6 +289,7 @@ def put_in_place(files: Files, folder: Path, new: Path, scratch: Path) -> None:
     Handles that are open go on with it.
     """
     path = folder / CATALOGUE
+    _mend_header(files, path)
     if not _opens(files, path):
         # SQLite must be able to open what it is to overwrite: give it another first page.
         patched = scratch / "patched.sqlite"

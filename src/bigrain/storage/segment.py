@@ -7,12 +7,16 @@ Layout (all numbers little-endian; the full text is docs/format/segment.md):
     table     JSON: {"meta": {...}, "sections": {name: {dtype, shape, offset, crc32}}}
     trailer   32 bytes: table offset, table length, crc32 of the table, crc32 of the trailer, magic
 
+Table and trailer stand there twice. Readers know the last ones; `SegmentFile.salvage` goes by the
+copy before them where those are damaged.
+
 A writer streams sections in any order and renames the finished, synced file into place, so a file
 under its final name is complete.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import struct
@@ -26,12 +30,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.errors import DamagedError, FormatError
+from bigrain.errors import DamagedError, FormatError, StorageError
 from bigrain.storage.files import Files, Readable, Writable
 
 __all__ = ["FORMAT_VERSION", "Section", "SectionWriter", "SegmentFile", "SegmentWriter"]
 
 MAGIC = b"BIGRAIN\n"
+COPY_MAGIC = b"bigrain\n"  # ends the copy, so that a file cut off there is not taken for whole
 FORMAT_VERSION = 2
 ALIGNMENT = 64
 HEADER = struct.Struct("<8sI4x16s28xI")
@@ -39,6 +44,8 @@ TRAILER = struct.Struct("<QQII8s")
 DTYPES = frozenset({"|i1", "|u1", "<u2", "<u4", "<u8", "<i4", "<i8", "<f2", "<f4", "<f8"})
 BUFFER_BYTES = 1 << 20
 MAX_TABLE_BYTES = 1 << 24
+SEARCHED_BYTES = 1 << 20  # at the end of a damaged file
+BLOCK = 512
 MAX_LENGTH = 1 << 40  # of one axis
 MAX_AXES = 8
 
@@ -143,11 +150,10 @@ class SegmentWriter:
             section.append(array)
 
     def finish(self, meta: dict[str, Any], *, sync: bool = True) -> int:
-        """Write table and trailer, sync, rename, sync the folder; returns the file's size.
+        """Write table and trailer twice, sync, rename, sync the folder; returns the file's size.
 
         A file that is not to outlive the process need not be synced.
         """
-        offset = self.align()
         sections = {
             s.name: {
                 "dtype": s.dtype.str,
@@ -158,8 +164,10 @@ class SegmentWriter:
             for s in self.sections.values()
         }
         table = json.dumps({"meta": meta, "sections": sections}, sort_keys=True).encode()
-        self.write(memoryview(table))
-        self.write(memoryview(_trailer(offset, len(table), zlib.crc32(table))))
+        for magic in (COPY_MAGIC, MAGIC):
+            offset = self.align()
+            self.write(memoryview(table))
+            self.write(memoryview(_trailer(offset, len(table), zlib.crc32(table), magic)))
         self._flush()
         if sync:
             self._file.sync()
@@ -176,22 +184,31 @@ class SegmentWriter:
         self._files.remove(self._path)
 
 
-def _trailer(offset: int, length: int, crc: int) -> bytes:
+def _trailer(offset: int, length: int, crc: int, magic: bytes = MAGIC) -> bytes:
     body = struct.pack("<QQI", offset, length, crc)
-    return body + struct.pack("<I", zlib.crc32(body)) + MAGIC
+    return body + struct.pack("<I", zlib.crc32(body)) + magic
 
 
 class SegmentFile:
     """A finished segment, read section by section. Safe for many threads."""
 
-    def __init__(self, files: Files, path: Path) -> None:
+    def __init__(self, files: Files, path: Path, *, _salvage: bool = False) -> None:
         self.name = path.name
         self._file: Readable = files.open(path)
         try:
-            self.meta, self.sections = self._read_table()
+            self.meta, self.sections = self._find_table() if _salvage else self._read_table()
         except BaseException:
             self._file.close()
             raise
+
+    @classmethod
+    def salvage(cls, files: Files, path: Path) -> SegmentFile:
+        """Open a segment whose header, table or trailer is damaged, by whichever table is whole.
+
+        For repair: the sections are as they were, the file is not. Raises DamagedError where the
+        copy of the table is damaged too.
+        """
+        return cls(files, path, _salvage=True)
 
     @property
     def n_bytes(self) -> int:
@@ -229,6 +246,42 @@ class SegmentFile:
         table = self._file.read_at(offset, length)
         if zlib.crc32(table) != table_crc:
             raise self._damaged("table", f"crc32 {table_crc:08x}", f"{zlib.crc32(table):08x}")
+        return self._parse(table, offset)
+
+    def _find_table(self) -> tuple[dict[str, Any], dict[str, Section]]:
+        """The last table at the end of the file that matches its trailer, wherever that is."""
+        start = max(0, self._file.size - SEARCHED_BYTES)
+        tail = self._read_or_blank(start, self._file.size - start)
+        at = len(tail)
+        while (at := max(tail.rfind(magic, 0, at) for magic in (MAGIC, COPY_MAGIC))) >= 0:
+            begin = at + len(MAGIC) - TRAILER.size
+            if begin < 0:
+                break
+            trailer = tail[begin : begin + TRAILER.size]
+            offset, length, table_crc, trailer_crc, _ = TRAILER.unpack(trailer)
+            if trailer_crc == zlib.crc32(trailer[:20]) and offset + length == start + begin:
+                table = self._read_or_blank(offset, min(length, MAX_TABLE_BYTES))
+                if zlib.crc32(table) == table_crc:
+                    return self._parse(table, offset)
+        raise self._damaged("table", "one that matches its trailer", "neither it nor its copy")
+
+    def _read_or_blank(self, start: int, length: int) -> bytes:
+        """Bytes of the file; zeros for blocks that the disk does not give."""
+        for _ in range(2):
+            try:
+                return self._file.read_at(start, length)
+            except StorageError as error:
+                if error.errno != errno.EIO:
+                    raise
+        if length <= BLOCK:
+            return bytes(length)
+        stop, edge = start + length, (start // BLOCK + 1) * BLOCK
+        starts = [start, *range(edge, stop, BLOCK)]
+        ends = [*starts[1:], stop]
+        return b"".join(self._read_or_blank(a, b - a) for a, b in zip(starts, ends, strict=True))
+
+    def _parse(self, table: bytes, offset: int) -> tuple[dict[str, Any], dict[str, Section]]:
+        """What a table at `offset` says, checked."""
         try:
             parsed = json.loads(table)
             meta = dict(parsed["meta"])

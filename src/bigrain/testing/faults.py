@@ -122,6 +122,10 @@ class FaultyFiles(Faults):
         self.step(f"open {path.name}")
         return _FaultyReader(self, self.inner.open(path), path.name)
 
+    def overwrite(self, path: Path, data: bytes) -> None:
+        self.step(f"overwrite {path.name}")
+        self.inner.overwrite(path, data)
+
     def rename(self, source: Path, target: Path) -> None:
         self.step(f"rename {source.name}")
         self.inner.rename(source, target)

@@ -324,6 +324,9 @@ class WatchedFiles:
     def open(self, path: Path) -> Readable:
         return self.inner.open(path)
 
+    def overwrite(self, path: Path, data: bytes) -> None:
+        self.inner.overwrite(path, data)
+
     def rename(self, source: Path, target: Path) -> None:
         self.inner.rename(source, target)
 

@@ -7,18 +7,19 @@ snapshot is pinned before. All is made in a draft folder and renamed when it is 
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import uuid
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from bigrain.errors import CollectionExistsError, ConfigError, DamagedError
+from bigrain.errors import CollectionExistsError, ConfigError, DamagedError, StorageError
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
+from bigrain.storage.drafts import drafting
 from bigrain.storage.files import Files
-from bigrain.storage.folder import Folder
+from bigrain.storage.folder import Folder, missing_is_damage
 from bigrain.storage.segment import SegmentFile
 from bigrain.writing.checking import Report, check_rows
 
@@ -35,34 +36,43 @@ def back_up(folder: Folder, target: Path, reporter: Reporter, *, link: bool = Fa
     instead of copying (and reading) them.
     """
     _require_free(folder, target)
-    draft = Folder(folder.files, target.parent / f".{target.name}.{uuid.uuid4().hex[:8]}.new")
-    made = draft.path
     source = Catalogue(folder.files, folder.path, cache_bytes=CACHE_BYTES)
     try:
         source.check_format()
-        _, _, pin = folder.pin_newest(source.snapshot)
-        try:
+        with drafting(folder.files, target) as path:
+            draft = Folder(folder.files, path)
             draft.make()
-            reporter.stage("catalogue", None)
-            source.copy_to(draft.path)
-            snapshot, rows = _check_catalogue(draft, reporter)
-            reporter.stage("segments", sum(row.n_bytes for row in rows), "bytes")
-            for row in rows:
-                _take_segment(folder, draft, row, reporter, link=link)
-        finally:
-            if pin is not None:
-                pin.release()
-        for path in (draft.segments, draft.path):
-            folder.files.sync_folder(path)
-        folder.files.rename(draft.path, target)
-        made = target
-        folder.files.sync_folder(target.parent)
+            snapshot = _fill(folder, draft, source, reporter, link=link)
+            for made in (draft.segments, draft.path):
+                folder.files.sync_folder(made)
+            folder.files.rename(draft.path, target)
+            try:
+                folder.files.sync_folder(target.parent)
+            except BaseException:
+                shutil.rmtree(target, ignore_errors=True)
+                raise
         return snapshot
-    except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
-        raise
     finally:
         source.close()
+
+
+def _fill(
+    folder: Folder, draft: Folder, source: Catalogue, reporter: Reporter, *, link: bool
+) -> int:
+    """Take catalogue and segment files over into `draft`; returns the snapshot's number."""
+    _, _, pin = folder.pin_newest(source.snapshot)
+    try:
+        reporter.stage("catalogue", None)
+        source.copy_to(draft.path)
+        snapshot, rows = _check_catalogue(draft, reporter)
+        reporter.stage("segments", sum(row.n_bytes for row in rows), "bytes")
+        for row in rows:
+            with missing_is_damage(folder.segments / row.file):
+                _take_segment(folder, draft, row, reporter, link=link)
+        return snapshot
+    finally:
+        if pin is not None:
+            pin.release()
 
 
 def _require_free(folder: Folder, target: Path) -> None:
@@ -102,7 +112,7 @@ def _take_segment(
 ) -> None:
     source, target = folder.segments / row.file, draft.segments / row.file
     if link:
-        folder.files.link(source, target)
+        _link(folder.files, source, target)
         reporter.advance(row.n_bytes)
     else:
         for n_bytes in _copy_segment(folder.files, source, target):
@@ -111,6 +121,19 @@ def _take_segment(
     file.close()
     if file.n_bytes != row.n_bytes:
         raise DamagedError(row.file, "size", f"{row.n_bytes} bytes", file.n_bytes)
+
+
+def _link(files: Files, source: Path, target: Path) -> None:
+    try:
+        files.link(source, target)
+    except StorageError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise StorageError(
+            errno.EXDEV,
+            "the collection and the backup are on different file systems, and a file has names on "
+            "one only; leave out link=True to copy the files",
+        ) from error
 
 
 def _copy_segment(files: Files, source: Path, target: Path) -> Iterator[int]:

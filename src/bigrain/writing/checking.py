@@ -14,11 +14,12 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import config
-from bigrain.errors import BigrainError, DamagedError, StorageError
+from bigrain.errors import BigrainError, DamagedError, NotACollectionError, StorageError
 from bigrain.index.base import UnitMap
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
 from bigrain.storage.folder import Folder, Pin
+from bigrain.storage.header import header_problems
 from bigrain.storage.segment import SegmentFile
 from bigrain.writing.checking_metadata import Expected, check_metadata
 from bigrain.writing.flags import CHUNK, DEAD, DOCUMENT, PASSAGE, Flags
@@ -76,11 +77,17 @@ class Report:
 
 def check_collection(folder: Folder, reporter: Reporter) -> Report:
     """Checksums of everything; every row has its document, every document its rows."""
-    report = Report()
+    report = Report(problems=header_problems(folder.files, folder.path / CATALOGUE))
     catalogue = Catalogue(folder.files, folder.path, cache_bytes=1 << 20)
     pin: Pin | None = None
     try:
-        catalogue.check_format()
+        try:
+            catalogue.check_format()
+        except (DamagedError, NotACollectionError, StorageError) as error:
+            if not report.problems:
+                raise
+            report.problems.append(str(error))
+            return report
         reporter.stage("catalogue", unit="files")
         report.problems += [f"{CATALOGUE}: {text}" for text in catalogue.check()]
         reporter.advance()

@@ -28,6 +28,7 @@ from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow, Stored
 from bigrain.storage.files import Lock
 from bigrain.storage.folder import Folder
+from bigrain.storage.header import header_problems
 from bigrain.storage.salvage import SalvagedCatalogue, copy_file, put_in_place, salvage
 from bigrain.storage.segment import SegmentFile
 from bigrain.writing.flags import CHUNK, PASSAGE, Flags
@@ -132,16 +133,17 @@ class _Repair:
 
     def _read(self, catalogue: Catalogue) -> Contents | None:
         """What the catalogue says, or None if it is damaged, its problems in the report."""
+        wrong = header_problems(self.files, self.folder.path / CATALOGUE)
         problems: list[str] = []
         for attempt in (0, 1):  # only an error that stays is damage
             try:
                 contents, problems = read_contents(catalogue, self.reporter)
-                if contents is not None:
+                if contents is not None and not wrong:
                     return contents
             except (DamagedError, NotACollectionError) as error:
                 problems = [str(error)]
             except StorageError as error:
-                if "disk I/O error" not in str(error):
+                if "disk I/O error" not in str(error) and not wrong:
                     raise
                 problems = [str(error)]
                 if not attempt:
@@ -149,7 +151,7 @@ class _Repair:
             except (ArithmeticError, LookupError, TypeError, ValueError) as error:
                 problems = [f"{CATALOGUE}: not readable: {error!r}"]
             break
-        self.report.problems += problems
+        self.report.problems += wrong + problems
         return None
 
     def _repair(

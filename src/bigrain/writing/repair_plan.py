@@ -26,6 +26,7 @@ from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
 from bigrain.writing.flags import CHUNK, DEAD, DOCUMENT, PASSAGE, Flags
 from bigrain.writing.repair_contents import Contents, Definition
+from bigrain.writing.repair_given import check_given
 from bigrain.writing.repair_report import LostPostings, Rebuilt, RepairReport, some
 
 __all__ = ["FieldPlan", "Piece", "account", "define", "examine", "plan_field", "strangers"]
@@ -135,8 +136,11 @@ def examine(
     report: RepairReport,
     reporter: Reporter,
 ) -> list[Piece]:
-    """Read every segment through, oldest first. Those that are damaged stay open."""
-    rows = list(contents.segments)
+    """Read every segment through, oldest first. Those that are damaged stay open.
+
+    Where the fields are as the user gave them: ConfigError if a segment was made otherwise.
+    """
+    rows, given = list(contents.segments), contents.fields is None
     if not contents.segments_proven:
         rows += _adopt(folder, rows, families, report)
     reporter.stage("segments", sum(row.n_bytes for row in rows), "bytes")
@@ -150,7 +154,7 @@ def examine(
             else:
                 family = families[row.field]
                 try:
-                    _examine_one(folder, piece, family, contents.segments_proven, reporter)
+                    _examine_one(folder, piece, family, contents.segments_proven, given, reporter)
                 except (DamagedError, StorageError) as error:
                     if not unreadable(error) and getattr(error, "errno", None) != NOT_FOUND:
                         raise
@@ -181,9 +185,11 @@ def _adopt(
             continue
         n_rows, size = 0, (folder.segments / name).stat().st_size
         with suppress(DamagedError):  # which is told when it is examined
-            file = SegmentFile(folder.files, folder.segments / name)
-            n_rows = file.number("n_rows")
-            file.close()
+            file, _ = _open(folder, name)
+            try:
+                n_rows = file.number("n_rows")
+            finally:
+                file.close()
         adopted.append(SegmentRow(name, field_name, n_rows, size, last))
     if adopted:
         report.notes.append(
@@ -193,24 +199,51 @@ def _adopt(
     return adopted
 
 
+def _open(folder: Folder, name: str) -> tuple[SegmentFile, str | None]:
+    """A segment, by the copy of its table if need be, and what is wrong with it outside sections.
+
+    Raises that where the copy is damaged too.
+    """
+    path = folder.segments / name
+    try:
+        return again(lambda: SegmentFile(folder.files, path)), None
+    except (DamagedError, StorageError) as error:
+        if not unreadable(error):
+            raise
+        with suppress(DamagedError):
+            return SegmentFile.salvage(folder.files, path), str(error)
+        raise
+
+
 def _examine_one(
-    folder: Folder, piece: Piece, family: Family | None, proven: bool, reporter: Reporter
+    folder: Folder,
+    piece: Piece,
+    family: Family | None,
+    proven: bool,
+    given: bool,
+    reporter: Reporter,
 ) -> None:
-    """Fill a piece in, or raise what is wrong with all of it. `proven`: its line is right."""
+    """Fill a piece in, or raise what is wrong with all of it.
+
+    `proven`: its line is right; `given`: the user says what its field is.
+    """
     row = piece.row
-    file = again(lambda: SegmentFile(folder.files, folder.segments / row.file))
+    file, piece.problem = _open(folder, row.file)
     if file.n_bytes != row.n_bytes:
-        if proven:
+        if proven and piece.sound:
             size = file.n_bytes
             file.close()
             raise DamagedError(row.file, "size", f"{row.n_bytes} bytes", size)
         row = replace(row, n_bytes=file.n_bytes)
     piece.row, piece.file = row, file
+    if given and family is not None:
+        check_given(row.field, family.spec, file)
     piece.damaged = damaged_sections(file, reporter.advance)
     if piece.damaged:
-        piece.problem = next(iter(piece.damaged.values()))
-        if len(piece.damaged) > 1:
-            piece.problem += f" (and {len(piece.damaged) - 1} more sections)"
+        problems = [] if piece.problem is None else [piece.problem]
+        problems += piece.damaged.values()
+        more = f" (and {len(problems) - 1} more sections)" if len(problems) > 1 else ""
+        piece.problem = problems[0] + more
     if "units" not in piece.damaged:
         piece.units = again(lambda: UnitMap.read(file))
         if piece.units.n_rows != row.rows:
@@ -315,6 +348,9 @@ def account(plan: FieldPlan, contents: Contents, report: RepairReport) -> None:
             lost.append(piece.units.units(gone))
             _account_postings(plan, piece, contents, report)
     unlisted = not contents.segments_proven  # a file may be gone that nobody knows of
+    if unplaced and contents.superseded_proven:  # whoever has a row has the last one
+        lacking = (part[~plan.have.have(part, PASSAGE)] for part in contents.marks.chunks(PASSAGE))
+        unplaced = min(unplaced, sum(map(len, lacking)))
     if unplaced or unlisted:
         lost = [part[~plan.have.have(part, PASSAGE)] for part in contents.marks.chunks(DOCUMENT)]
     ids = contents.ids(np.unique(np.concatenate([EMPTY, *lost])))

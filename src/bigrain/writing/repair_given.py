@@ -1,0 +1,46 @@
+"""Holding a definition that the user gave against the segments that were made by the lost one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bigrain import config
+from bigrain.errors import ConfigError
+from bigrain.index.dense import DenseSpec
+from bigrain.storage.segment import SegmentFile
+
+__all__ = ["check_given"]
+
+
+def check_given(name: str, spec: config.Field, file: SegmentFile) -> None:
+    """ConfigError if the segment in `file` was not made by a field like `spec`."""
+    for what, given, told in _compared(spec, file):
+        if given != told:
+            raise ConfigError(
+                f"field {name!r} was given with {what}={given!r}, but its segment {file.name} was "
+                f"made with {what}={told!r}; pass the fields as they were given to create"
+            )
+
+
+def _compared(spec: config.Field, file: SegmentFile) -> Iterator[tuple[str, object, object]]:
+    """(setting, as given, as the segment tells it) of what a segment tells."""
+    yield "family", spec.family, file.meta.get("family")
+    sections = file.sections
+    if isinstance(spec, config.MultiVectorField) and "tokens" in sections:
+        yield "dim", spec.dim, sections["tokens"].shape[-1]
+    if not isinstance(spec, config.DenseField) or spec.dim is None or spec.light_bytes is None:
+        return
+    if "codec_centre" in sections:
+        yield "dim", spec.dim, sections["codec_centre"].shape[0]
+    codec = file.meta.get("codec")
+    if isinstance(codec, dict):
+        yield "metric", spec.metric, codec.get("metric")
+        width = file.number("codec", "width")
+        if width != min(8 * spec.light_bytes, spec.dim):
+            yield "light_bytes", spec.light_bytes, -(-width // 8)
+    if "rows" in sections:
+        told = {
+            DenseSpec(spec.dim, spec.metric, spec.light_bytes, heavy).rows.record_bytes: heavy
+            for heavy in config.HEAVY_DTYPES
+        }
+        yield "heavy", spec.heavy, told.get(sections["rows"].shape[-1])
