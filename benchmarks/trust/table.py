@@ -53,7 +53,7 @@ def rows() -> list[tuple[str, str, str]]:
         (
             "mutations of files: bytes flipped, cut off, added",
             f"{damage['mutations']:,}",
-            f"{len(damage['failures'])} wrong answers that `verify` passed",
+            f"{len(damage['failures'])} that `verify` did not notice before the next write",
         ),
         (
             "damaged collections repaired",
