@@ -51,7 +51,7 @@ from bigrain.search.plan import Plan, make_plan
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
 from bigrain.storage.drafts import drafting
-from bigrain.storage.files import Disk, Files, Lock
+from bigrain.storage.files import DISK, Files, Lock
 from bigrain.storage.folder import Folder, missing_is_damage
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
@@ -92,7 +92,7 @@ def create(
 
     Raises `CollectionExistsError` if there is something at `path`, `ConfigError` for settings.
     """
-    target, files = _as_path(path), files or Disk()
+    target, files = _as_path(path), files or DISK
     budget = Budget.of(memory_budget_bytes)
     if fields is not None and not isinstance(fields, Mapping):
         raise ConfigError(
@@ -157,7 +157,7 @@ def open(  # noqa: A001 - bigrain.open reads like the builtin it resembles
             "memory_budget_bytes=..., in bytes"
         )
     return Collection(
-        _as_path(path), files or Disk(), Budget.of(memory_budget_bytes), read_only=read_only
+        _as_path(path), files or DISK, Budget.of(memory_budget_bytes), read_only=read_only
     )
 
 
@@ -182,7 +182,7 @@ def repair(
     `LockedError`, `FormatError`, `DamagedError` where nothing is left to work with, and
     `ConfigError` or `EncoderMismatchError` where texts must be encoded and the encoder is missing.
     """
-    folder = Folder(files or Disk(), _as_path(path))
+    folder = Folder(files or DISK, _as_path(path))
     with reporting(progress) as reporter:
         return repair_collection(
             folder, Budget.of(memory_budget_bytes), reporter,

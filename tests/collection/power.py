@@ -4,7 +4,7 @@ import os
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import rmtree
@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 
 import bigrain
+from bigrain.storage.files import Disk
+from bigrain.storage.segment import SegmentFile
 from bigrain.testing import Model, QuickDisk, check_invariants
 from bigrain.testing.power import Event, Image, RecordingFiles, images
 from tests.collection import making
@@ -27,6 +29,7 @@ class Story:
     start: dict[str, bytes | None]
     events: list[Event]
     states: list[Model | None]
+    broken: bool = False  # every image is repaired before it is opened
 
     def allowed(self, image: Image) -> set[int]:
         """The last acknowledged state, and those that had been begun since."""
@@ -131,6 +134,30 @@ def backup(tell: Teller) -> None:
         tell.done(model)
 
 
+def repair(tell: Teller) -> None:
+    """Codes and the catalogue are made again; a cut leaves what can be repaired once more."""
+    model = tell.states[0]
+    assert model is not None
+    tell.begin()
+    bigrain.repair(tell.path, files=tell.files)
+    tell.done(model)
+
+
+def spoil(path: Path) -> None:
+    """Damage that loses nothing: codes, and the header of the catalogue."""
+    with (path / "catalogue.sqlite").open("r+b") as file:
+        file.seek(18)
+        file.write(b"\7")
+    segment = next((path / "segments").glob("vec-*"))
+    with closing(SegmentFile(Disk(), segment)) as opened:
+        at = opened.section("blocks").offset
+    with segment.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 255]))
+
+
 class EagerCheckpoints(RecordingFiles):
     """Connections that move the log into the catalogue after four pages instead of a thousand."""
 
@@ -147,6 +174,7 @@ WORKLOADS: dict[str, Callable[[Teller], None]] = {
     "merge": merge,
     "checkpoint": checkpoint,
     "backup": backup,
+    "repair": repair,
 }
 
 
@@ -159,12 +187,14 @@ def record(root: Path, name: str) -> Story:
         making.fill(col, source, [f"d{i}" for i in range(6)])
         making.commit(col, source)
         col.close()
+    if name == "repair":
+        spoil(root / NAME)
     states = [None if name == "backup" else source]
     with (EagerCheckpoints if name == "checkpoint" else RecordingFiles)(root) as files:
         WORKLOADS[name](Teller(files, states, source))
         files.mark("end")
     assert not files.errors, files.errors
-    return Story(files.start, files.events, states)
+    return Story(files.start, files.events, states, broken=name == "repair")
 
 
 @dataclass
@@ -212,6 +242,9 @@ class Judge:
         shm = path / "catalogue.sqlite-shm"  # what it holds after a cut is anybody's guess
         if self.opened % 2:
             shm.write_bytes(os.urandom(32768))
+        if self.story.broken:
+            report = bigrain.repair(path, files=QuickDisk())
+            assert not report.documents_lost and not report.documents_unnamed, report.summary()
         with bigrain.open(path, files=QuickDisk()) as col:
             documents = {d.id: d for d in col.documents()}
             held = []

@@ -36,11 +36,11 @@ def backup(state: State, path: Path, target: Path, link: bool) -> None:
       bigrain backup docs.grain before-upgrade.grain --link
     """
     from bigrain.progress import reporting
-    from bigrain.storage.files import Disk
+    from bigrain.storage.files import DISK
     from bigrain.storage.folder import Folder
     from bigrain.writing.backup import back_up
 
-    folder = Folder(Disk(), path)
+    folder = Folder(DISK, path)
     folder.require()
     state.hints = not os.path.lexists(target)  # nobody should replace a backup by an index
     began = time.perf_counter()

@@ -102,11 +102,11 @@ def build(
     """Make the collection beside its place and move it there when it is whole; the summary."""
     import bigrain
     from bigrain.storage.drafts import drafting
-    from bigrain.storage.files import Disk
+    from bigrain.storage.files import DISK
 
     _check_target(target, replace)
     began = time.perf_counter()
-    with drafting(Disk(), target) as folder:
+    with drafting(DISK, target) as folder:
         draft = folder / target.name
         with bigrain.create(draft, fields, memory, chunking=chunking) as col:
             counts = col.add(documents, progress=progress(state))
@@ -163,10 +163,10 @@ def _check_target(target: Path, replace: bool) -> None:
 
 def _move(draft: Path, target: Path) -> None:
     """Give the finished collection its name; one that has it is taken away, if nobody writes."""
-    from bigrain.storage.files import Disk
+    from bigrain.storage.files import DISK
     from bigrain.storage.folder import Folder
 
-    files = Disk()
+    files = DISK
     if not target.exists():
         files.rename(draft, target)
     elif not any(target.iterdir()):

@@ -45,11 +45,11 @@ def _check(path: Path, state: State) -> Report:
     from bigrain.errors import DamagedError, NotACollectionError
     from bigrain.progress import reporting
     from bigrain.storage.catalogue import CATALOGUE
-    from bigrain.storage.files import Disk
+    from bigrain.storage.files import DISK
     from bigrain.storage.folder import Folder
     from bigrain.writing.checking import Report, check_collection
 
-    folder = Folder(Disk(), path)
+    folder = Folder(DISK, path)
     try:
         folder.require()
     except NotACollectionError as error:

@@ -128,7 +128,7 @@ def write_dense(
     """
     n, n_lists = numbering.n_rows, list_count(numbering.n_rows)
     some = Reservoir(spec.dim, min(n, SAMPLE_ROWS))
-    sample = some.watch(_sample(chunks(), n, SAMPLE_ROWS))
+    sample = some.watch(_sample(chunks(), _sample_step(n, SAMPLE_ROWS)))
     if codec is None or (codec.fitted_on < TRUSTED_FIT_ROWS and codec.fitted_on < n):
         codec = RabitqCodec.fit(sample, spec.dim, metric=spec.metric, light_bytes=spec.light_bytes)
     else:
@@ -298,12 +298,15 @@ def _fit_partition(
     chunks: Chunks, n: int, n_lists: int, codec: RabitqCodec, memory_bytes: int
 ) -> Partition:
     wanted = min(memory_bytes // 4, SAMPLE_BYTES) // len(codec.centre)
-    rows, scales = [], []
-    for vectors in _sample(chunks(), n, max(2 * n_lists, wanted)):
-        some, scale = quantise(vectors - codec.centre)
-        rows.append(some)
-        scales.append(scale)
-    return Partition.fit(np.concatenate(rows), np.concatenate(scales), n_lists, codec.seed)
+    step = _sample_step(n, max(2 * n_lists, wanted))
+    rows = np.empty((-(-n // step), len(codec.centre)), np.int8)
+    scales = np.empty(len(rows), np.float32)
+    start = 0
+    for vectors in _sample(chunks(), step):
+        part = slice(start, start + len(vectors))
+        rows[part], scales[part] = quantise(vectors - codec.centre)
+        start += len(vectors)
+    return Partition.fit(rows[:start], scales[:start], n_lists, codec.seed)
 
 
 def in_steps(parts: Iterable[Array], step: int) -> Iterator[Array]:
@@ -322,9 +325,13 @@ def in_steps(parts: Iterable[Array], step: int) -> Iterator[Array]:
         yield held[0] if len(held) == 1 else np.concatenate(held)
 
 
-def _sample(chunks: Iterator[Floats], n: int, wanted: int) -> Iterator[Floats]:
-    """About `wanted` of n vectors, spread evenly."""
-    step = max(1, n // max(1, wanted))
+def _sample_step(n: int, wanted: int) -> int:
+    """Every how many-th of n vectors to take for about `wanted` of them."""
+    return max(1, n // max(1, wanted))
+
+
+def _sample(chunks: Iterator[Floats], step: int) -> Iterator[Floats]:
+    """Every `step`-th vector."""
     seen = 0
     for vectors in chunks:
         yield vectors[-seen % step :: step].astype(np.float32, copy=False)

@@ -15,7 +15,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,7 @@ class Files(Protocol):
     def create(self, path: Path) -> Writable: ...
     def open(self, path: Path) -> Readable: ...
     def overwrite(self, path: Path, data: bytes) -> None:
-        """Write and sync the first bytes of a file that is there, in place."""
+        """Write and sync the first bytes of a catalogue that is there, in place."""
         ...
 
     def rename(self, source: Path, target: Path) -> None: ...
@@ -83,6 +84,8 @@ class Files(Protocol):
 class Disk:
     """`Files` on the operating system's file system."""
 
+    _kept: ClassVar[list[int]] = []  # see open_kept
+
     def create(self, path: Path) -> Writable:
         with storage_errors(f"cannot create {path.name}"):
             return _DiskWriter(path)
@@ -93,12 +96,9 @@ class Disk:
 
     def overwrite(self, path: Path, data: bytes) -> None:
         with storage_errors(f"cannot write {path.name}"):
-            fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-            try:
-                os.pwrite(fd, data, 0)
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            self._kept.append(os.open(path, os.O_WRONLY | os.O_CLOEXEC))
+            os.pwrite(self._kept[-1], data, 0)
+            os.fsync(self._kept[-1])
 
     def rename(self, source: Path, target: Path) -> None:
         with storage_errors(f"cannot rename {source.name} to {target.name}"):
@@ -145,6 +145,28 @@ class Disk:
             )
 
 
+DISK = Disk()
+
+
+def open_kept(files: Files, path: Path) -> Readable:
+    """A file that SQLite may have open too, opened once and left open.
+
+    Closing it would end all locks that SQLite has on it in this process (POSIX says so), and
+    another process could then take the log away from under us.
+    """
+    try:
+        key = (path, path.stat().st_ino)
+    except OSError:
+        return files.open(path)
+    readers = _kept_readers.setdefault(files, {})
+    if key not in readers:
+        readers[key] = files.open(path)
+    return readers[key]
+
+
+_kept_readers: WeakKeyDictionary[Files, dict[tuple[Path, int], Readable]] = WeakKeyDictionary()
+
+
 def _has_wal(path: Path) -> bool:
     wal = path.with_name(path.name + "-wal")
     return wal.exists() and wal.stat().st_size > 0
@@ -178,16 +200,18 @@ class _DiskWriter:
 
 class _DiskReader:
     _fd = -1
+    _size = 0
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._name = path.name
-        self._size = os.fstat(self._fd).st_size
         if hasattr(os, "posix_fadvise"):
             os.posix_fadvise(self._fd, 0, 0, os.POSIX_FADV_RANDOM)
 
     @property
     def size(self) -> int:
+        if self._fd >= 0:  # a catalogue grows while it is open
+            self._size = os.fstat(self._fd).st_size
         return self._size
 
     def read_at(self, offset: int, length: int) -> bytes:

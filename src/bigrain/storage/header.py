@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from weakref import WeakKeyDictionary
 
 from bigrain.errors import DamagedError, StorageError
 from bigrain.storage import schema
-from bigrain.storage.files import Files, Readable
+from bigrain.storage.files import Files, open_kept
 
 __all__ = ["HEADER_BYTES", "header_problems", "mended"]
 
@@ -29,28 +28,11 @@ CONSTANTS = (
 )
 
 
-# Closing a file ends all locks that SQLite has on it in this process (POSIX says so), and another
-# process could then take the log away from under us: what was opened stays open as long as `Files`.
-_open: WeakKeyDictionary[Files, dict[tuple[Path, int], Readable]] = WeakKeyDictionary()
-
-
-def _held(files: Files, path: Path) -> Readable:
-    """The file at `path`, opened once."""
-    try:
-        key = (path, path.stat().st_ino)
-    except OSError:
-        return files.open(path)
-    readers = _open.setdefault(files, {})
-    if key not in readers:
-        readers[key] = files.open(path)
-    return readers[key]
-
-
 def header_problems(files: Files, path: Path) -> list[str]:
     """What is wrong with the header of the catalogue at `path`."""
     for attempt in (0, 1):
         try:
-            head = _held(files, path).read_at(0, HEADER_BYTES)
+            head = open_kept(files, path).read_at(0, HEADER_BYTES)
             break
         except StorageError as error:
             if error.errno != errno.EIO:

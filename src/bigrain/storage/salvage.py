@@ -21,7 +21,7 @@ import numpy.typing as npt
 from bigrain.errors import BigrainError, DamagedError
 from bigrain.storage import schema, sums
 from bigrain.storage.catalogue import CATALOGUE, NONSENSE, Catalogue, Snapshot, Stored, unpack_text
-from bigrain.storage.files import Files, Readable, storage_errors
+from bigrain.storage.files import Files, Readable, open_kept, storage_errors
 from bigrain.storage.header import HEADER_BYTES, header_problems, mended
 from bigrain.storage.pages import Pages, Row
 from bigrain.storage.sums import MASK, Sums
@@ -137,7 +137,7 @@ def salvage(files: Files, folder: Path, scratch: Path) -> Iterator[SalvagedCatal
     if _size(path.with_name(CATALOGUE + WAL)) > 0:
         source = scratch / "joined.sqlite"
         _join_log(files, path, source, scratch)
-    file = files.open(source)
+    file = open_kept(files, path) if source == path else files.open(source)
     try:
         pages = Pages(file)
         found = _read_all(pages, roots)
@@ -148,7 +148,8 @@ def salvage(files: Files, folder: Path, scratch: Path) -> Iterator[SalvagedCatal
             )  # fmt: skip
         yield found
     finally:
-        file.close()
+        if source != path:
+            file.close()
         for name in ("template.sqlite", "joined.sqlite"):
             for suffix in ("", WAL, "-shm", "-journal"):
                 files.remove(scratch / (name + suffix))
@@ -185,8 +186,9 @@ def _join_log(files: Files, path: Path, target: Path, scratch: Path) -> None:
     log = target.with_name(target.name + WAL)
     for suffix in ("", WAL, "-shm", "-journal"):
         files.remove(target.with_name(target.name + suffix))
-    copy_file(files, path, target)
-    copy_file(files, path.with_name(CATALOGUE + WAL), log)
+    copy_file(files, open_kept(files, path), target)
+    with contextlib.closing(files.open(path.with_name(CATALOGUE + WAL))) as file:
+        copy_file(files, file, log)
     _mend_header(files, target)
     try:
         if not _opens(files, target):
@@ -202,15 +204,14 @@ def _join_log(files: Files, path: Path, target: Path, scratch: Path) -> None:
     except (sqlite3.DatabaseError, BigrainError):
         pass  # without the log, then
     if not target.is_file():
-        copy_file(files, path, target)
+        copy_file(files, open_kept(files, path), target)
 
 
 def _mend_header(files: Files, path: Path) -> None:
     """Put the constant bytes of a catalogue's header right, in place: others may have it open."""
     if _size(path) < HEADER_BYTES or not header_problems(files, path):
         return
-    with contextlib.closing(files.open(path)) as file:
-        head = _read_or_blank(file, 0, HEADER_BYTES)
+    head = _read_or_blank(open_kept(files, path), 0, HEADER_BYTES)
     files.overwrite(path, mended(head))
 
 
@@ -241,32 +242,31 @@ def _patch(files: Files, path: Path, template: Path, target: Path) -> None:
     with contextlib.closing(files.open(template)) as file:
         pages = Pages(file)
         first = bytearray(file.read_at(0, pages.size))
-    with contextlib.closing(files.open(path)) as file:
-        n_pages = file.size // pages.size
-        first[28:32] = n_pages.to_bytes(4, "big")
-        first[32:40] = bytes(8)  # no list of free pages
-        first[92:96] = first[24:28]
-        writer = files.create(target)
-        try:
-            writer.write(bytes(first))
-            for at in range(pages.size, n_pages * pages.size, COPY_BYTES):
-                writer.write(file.read_at(at, min(COPY_BYTES, n_pages * pages.size - at)))
-            writer.sync()
-        finally:
-            writer.close()
+    file = open_kept(files, path)
+    n_pages = file.size // pages.size
+    first[28:32] = n_pages.to_bytes(4, "big")
+    first[32:40] = bytes(8)  # no list of free pages
+    first[92:96] = first[24:28]
+    writer = files.create(target)
+    try:
+        writer.write(bytes(first))
+        for at in range(pages.size, n_pages * pages.size, COPY_BYTES):
+            writer.write(file.read_at(at, min(COPY_BYTES, n_pages * pages.size - at)))
+        writer.sync()
+    finally:
+        writer.close()
 
 
-def copy_file(files: Files, source: Path, target: Path) -> int:
+def copy_file(files: Files, source: Readable, target: Path) -> int:
     """Copy a file, synced; returns its size."""
-    with contextlib.closing(files.open(source)) as file:
-        writer = files.create(target)
-        try:
-            for at in range(0, file.size, COPY_BYTES):
-                writer.write(_read_or_blank(file, at, min(COPY_BYTES, file.size - at)))
-            writer.sync()
-        finally:
-            writer.close()
-        return file.size
+    writer = files.create(target)
+    try:
+        for at in range(0, source.size, COPY_BYTES):
+            writer.write(_read_or_blank(source, at, min(COPY_BYTES, source.size - at)))
+        writer.sync()
+    finally:
+        writer.close()
+    return source.size
 
 
 def _read_or_blank(file: Readable, at: int, length: int) -> bytes:

@@ -138,6 +138,11 @@ class RecordingFiles(WatchedFiles):
         self._note("create", path)
         return _RecordingWriter(self, inner, path)
 
+    def overwrite(self, path: Path, data: bytes) -> None:
+        self.inner.overwrite(path, data)
+        self._note("write", path, data=data)
+        self._note("sync", path)
+
     def rename(self, source: Path, target: Path) -> None:
         self.inner.rename(source, target)
         self._note("rename", source, to=self._name(target))

@@ -26,7 +26,7 @@ from bigrain.budget import Budget
 from bigrain.errors import BigrainError, DamagedError, NotACollectionError, StorageError
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow, Stored
-from bigrain.storage.files import Lock
+from bigrain.storage.files import Lock, open_kept
 from bigrain.storage.folder import Folder
 from bigrain.storage.header import header_problems
 from bigrain.storage.salvage import SalvagedCatalogue, copy_file, put_in_place, salvage
@@ -285,8 +285,9 @@ class _Repair:
             path = self.folder.path / name
             if path.is_file() and path.stat().st_size:
                 self.made.append(aside / name)
-                size = copy_file(self.files, path, aside / name)
-                self.report.quarantined[name] = size
+                self.report.quarantined[name] = copy_file(
+                    self.files, open_kept(self.files, path), aside / name
+                )
         self._link_aside(plans)
         self.published = True
         staging = self.folder.staging
