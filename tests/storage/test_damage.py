@@ -4,6 +4,7 @@
 """
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,24 @@ def test_verify_finds_entries_of_the_filter_index_without_a_document(tmp_path: P
     with bigrain.open(path) as col:
         problems = col.verify().problems
         assert any("belong to no document" in problem for problem in problems)
+
+
+def test_verify_finds_an_entry_of_the_filter_index_for_a_passage_of_a_deleted_document(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "docs.grain"
+    with bigrain.create(path, {"words": bigrain.LexicalField()}) as col:
+        long = " ".join(f"word{i}." for i in range(3000))
+        col.add([{"id": "long", "text": long, "metadata": {"year": 3}}, "short"])
+        col.commit()
+        with bigrain.open(path, read_only=True):  # keeps what it sees
+            col.delete(["long"])
+            col.commit()
+            with closing(sqlite3.connect(path / CATALOGUE)) as db:
+                db.execute("UPDATE attributes SET docno = docno + 1")
+                db.commit()
+            (problem,) = col.verify().problems
+            assert "1 entries belong to no document" in problem
 
 
 def altered_index(folder: Path, sql: str) -> Path:

@@ -22,7 +22,7 @@ from bigrain.storage.folder import Folder, Pin
 from bigrain.storage.header import header_problems
 from bigrain.storage.segment import SegmentFile
 from bigrain.writing.checking_metadata import Expected, check_metadata
-from bigrain.writing.flags import CHUNK, DEAD, DOCUMENT, PASSAGE, Flags
+from bigrain.writing.flags import CHUNK, DEAD, DEAD_DOCUMENT, DOCUMENT, PASSAGE, Flags
 from bigrain.writing.session import expand
 
 __all__ = ["Report", "check_collection", "check_rows"]
@@ -140,6 +140,7 @@ def _check_documents(
             report.problems.append(f"{found} (deleted, kept for older snapshots)")
     _mark(flags, numbers)
     dead = catalogue.dead_documents(report.snapshot)
+    flags.mark(dead[:, 0], DEAD_DOCUMENT)
     for start in range(0, len(dead), CHUNK):
         flags.mark(expand(dead[start : start + CHUNK]), DEAD)
     return flags, expected

@@ -16,7 +16,7 @@ from bigrain.progress import Reporter
 from bigrain.storage.attributes import Value, attributes_of
 from bigrain.storage.catalogue import CATALOGUE, Attribute, Catalogue, StoredDocument
 from bigrain.storage.sums import MASK, attribute_sum
-from bigrain.writing.flags import DEAD, DOCUMENT, Flags
+from bigrain.writing.flags import DEAD_DOCUMENT, DOCUMENT, Flags
 
 __all__ = ["Expected", "check_metadata"]
 
@@ -50,7 +50,7 @@ def check_metadata(
         ours = flags.have(docnos, DOCUMENT)
         total += attribute_sum(row for row, own in zip(rows, ours.tolist(), strict=True) if own)
         later = [max([*later, *docnos[docnos >= next_docno].tolist()], default=-1)]
-        strangers += int((~ours & (docnos < next_docno) & ~flags.have(docnos, DEAD)).sum())
+        strangers += int((~ours & (docnos < next_docno) & ~flags.have(docnos, DEAD_DOCUMENT)).sum())
         reporter.advance(len(rows))
     # What a writer has committed meanwhile is below the newest snapshot's next number.
     strangers += max(later, default=-1) >= catalogue.listed(catalogue.snapshot()[0]).next_docno

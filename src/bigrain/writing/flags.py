@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHUNK", "DEAD", "DOCUMENT", "PASSAGE", "Flags"]
+__all__ = ["CHUNK", "DEAD", "DEAD_DOCUMENT", "DOCUMENT", "PASSAGE", "Flags"]
 
-# Of a number: a live document begins here, a live document owns it, a deleted one owns it.
-DOCUMENT, PASSAGE, DEAD = 1, 2, 4
+# Of a number: a live document begins here, a live one owns it; a deleted one owns it, begins here.
+DOCUMENT, PASSAGE, DEAD, DEAD_DOCUMENT = 1, 2, 4, 8
 CHUNK = 1 << 16
 
 Numbers = npt.NDArray[np.int64]

@@ -15,7 +15,7 @@ from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow, Stored
 from bigrain.storage.salvage import SalvagedCatalogue
 from bigrain.writing.checking_metadata import Expected, check_metadata
-from bigrain.writing.flags import CHUNK, DEAD, DOCUMENT, PASSAGE, Flags
+from bigrain.writing.flags import CHUNK, DEAD, DEAD_DOCUMENT, DOCUMENT, PASSAGE, Flags
 from bigrain.writing.session import expand
 
 __all__ = ["BATCH_DOCUMENTS", "Contents", "Definition", "read_contents", "salvaged_contents"]
@@ -50,6 +50,7 @@ class Contents:
 
     def __post_init__(self) -> None:
         self.marks.mark(self.live[:, 0], DOCUMENT)
+        self.marks.mark(self.dead[:, 0], DEAD_DOCUMENT)
         for documents, flag in ((self.live, PASSAGE), (self.dead, DEAD)):
             for start in range(0, len(documents), CHUNK):
                 self.marks.mark(expand(documents[start : start + CHUNK]), flag)
