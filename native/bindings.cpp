@@ -172,6 +172,41 @@ nb::object dot_table_(const Level& level, nb::handle panels_, int64_t n, nb::han
   return out.take();
 }
 
+nb::object route_lists_(const Level& level, nb::handle panels_, nb::handle starts_,
+                        nb::handle scale_, nb::handle bonus_, nb::handle vectors_,
+                        nb::handle vector_scale_, nb::handle length_, double margin, int64_t least_,
+                        double stretch) {
+  const Array<float> scale("scale", scale_, 1), bonus("bonus", bonus_, 1);
+  const Array<float> vector_scale("vector_scale", vector_scale_, 1), length("length", length_, 1);
+  const TableArguments a(panels_, static_cast<int64_t>(scale.size()), vectors_);
+  const Array<int64_t> rising("starts", starts_, 1);
+  const Offsets starts("starts", starts_,
+                       rising.size() ? static_cast<size_t>(rising.data()[rising.size() - 1]) : 0);
+  if (!scale.size()) fail("scale: length: expected at least 1, got 0");
+  expect("starts: length", starts.size(), scale.size() + 1);
+  expect("bonus: length", bonus.size(), scale.size());
+  expect("vector_scale: length", vector_scale.size(), a.vectors.dim(0));
+  expect("length: length", length.size(), a.vectors.dim(0));
+  if (!(margin >= 0)) fail("margin: expected at least 0, got ", margin);
+  if (!(stretch >= 1)) fail("stretch: expected at least 1, got ", stretch);
+  const int64_t least = static_cast<int64_t>(non_negative("least", least_));
+  Routes routes;
+  {
+    Released released;
+    routes = route_lists(level, a.table,
+                         {starts.data(), scale.data(), bonus.data(), margin, least, stretch},
+                         a.vectors.data(), a.vectors.dim(0), a.vectors.dim(1), vector_scale.data(),
+                         length.data());
+  }
+  Result<int64_t> probes({routes.probes.size()});
+  Result<int32_t> lists({routes.lists.size()});
+  Result<float> bases({routes.bases.size()});
+  std::copy(routes.probes.begin(), routes.probes.end(), probes.data());
+  std::copy(routes.lists.begin(), routes.lists.end(), lists.data());
+  std::copy(routes.bases.begin(), routes.bases.end(), bases.data());
+  return nb::make_tuple(probes.take(), lists.take(), bases.take());
+}
+
 nb::object nearest_(const Level& level, nb::handle panels_, nb::handle scale_, nb::handle offset_,
                     nb::handle vectors_, nb::handle weight_) {
   const Array<float> scale("scale", scale_, 1), offset("offset", offset_, 1);
@@ -475,6 +510,9 @@ NB_MODULE(_native, m) {
            any("scale"), any("bias"), any("row_scale"), any("row_offset"), any("live"),
            any("probes"), any("lists"), any("bases"), nb::arg("keep"))
       .def("dot_table", &Method<dot_table_>::call, any("panels"), nb::arg("n"), any("vectors"))
+      .def("route_lists", &Method<route_lists_>::call, any("panels"), any("starts"), any("scale"),
+           any("bonus"), any("vectors"), any("vector_scale"), any("length"), nb::arg("margin"),
+           nb::arg("least"), nb::arg("stretch"))
       .def("nearest", &Method<nearest_>::call, any("panels"), any("scale"), any("offset"),
            any("vectors"), any("weight"))
       .def("score_rows", &Method<score_rows_>::call, any("records"), nb::arg("dim"),

@@ -49,6 +49,22 @@ struct Table {
 };
 void dot_table(const Level&, const Table&, const int8_t* vectors, size_t n, size_t dim,
                int32_t* out);
+// How lists are chosen (see dispatch.py): all within `margin`, and until enough rows are seen.
+struct Routing {
+  const int64_t* starts;  // of n_rows + 1 lists
+  const float* scale;     // of the table's rows
+  const float* bonus;
+  double margin;
+  int64_t least;
+  double stretch;
+};
+struct Routes {
+  std::vector<int64_t> probes;
+  std::vector<int32_t> lists;
+  std::vector<float> bases;
+};
+Routes route_lists(const Level&, const Table&, const Routing&, const int8_t* vectors, size_t n,
+                   size_t dim, const float* vector_scale, const float* length);
 void nearest(const Level&, const Table&, const float* scale, const float* offset,
              const int8_t* vectors, size_t n, size_t dim, const float* weight, int32_t* out);
 

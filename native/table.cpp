@@ -1,5 +1,6 @@
 // Dot products with a table of int8 rows, kept as panels of 16 rows (see dispatch.py).
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <vector>
 
@@ -8,6 +9,7 @@
 namespace bigrain {
 
 constexpr size_t kChunk = 64;  // vectors that share a panel while it is in the closest cache
+constexpr size_t kRouted = 16;  // queries whose routes are kept while a table passes by
 
 namespace {
 
@@ -94,6 +96,123 @@ void nearest(const Level& level, const Table& table, const float* scale, const f
       out[start + i] = row;
     }
   }
+}
+
+namespace {
+
+constexpr float kNothing = -std::numeric_limits<float>::infinity();
+
+// The lists of one query, given (padded to whole panels) the base and the route of each.
+class Chooser {
+ public:
+  Chooser(const Routing& how, size_t n_lists) : how_(how), n_(n_lists), chosen_(n_lists) {}
+
+  void choose(const float* bases, const float* routes, Routes& out) {
+    const float limit = threshold(routes);
+    int64_t seen = 0;
+    for (size_t l = 0; l < n_; ++l) {
+      chosen_[l] = routes[l] >= limit;
+      seen += chosen_[l] ? size(l) : 0;
+    }
+    const double wanted = std::ceil(static_cast<double>(std::max(seen, how_.least)) * how_.stretch);
+    const int64_t all = how_.starts[n_];
+    const int64_t least = wanted < static_cast<double>(all) ? static_cast<int64_t>(wanted) : all;
+    if (seen < least) widen(routes, seen, least);
+    for (size_t l = 0; l < n_; ++l)
+      if (chosen_[l]) {
+        out.lists.push_back(static_cast<int32_t>(l));
+        out.bases.push_back(bases[l]);
+      }
+    out.probes.push_back(static_cast<int64_t>(out.lists.size()));
+  }
+
+ private:
+  int64_t size(size_t list) const { return how_.starts[list + 1] - how_.starts[list]; }
+
+  // best - margin * (best - mean); the mean is summed in sixteen lanes.
+  float threshold(const float* routes) const {
+    float best[kPanel];
+    double sum[kPanel] = {};
+    std::fill_n(best, kPanel, kNothing);
+    size_t l = 0;
+    for (; l + kPanel <= n_; l += kPanel)
+      for (size_t j = 0; j < kPanel; ++j) {
+        best[j] = routes[l + j] > best[j] ? routes[l + j] : best[j];
+        sum[j] += static_cast<double>(routes[l + j]);
+      }
+    for (size_t j = 0; l + j < n_; ++j) {
+      best[j] = std::max(best[j], routes[l + j]);
+      sum[j] += static_cast<double>(routes[l + j]);
+    }
+    const double most = static_cast<double>(*std::max_element(best, best + kPanel));
+    double total = 0;
+    for (const double lane : sum) total += lane;
+    const double limit = most - how_.margin * (most - total / static_cast<double>(n_));
+    return std::isfinite(limit) ? static_cast<float>(limit) : kNothing;
+  }
+
+  // Adds the best of the other lists, the first of equals, until `least` rows are seen.
+  void widen(const float* routes, int64_t seen, int64_t least) {
+    others_.clear();
+    for (size_t l = 0; l < n_; ++l)
+      if (!chosen_[l]) others_.push_back(l);
+    const auto worse = [routes](size_t a, size_t b) {
+      return routes[a] != routes[b] ? routes[a] < routes[b] : a > b;
+    };
+    std::make_heap(others_.begin(), others_.end(), worse);
+    while (seen < least && !others_.empty()) {
+      std::pop_heap(others_.begin(), others_.end(), worse);
+      chosen_[others_.back()] = true;
+      seen += size(others_.back());
+      others_.pop_back();
+    }
+  }
+
+  const Routing& how_;
+  size_t n_;
+  std::vector<uint8_t> chosen_;
+  std::vector<size_t> others_;
+};
+
+}  // namespace
+
+Routes route_lists(const Level& level, const Table& table, const Routing& how,
+                   const int8_t* vectors, size_t n, size_t dim, const float* vector_scale,
+                   const float* length) {
+  const size_t panel_bytes = table.groups * 4 * kPanel;
+  const size_t width = (table.n_rows + kPanel - 1) / kPanel * kPanel;
+  std::vector<float> scale(width), bonus(width);
+  std::copy_n(how.scale, table.n_rows, scale.data());
+  std::copy_n(how.bonus, table.n_rows, bonus.data());
+  const size_t chunk = std::min(n, kRouted);
+  std::vector<float> bases(chunk * width), routes(chunk * width);
+  std::vector<int32_t> dots(chunk * kPanel);
+  Chooser chooser(how, table.n_rows);
+  Routes out;
+  out.probes.push_back(0);
+  for (size_t start = 0; start < n; start += chunk) {
+    const size_t count = std::min(chunk, n - start);
+    const Padded padded(vectors + start * dim, count, dim, table.groups);
+    for (size_t row = 0; row < width; row += kPanel) {
+      level.dot_panel(table.panels + row / kPanel * panel_bytes, table.groups, padded.row(0),
+                      count, dots.data());
+      for (size_t i = 0; i < count; ++i) {
+        const float one = vector_scale[start + i], reach = length[start + i];
+        const int32_t excess = padded.excess(i);
+        float* base = &bases[i * width + row];
+        float* route = &routes[i * width + row];
+        for (size_t j = 0; j < kPanel; ++j) {
+          const float x =
+              static_cast<float>(dots[i * kPanel + j] - excess) * one * scale[row + j];
+          const float y = x + reach * bonus[row + j];
+          base[j] = x;
+          route[j] = y == y ? y : kNothing;
+        }
+      }
+    }
+    for (size_t i = 0; i < count; ++i) chooser.choose(&bases[i * width], &routes[i * width], out);
+  }
+  return out;
 }
 
 }  // namespace bigrain

@@ -34,6 +34,23 @@ def scan(**changes: Any) -> tuple[Any, ...]:
     return tuple({**arguments, **changes}.values())
 
 
+def route(**changes: Any) -> tuple[Any, ...]:
+    """Two queries look at three lists of a row each."""
+    arguments = {
+        "panels": z((1, 2, 16, 4), U8),
+        "starts": np.arange(4),
+        "scale": z(3),
+        "bonus": z(3),
+        "vectors": z((2, 8), "i1"),
+        "vector_scale": z(2),
+        "length": z(2),
+        "margin": 0.5,
+        "least": 1,
+        "stretch": 1.0,
+    }
+    return tuple({**arguments, **changes}.values())
+
+
 def read_only(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
@@ -70,6 +87,25 @@ WRONG = [
     ("dot_table", (z((1, 2, 16, 4), U8), 3, z((1, 9), np.int8)), ValueError, "panels"),
     ("dot_table", (z((1, 2, 16, 4), U8), -1, z((1, 8), np.int8)), ValueError, "n"),
     ("dot_table", (z((1, 2, 16, 4), U8), 3, z((1, 8), U8)), TypeError, "vectors"),
+    *(
+        ("route_lists", route(**wrong), error, name)
+        for wrong, error, name in (
+            ({"starts": np.array([0, 2, 1, 3])}, ValueError, "starts"),
+            ({"starts": np.arange(3)}, ValueError, "starts"),
+            ({"starts": np.arange(0)}, ValueError, "starts"),
+            ({"starts": np.arange(4) + 1}, ValueError, "starts"),
+            ({"scale": z(0), "bonus": z(0), "panels": z((0, 2, 16, 4), U8)}, ValueError, "scale"),
+            ({"bonus": z(2)}, ValueError, "bonus"),
+            ({"vectors": z((2, 9), "i1")}, ValueError, "panels"),
+            ({"vector_scale": z(3)}, ValueError, "vector_scale"),
+            ({"length": z(1)}, ValueError, "length"),
+            ({"length": z(2, "f8")}, TypeError, "length"),
+            ({"margin": -0.1}, ValueError, "margin"),
+            ({"margin": float("nan")}, ValueError, "margin"),
+            ({"least": -1}, ValueError, "least"),
+            ({"stretch": 0.9}, ValueError, "stretch"),
+        )
+    ),
     ("nearest", (z((0, 2, 16, 4), U8), z(0), z(0), z((1, 8), "i1"), z(1)), ValueError, "scale"),
     ("nearest", (z((1, 2, 16, 4), U8), z(3), z(2), z((1, 8), "i1"), z(1)), ValueError, "offset"),
     ("nearest", (z((1, 2, 16, 4), U8), z(3), z(3), z((1, 8), "i1"), z(2)), ValueError, "weight"),
@@ -198,6 +234,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "scan_lists": scan(live=z(5, U8), row_offset=z(40)),
     "dot_table": (z((1, 2, 16, 4), U8), 3, z((2, 8), "i1")),
     "nearest": (z((1, 2, 16, 4), U8), z(3), z(3), z((2, 8), "i1"), z(2)),
+    "route_lists": route(),
     "score_pairs": (z((2, 8), U8), 2, "float32", z((1, 2)), z(3, "i4"), z(3, "i4"), "ip"),
     "score_rows": (z((2, 8), U8), 2, "float32", z(2), "ip"),
     "row_checksums": (z((2, 8), U8),),

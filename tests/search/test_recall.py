@@ -7,7 +7,6 @@ import pytest
 
 import bigrain
 from bigrain.codecs import partition
-from bigrain.index.dense import probed_lists
 from bigrain.index.effort import DEEPER, FARTHER, Calibration, Effort
 from bigrain.testing import QuickDisk
 
@@ -61,8 +60,9 @@ def test_asked_recall_is_reached(
             assert index.effort(0.8, k).n < N / 10  # and it was not by looking everywhere
         if lists:
             segment = index.views[0].segment
-            near = probed_lists(segment.bases(segment.codec.prepare(queries))[1], 0.5)
-            assert segment.partition.n_lists > 200 and near.mean() < 0.3
+            _, near, _ = segment.probes(segment.codec.prepare(queries), Effort(1, 0.5), N)
+            assert segment.partition.n_lists > 200
+            assert len(near) < 0.3 * len(queries) * segment.partition.n_lists
 
 
 @pytest.mark.parametrize("share", [0.5, 0.1, 0.01, 0.001])

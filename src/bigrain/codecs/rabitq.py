@@ -18,13 +18,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
+from bigrain.codecs.partition import quantise
 from bigrain.codecs.reduction import Moments, principal_components
 from bigrain.codecs.rotation import rotation_signs
 
@@ -54,6 +55,17 @@ class PreparedQueries:
     constant: Floats  # (Q,)
     routed: Floats  # (Q, d): their products with centroids belong to the estimates
     length: Floats  # (Q,) of `routed`
+
+    @cached_property
+    def rounded(self) -> tuple[npt.NDArray[np.int8], Floats]:
+        """`routed` as int8 rows (Q, d) and the scale of each."""
+        return quantise(self.routed)
+
+    def take(self, some: npt.NDArray[np.int64]) -> PreparedQueries:
+        """Those of the queries."""
+        return PreparedQueries(
+            **{one.name: getattr(self, one.name)[some] for one in fields(PreparedQueries)}
+        )
 
 
 @dataclass(frozen=True)

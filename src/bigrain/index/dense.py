@@ -46,6 +46,8 @@ NEARLY_ALL = 0.8  # a filter that leaves this share changes nothing
 UNCALIBRATED = 200  # candidates where no segment tells how many are needed
 FURTHEST = 1e16  # a centre: beyond every vector that is let in
 
+Probes = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Floats]
+
 
 @dataclass(frozen=True)
 class DenseSpec:
@@ -93,6 +95,7 @@ class DenseSegment:
         self.spread = np.zeros(self.partition.n_lists, np.float32)
         if "spread" in file.sections:
             self.spread = _read_bounded(file, "spread", self.spread.shape, FURTHEST)
+        self.bonus = np.float32(SPREAD) * self.spread
         self.calibration = _read_calibration(file)
 
     @property
@@ -101,27 +104,20 @@ class DenseSegment:
 
     # -- candidates -------------------------------------------------------------------------
 
-    def bases(self, prepared: PreparedQueries) -> tuple[Floats, Floats]:
-        """(Q, L): what every list's estimates begin with, and the best score to expect there."""
-        bases = self.partition.products(prepared.routed)
-        routes = bases + prepared.length[:, None] * (np.float32(SPREAD) * self.spread)
-        return bases, np.asarray(routes, np.float32)
-
     def scan(
         self, prepared: PreparedQueries, effort: Effort, live: Bitmap | None, n_live: int
     ) -> list[Ranked]:
         """The best estimates per query. `live` is in the order of codes, `n_live` its bits."""
-        bases, routes = self.bases(prepared)
-        wanted = probed_lists(routes, effort.margin)
-        if self.partition.n_lists > 1:
-            self._widen(wanted, routes, n_live, effort.n)
         keep = min(effort.n, self.units.n_rows)
-        found, estimates, counts = self._scan(prepared, wanted, bases, live, keep)
+        probes = self.probes(prepared, effort, n_live)
+        found, estimates, counts = self._scan(prepared, probes, live, keep)
         # What a filter leaves may lie in lists that nobody would look into.
-        short = (counts < min(keep, n_live)) & ~wanted.all(axis=1)
+        looked_at = np.diff(probes[0])
+        short = (counts < min(keep, n_live)) & (looked_at < self.partition.n_lists)
         if short.any():
-            wanted[short] = True
-            found, estimates, counts = self._scan(prepared, wanted, bases, live, keep)
+            again = prepared.take(np.flatnonzero(short))
+            probes = self.probes(again, Effort(effort.n), n_live)
+            found[short], estimates[short], counts[short] = self._scan(again, probes, live, keep)
         rows = found if self.order is None else self.order[found].astype(np.int64)
         return [
             Ranked(self.units.units(r[:c]), e[:c] + constant)
@@ -130,13 +126,34 @@ class DenseSegment:
             )
         ]
 
+    def probes(self, prepared: PreparedQueries, effort: Effort, n_live: int) -> Probes:
+        """The lists each query looks into, and what their estimates begin with.
+
+        A filter thins lists out, and the neighbours it leaves lie farther away: as many live rows
+        are looked at as there would be rows without it.
+        """
+        n_queries = len(prepared.constant)
+        if self.partition.n_lists == 1:
+            return (
+                np.arange(n_queries + 1),
+                np.zeros(n_queries, np.int32),
+                np.zeros(n_queries, np.float32),
+            )
+        share = n_live / self.units.n_rows
+        return kernels.route_lists(
+            self.partition.panels,
+            self.starts,
+            self.partition.scale,
+            self.bonus,
+            *prepared.rounded,
+            prepared.length,
+            effort.margin,
+            LEAST_SEEN * effort.n,
+            1.0 if share > NEARLY_ALL else 1 / max(share, 1e-9),
+        )
+
     def _scan(
-        self,
-        prepared: PreparedQueries,
-        wanted: npt.NDArray[np.bool_],
-        bases: Floats,
-        live: Bitmap | None,
-        keep: int,
+        self, prepared: PreparedQueries, probes: Probes, live: Bitmap | None, keep: int
     ) -> tuple[Rows, Floats, Rows]:
         unit = np.float32(self.scale_unit)
         return kernels.scan_lists(
@@ -148,29 +165,9 @@ class DenseSegment:
             self.scale,
             self.offset,
             live,
-            np.concatenate(([0], np.cumsum(wanted.sum(axis=1)))),
-            np.nonzero(wanted)[1].astype(np.int32),
-            bases[wanted],
+            *probes,
             keep,
         )
-
-    def _widen(self, wanted: npt.NDArray[np.bool_], routes: Floats, n_live: int, n: int) -> None:
-        """Add lists, best first, where too few live rows would be seen.
-
-        A filter thins lists out, and the neighbours it leaves lie farther away: as many live rows
-        are looked at as there would be rows without it.
-        """
-        share = n_live / max(1, self.units.n_rows)
-        sizes = np.diff(self.starts)
-        seen = wanted @ sizes
-        least = np.maximum(seen, LEAST_SEEN * n)
-        if share <= NEARLY_ALL:
-            least = least / max(share, 1e-9)
-        least = np.minimum(least, self.units.n_rows)
-        for q in np.flatnonzero(seen < least):
-            best = np.argsort(-routes[q], kind="stable")
-            enough = int(np.searchsorted(np.cumsum(sizes[best]), least[q])) + 1
-            wanted[q, best[:enough]] = True
 
     def estimate(self, prepared: PreparedQueries, rows: Rows) -> Floats:
         """Scores of single rows for the first of the prepared queries, from their codes."""
@@ -257,15 +254,6 @@ def light_bytes_of(file: SegmentFile) -> int:
     names = ("blocks", "scale", "offset", "order", "starts", "centroids", "centroid_scale")
     parts = [file.sections[name] for name in names if name in file.sections]
     return sum(part.n_bytes for part in parts) + UnitMap.bytes_in(file)
-
-
-def probed_lists(routes: Floats, margin: float) -> npt.NDArray[np.bool_]:
-    """(Q, L): the lists within `margin` times (best - mean) of the best one, by routes (Q, L)."""
-    if margin == np.inf:
-        return np.ones(routes.shape, bool)
-    best = routes.max(axis=1, keepdims=True)
-    reach = best - routes.mean(axis=1, keepdims=True)
-    return np.asarray(routes >= best - np.float32(margin) * reach, bool)
 
 
 class DenseIndex:

@@ -33,6 +33,7 @@ class Kernels(Protocol):
     build_luts: Callable[[F32], tuple[U8, F32, F32]]
     scan_lists: Callable[..., tuple[I64, F32, I64]]
     dot_table: Callable[[U8, int, I8], I32]
+    route_lists: Callable[..., tuple[I64, I32, F32]]
     nearest: Callable[[U8, F32, F32, I8, F32], I32]
     score_rows: Callable[[U8, int, str, F32, str], F32]
     score_pairs: Callable[[U8, int, str, F32, I32, I32, str], F32]
@@ -182,6 +183,34 @@ def unpack_table(panels: U8, n: int, dim: int) -> I8:
 def dot_table(panels: U8, n: int, vectors: I8) -> I32:
     """Inner products (Q, n) int32 of `vectors` (Q, D) int8 with the `n` rows of a packed table."""
     return _chosen().dot_table(panels, n, vectors)
+
+
+def route_lists(
+    panels: U8,
+    starts: I64,
+    scale: F32,
+    bonus: F32,
+    vectors: I8,
+    vector_scale: F32,
+    length: F32,
+    margin: float,
+    least: int,
+    stretch: float,
+) -> tuple[I64, I32, F32]:
+    """Choose the lists that each query looks into, by a packed table (L, D) of their centroids.
+
+    A query `vectors[q]` (Q, D) int8 times `vector_scale[q]` has with list l the inner product
+    base = vector_scale[q] * scale[l] * <table[l], vectors[q]>, and is expected to find at best
+    route = base + length[q] * bonus[l] there. It takes the lists with
+    route >= best - margin * (best - mean), best and mean over all lists; then, if these hold fewer
+    than `stretch` times as many rows, or than `stretch * least`, the best of the others until they
+    do. List l holds rows starts[l] to starts[l + 1]. `margin` is >= 0 or inf, `stretch` >= 1.
+    Returns what `scan_lists` takes: `probes` (Q + 1,) int64, `lists` (m,) int32, ascending for each
+    query, and `bases` (m,) float32.
+    """
+    return _chosen().route_lists(
+        panels, starts, scale, bonus, vectors, vector_scale, length, margin, least, stretch
+    )
 
 
 def nearest(panels: U8, scale: F32, offset: F32, vectors: I8, weight: F32) -> I32:

@@ -213,6 +213,56 @@ def dot_table(panels: U8, n: int, vectors: I8) -> I32:
     return (vectors.astype(np.int64) @ table.T).astype(np.int32)
 
 
+def route_lists(
+    panels: U8,
+    starts: I64,
+    scale: F32,
+    bonus: F32,
+    vectors: I8,
+    vector_scale: F32,
+    length: F32,
+    margin: float,
+    least: int,
+    stretch: float,
+) -> tuple[I64, I32, F32]:
+    """The lists each query is to look into, and what their estimates begin with."""
+    named = (("scale", scale), ("bonus", bonus), ("vector_scale", vector_scale), ("length", length))
+    for name, array in named:
+        checks.array(name, array, "float32", 1)
+    checks.at_least("scale: length", len(scale), 1)
+    dots = dot_table(panels, len(scale), vectors).astype(np.float32)
+    checks.array("starts", starts, "int64", 1)
+    checks.offsets(starts, int(starts[-1]) if len(starts) else 0, "starts")
+    checks.size("starts: length", len(starts), len(scale) + 1)
+    checks.size("bonus: length", len(bonus), len(scale))
+    checks.size("vector_scale: length", len(vector_scale), len(vectors))
+    checks.size("length: length", len(length), len(vectors))
+    for name, number, smallest in (("margin", margin, 0), ("stretch", stretch, 1)):
+        if not number >= smallest:
+            raise ValueError(f"{name}: expected at least {smallest}, got {number}")
+    checks.at_least("least", least, 0)
+    bases = dots * vector_scale[:, None] * scale
+    routes = bases + length[:, None] * bonus
+    routes[np.isnan(routes)] = -np.inf
+    sizes, chosen = np.diff(starts), np.zeros(routes.shape, bool)
+    padded = np.zeros((-(-len(scale) // PANEL) * PANEL,))
+    for route, take in zip(routes, chosen, strict=True):
+        best, padded[: len(route)] = float(route.max()), route
+        mean = sum(padded.reshape(-1, PANEL).sum(axis=0).tolist()) / len(route)
+        with np.errstate(invalid="ignore"):
+            limit = best - np.float64(margin) * (best - mean)
+        take[:] = route >= np.float32(limit if np.isfinite(limit) else -np.inf)
+        seen = int(sizes[take].sum())
+        enough = min(np.ceil(max(seen, least) * float(stretch)), int(starts[-1]))
+        for one in np.lexsort((np.arange(len(route)), -route)):
+            if seen >= enough:
+                break
+            if not take[one]:
+                take[one], seen = True, seen + int(sizes[one])
+    probes = np.concatenate(([0], np.cumsum(chosen.sum(axis=1)))).astype(np.int64)
+    return probes, np.nonzero(chosen)[1].astype(np.int32), bases[chosen]
+
+
 def nearest(panels: U8, scale: F32, offset: F32, vectors: I8, weight: F32) -> I32:
     """The row of a packed table that scores best for each vector; the first of equals."""
     for name, array in (("scale", scale), ("offset", offset), ("weight", weight)):
