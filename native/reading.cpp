@@ -43,6 +43,17 @@ int64_t read_stretches(int fd, const int64_t* stretches, size_t n, uint8_t* out)
     uint8_t* out;
   };
   std::vector<Waiting> waiting;
+  std::vector<int64_t> joined;  // of neighbours, which are read together
+  joined.reserve(2 * n);
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t offset = stretches[2 * i], length = stretches[2 * i + 1];
+    if (i && joined.end()[-2] + joined.back() == offset)
+      joined.back() += length;
+    else
+      joined.insert(joined.end(), {offset, length});
+  }
+  stretches = joined.data();
+  n = joined.size() / 2;
   std::vector<size_t> got(n);
   for (size_t i = 0; i < n; ++i) {
     const off_t offset = static_cast<off_t>(stretches[2 * i]);

@@ -377,21 +377,24 @@ class SegmentFile:
         Neighbours are read together, and all reads are announced before the first one waits.
         """
         section = self.section(name)
-        if len(rows) and not (0 <= rows.min() and rows.max() < section.shape[0]):
+        ascending = bool((rows[1:] > rows[:-1]).all())
+        order = None if ascending else np.argsort(rows, kind="stable")
+        wanted = rows if order is None else rows[order]
+        if len(rows) and not (wanted[0] >= 0 and wanted[-1] < section.shape[0]):
             raise IndexError(f"{self.name}: a row outside {section.shape[0]} in {name}")
-        order = np.argsort(rows, kind="stable")
-        out = np.empty((len(rows), section.row_bytes), np.uint8)
-        starts, lengths = _runs(rows[order])
-        base, width = section.offset, section.row_bytes
-        stretches = np.stack((base + starts * width, lengths * width), axis=1)
-        buffer = np.empty_like(out)
-        if buffer.size:
-            got = self._file.gather(stretches, buffer.reshape(-1))
-            if got != buffer.nbytes:
-                raise self._damaged(
-                    name, f"{buffer.nbytes} bytes in {len(stretches)} stretches", got
-                )
-        out[order] = buffer
+        stretches = np.empty((len(rows), 2), np.int64)
+        np.multiply(wanted, section.row_bytes, out=stretches[:, 0])
+        stretches[:, 0] += section.offset
+        stretches[:, 1] = section.row_bytes
+        records = np.empty((len(rows), section.row_bytes), np.uint8)
+        if records.size:
+            got = self._file.gather(stretches, records.reshape(-1))
+            if got != records.nbytes:
+                raise self._damaged(name, f"{records.nbytes} bytes in {len(rows)} rows", got)
+        if order is None:
+            return records
+        out = np.empty_like(records)
+        out[order] = records
         return out
 
     def check(self, name: str) -> Iterator[int]:
@@ -407,12 +410,3 @@ class SegmentFile:
             yield done
         if crc != section.crc32:
             raise self._damaged(name, f"crc32 {section.crc32:08x}", f"{crc:08x}")
-
-
-def _runs(rows: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Sorted row numbers as stretches (start, length); a repeated row begins another."""
-    if not len(rows):
-        return rows, rows
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    edges = np.concatenate(([0], breaks, [len(rows)]))
-    return rows[edges[:-1]], np.diff(edges)
