@@ -189,18 +189,25 @@ nb::object nearest_(const Level& level, nb::handle panels_, nb::handle scale_, n
   return out.take();
 }
 
-// Checks what records and the kind of their numbers must be; true for float16.
-bool check_records(const Array<uint8_t>& records, int64_t dim_, const std::string& dtype,
-                   const std::string& metric) {
-  if (dtype != "float16" && dtype != "float32")
-    fail("dtype: expected 'float16' or 'float32', got '", dtype, "'");
+// Checks what records and the kind of their numbers must be.
+Numbers check_records(const Array<uint8_t>& records, int64_t dim_, const std::string& dtype,
+                      const std::string& metric) {
+  Numbers kind = Numbers::f16;
+  size_t width = 2, extra = 0;
+  if (dtype == "float32") {
+    kind = Numbers::f32, width = 4;
+  } else if (dtype == "bfloat16") {
+    kind = Numbers::bf16;
+  } else if (dtype == "int8") {
+    kind = Numbers::i8, width = 1, extra = 4;
+  } else if (dtype != "float16") {
+    fail("dtype: expected one of float16, float32, bfloat16, int8, got '", dtype, "'");
+  }
   if (metric != "ip" && metric != "l2") fail("metric: expected 'ip' or 'l2', got '", metric, "'");
-  const bool half = dtype == "float16";
-  const size_t dim = non_negative("dim", dim_);
-  if (records.dim(1) / (half ? 2 : 4) < dim)
-    fail("records: bytes per record: expected at least ", dim * (half ? 2 : 4), ", got ",
-         records.dim(1));
-  return half;
+  const size_t dim = non_negative("dim", dim_), bytes = records.dim(1);
+  if (bytes < extra || (bytes - extra) / width < dim)
+    fail("records: bytes per record: expected at least ", dim * width + extra, ", got ", bytes);
+  return kind;
 }
 
 nb::object score_rows_(const Level& level, nb::handle records_, int64_t dim_,
@@ -208,11 +215,11 @@ nb::object score_rows_(const Level& level, nb::handle records_, int64_t dim_,
   const Array<uint8_t> records("records", records_, 2);
   const Array<float> query("query", query_, 1);
   expect("query: length", query.size(), non_negative("dim", dim_));
-  const bool half = check_records(records, dim_, dtype, metric);
+  const Numbers kind = check_records(records, dim_, dtype, metric);
   Result<float> out({records.dim(0)});
   {
     Released released;
-    level.score_rows(records.data(), records.dim(0), records.dim(1), query.size(), half,
+    level.score_rows(records.data(), records.dim(0), records.dim(1), query.size(), kind,
                      query.data(), metric == "ip" ? Metric::ip : Metric::l2, out.data());
   }
   return out.take();
@@ -226,7 +233,7 @@ nb::object score_pairs_(const Level& level, nb::handle records_, int64_t dim_,
   const Array<int32_t> record_of("record_of", record_of_, 1), query_of("query_of", query_of_, 1);
   const size_t dim = queries.dim(1);
   expect("queries: dimension", dim, non_negative("dim", dim_));
-  const bool half = check_records(records, dim_, dtype, metric);
+  const Numbers kind = check_records(records, dim_, dtype, metric);
   expect("query_of: length", query_of.size(), record_of.size());
   const auto limit = [](size_t n) { return std::min<size_t>(n, 0x80000000u); };
   check_ids("record_of", level, record_of.data(), record_of.size(), limit(records.dim(0)));
@@ -235,11 +242,11 @@ nb::object score_pairs_(const Level& level, nb::handle records_, int64_t dim_,
   {
     Released released;
     const size_t stride = records.dim(1);
-    const Metric kind = metric == "ip" ? Metric::ip : Metric::l2;
+    const Metric by = metric == "ip" ? Metric::ip : Metric::l2;
     for (size_t i = 0; i < record_of.size(); ++i)
       level.score_rows(records.data() + static_cast<size_t>(record_of.data()[i]) * stride, 1,
-                       stride, dim, half,
-                       queries.data() + static_cast<size_t>(query_of.data()[i]) * dim, kind,
+                       stride, dim, kind,
+                       queries.data() + static_cast<size_t>(query_of.data()[i]) * dim, by,
                        out.data() + i);
   }
   return out.take();

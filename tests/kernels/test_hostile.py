@@ -107,7 +107,7 @@ WRONG = [
     ("score_rows", (z((2, 8), U8), 2, "float32", z(3), "ip"), ValueError, "query"),
     ("score_rows", (z((2, 8), U8), -1, "float32", z(0), "ip"), ValueError, "dim"),
     ("score_rows", (z((2, 8), U8), 2**62, "float32", z(0), "ip"), ValueError, "query"),
-    ("score_rows", (z((2, 8), U8), 2, "int8", z(2), "ip"), ValueError, "dtype"),
+    ("score_rows", (z((2, 8), U8), 2, "int4", z(2), "ip"), ValueError, "dtype"),
     ("score_rows", (z((2, 8), U8), 2, "float32", z(2), "cosine"), ValueError, "metric"),
     ("row_checksums", (z((2, 8), np.int8),), TypeError, "records"),
     ("accumulate_bm25", (z(2, U32), z(3, U8), z(4), 1.0, z(4)), ValueError, "tfs"),

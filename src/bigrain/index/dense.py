@@ -82,6 +82,8 @@ class DenseSegment:
         self.blocks = file.read("blocks", "|u1", (-(-n // 32), groups, 16))
         self.offset = file.read("offset", "<f4", (n,)) if spec.metric == "l2" else None
         file.section("rows", "|u1", (n, spec.rows.record_bytes))
+        if file.meta.get("heavy", spec.heavy) != spec.heavy:
+            raise DamagedError(file.name, "table", f"rows of {spec.heavy}", file.meta["heavy"])
         if "starts" in file.sections:
             self.scale = file.read("scale", "<f2", (n,))
             self.scale_unit = _read_unit(file)

@@ -50,14 +50,16 @@ class DenseBuilder:
         codec: RabitqCodec | None,
     ) -> None:
         self._spec, self._memory_bytes, self._codec = spec, memory_bytes, codec
-        self._rows = Spill(files, spill, spec.heavy, (spec.dim,), buffer_bytes=SPILL_BUFFER)
+        self._rows = Spill(
+            files, spill, np.uint8, (spec.rows.payload_bytes,), buffer_bytes=SPILL_BUFFER
+        )
         self._log = UnitLog()
 
     def append(self, units: Units, values: Any) -> None:
         """Add (n, dim) float32 vectors; of a unit given twice the last one counts."""
         step = chunk_rows(self._spec)
         for start in range(0, len(values), step):
-            self._rows.append(values[start : start + step])
+            self._rows.append(self._spec.rows.payload(values[start : start + step]))
         self._log.append(units)
 
     def seal(self, keep: Keep, path: Path, files: Files) -> int:
@@ -74,14 +76,14 @@ class DenseBuilder:
         return numbering.n_rows
 
     def _read(self, wanted: Rows) -> Iterator[Floats]:
-        step = chunk_rows(self._spec)
+        step, decode = chunk_rows(self._spec), self._spec.rows.decode
         for start in range(0, len(wanted), step):
             part = wanted[start : start + step]
             low, high = int(part.min()), int(part.max()) + 1
             if high - low > 2 * step:
-                yield self._rows.gather(part)
+                yield decode(self._rows.gather(part))
             else:
-                yield self._rows.read(low, high)[part - low]
+                yield decode(self._rows.read(low, high)[part - low])
 
     def discard(self) -> None:
         self._rows.discard()
@@ -157,7 +159,8 @@ def write_dense(
             writer.add("calibration_ranks", calibration.ranks.astype("<i4"))
             writer.add("calibration_probed", calibration.probed.astype("<f4"))
         units = UnitMap.write(writer, numbering.units)
-        writer.finish({"family": "dense", **units, **_write_codec(writer, codec), **meta})
+        meta |= {"heavy": spec.heavy, **_write_codec(writer, codec)}
+        writer.finish({"family": "dense", **units, **meta})
     except BaseException:
         writer.abandon()
         raise

@@ -197,7 +197,8 @@ def nearest(panels: U8, scale: F32, offset: F32, vectors: I8, weight: F32) -> I3
 def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F32:
     """Score vectors exactly: (n, stride) uint8 records, each starting with `dim` numbers.
 
-    `dtype` is 'float16' or 'float32'; `metric` is 'ip' (dot product) or 'l2' (minus the squared
+    `dtype` is 'float16', 'float32', 'bfloat16' or 'int8' (`bigrain.kernels.numbers`); the query is
+    never rounded. `metric` is 'ip' (dot product) or 'l2' (minus the squared
     Euclidean distance): larger is better. Returns (n,) float32. Sums are in float32 with several
     accumulators, so levels differ in the last digits.
     """

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.kernels import checks
+from bigrain.kernels.numbers import TYPES, bytes_of, read_numbers
 
 F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
@@ -249,15 +250,14 @@ def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F3
     """Exact scores of vectors that stand at the start of byte records."""
     checks.array("records", records, "uint8", 2)
     checks.array("query", query, "float32", 1)
-    if dtype not in ("float16", "float32"):
-        raise ValueError(f"dtype: expected 'float16' or 'float32', got {dtype!r}")
+    if dtype not in TYPES:
+        raise ValueError(f"dtype: expected one of {', '.join(TYPES)}, got {dtype!r}")
     if metric not in ("ip", "l2"):
         raise ValueError(f"metric: expected 'ip' or 'l2', got {metric!r}")
     checks.at_least("dim", dim, 0)
     checks.size("query: length", len(query), dim)
-    width = dim * np.dtype(dtype).itemsize
-    checks.at_least("records: bytes per record", records.shape[1], width)
-    x = np.ascontiguousarray(records[:, :width]).view(dtype).astype(np.float64)
+    checks.at_least("records: bytes per record", records.shape[1], bytes_of(dim, dtype))
+    x = read_numbers(records, dim, dtype).astype(np.float64)
     scores: F32 = (x @ query if metric == "ip" else -np.square(x - query).sum(axis=1)).astype(
         np.float32
     )
