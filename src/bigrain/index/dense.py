@@ -95,6 +95,9 @@ class DenseSegment:
         self.spread = np.zeros(self.partition.n_lists, np.float32)
         if "spread" in file.sections:
             self.spread = _read_bounded(file, "spread", self.spread.shape, FURTHEST)
+        self.list_offset = None
+        if "list_offset" in file.sections:
+            self.list_offset = _read_bounded(file, "list_offset", self.spread.shape, FURTHEST**2)
         self.calibration = _read_calibration(file)
 
     @property
@@ -106,8 +109,7 @@ class DenseSegment:
     def bases(self, prepared: PreparedQueries) -> tuple[Floats, Floats]:
         """(Q, L): what every list's estimates begin with, and the best score to expect there."""
         bases = self.partition.products(prepared.routed)
-        routes = bases + prepared.length[:, None] * (np.float32(SPREAD) * self.spread)
-        return bases, np.asarray(routes, np.float32)
+        return bases, expected_best(prepared, bases, self.spread, self.list_offset)
 
     def scan(
         self, prepared: PreparedQueries, effort: Effort, live: Bitmap | None, n_live: int
@@ -256,9 +258,35 @@ class DenseSegment:
 
 def light_bytes_of(file: SegmentFile) -> int:
     """Codes, their factors, the lists, and the map of a segment with gaps."""
-    names = ("blocks", "scale", "offset", "order", "starts", "centroids", "centroid_scale")
+    names = (
+        "blocks",
+        "scale",
+        "offset",
+        "order",
+        "starts",
+        "centroids",
+        "centroid_scale",
+        "list_offset",
+    )
     parts = [file.sections[name] for name in names if name in file.sections]
     return sum(part.n_bytes for part in parts) + UnitMap.bytes_in(file)
+
+
+def expected_best(
+    prepared: PreparedQueries, bases: Floats, spread: Floats, list_offset: Floats | None
+) -> Floats:
+    """(Q, L): the best score to expect in every list, less what is the same in all.
+
+    The mean score of its rows, and as much more as rows SPREAD times their root mean square
+    distance from the centroid c nearer to the query may have: |q| times that under inner product;
+    under Euclidean distance 2 |q - c| times that, |q - c|^2 being what the mean score leaves.
+    """
+    reach = np.float32(SPREAD) * spread
+    if list_offset is None:
+        return np.asarray(bases + prepared.length[:, None] * reach, np.float32)
+    mean = bases + list_offset
+    apart = np.square(prepared.length / 2)[:, None] - mean - np.square(spread)
+    return np.asarray(mean + 2 * reach * np.sqrt(np.maximum(apart, 0)), np.float32)
 
 
 def probed_lists(routes: Floats, margin: float) -> npt.NDArray[np.bool_]:

@@ -191,6 +191,7 @@ class ListedCodes:
         )
         self.sizes = np.zeros(partition.n_lists, np.int64)
         self._residuals = np.zeros(partition.n_lists)  # sums of squares
+        self._offsets = np.zeros(partition.n_lists)  # sums, only for l2
         self._unit = 0.0
 
     def append(self, vectors: Floats) -> None:
@@ -207,6 +208,7 @@ class ListedCodes:
         self._spill.append(np.concatenate((codes.bits, factors.view(np.uint8)), axis=1))
         self.lists[start : start + len(vectors)] = lists
         self.sizes += np.bincount(lists, minlength=self.partition.n_lists)
+        self._offsets += np.bincount(lists, factors[:, 1], self.partition.n_lists)
         squared = np.square(centred - centroids).sum(axis=1)
         self._residuals += np.bincount(lists, squared, self.partition.n_lists)
         self._unit = max(self._unit, float(codes.scale.max(initial=0)))
@@ -215,6 +217,13 @@ class ListedCodes:
     def spread(self) -> Floats:
         """(L,) root mean square of the residuals in each list."""
         return np.sqrt(self._residuals / np.maximum(self.sizes, 1)).astype(np.float32)
+
+    @property
+    def list_offset(self) -> Floats | None:
+        """(L,) mean of the offsets in each list; only for l2."""
+        if not self._l2 or self.partition.n_lists == 1:
+            return None
+        return (self._offsets / np.maximum(self.sizes, 1)).astype(np.float32)
 
     def estimates(self, rows: Rows, turned: Floats, bases: Floats) -> Floats:
         """(Q, n) estimates of rows (n,) by queries as they are rotated."""
@@ -256,6 +265,8 @@ class ListedCodes:
             self.partition.forget_table()
             writer.add("centroid_scale", self.partition.scale.astype("<f4"))
         writer.add("spread", self.spread.astype("<f4"))
+        if self.list_offset is not None:
+            writer.add("list_offset", self.list_offset.astype("<f4"))
         return {"scale_unit": float(unit)}
 
     def _ordered(self) -> Iterator[Rows]:
