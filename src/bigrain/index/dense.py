@@ -22,6 +22,7 @@ from bigrain.codecs.rabitq import PreparedQueries, RabitqCodec
 from bigrain.codecs.rows import RowCodec
 from bigrain.errors import DamagedError
 from bigrain.index.base import (
+    EMPTY,
     Bitmap,
     Floats,
     Ranked,
@@ -71,6 +72,15 @@ def chunk_rows(spec: DenseSpec) -> int:
     return max(32, min(CHUNK_ROWS, CHUNK_BYTES // (4 * spec.dim)) // 32 * 32)
 
 
+@dataclass(frozen=True)
+class Live:
+    """Which codes of a segment count: those alive, or of them those that a filter selects."""
+
+    bits: Bitmap | None  # in the order of codes; None: all
+    n: int
+    in_list: Rows  # (L,)
+
+
 class DenseSegment:
     """An opened segment: codes in memory, rows read on demand."""
 
@@ -111,21 +121,25 @@ class DenseSegment:
         bases = self.partition.products(prepared.routed)
         return bases, expected_best(prepared, bases, self.spread, self.list_offset)
 
-    def scan(
-        self, prepared: PreparedQueries, effort: Effort, live: Bitmap | None, n_live: int
-    ) -> list[Ranked]:
-        """The best estimates per query. `live` is in the order of codes, `n_live` its bits."""
+    def scan(self, prepared: PreparedQueries, effort: Effort, live: Live) -> list[Ranked]:
+        """The best estimates per query. No more live rows than are wanted are all returned."""
+        keep = min(effort.n, live.n)
+        if not keep:
+            return [Ranked(EMPTY, np.empty(0, np.float32)) for _ in prepared.constant]
         bases, routes = self.bases(prepared)
-        wanted = probed_lists(routes, effort.margin)
-        if self.partition.n_lists > 1:
-            self._widen(wanted, routes, n_live, effort.n)
-        keep = min(effort.n, self.units.n_rows)
-        found, estimates, counts = self._scan(prepared, wanted, bases, live, keep)
+        held = live.in_list > 0
+        if live.n <= keep:
+            wanted = np.repeat(held[None], len(routes), axis=0)
+        else:
+            wanted = probed_lists(routes, effort.margin)
+            self._widen(wanted, routes, live, effort.n)
+            wanted &= held
+        found, estimates, counts = self._scan(prepared, wanted, bases, live.bits, keep)
         # What a filter leaves may lie in lists that nobody would look into.
-        short = (counts < min(keep, n_live)) & ~wanted.all(axis=1)
+        short = (counts < keep) & (wanted != held).any(axis=1)
         if short.any():
-            wanted[short] = True
-            found, estimates, counts = self._scan(prepared, wanted, bases, live, keep)
+            wanted[short] = held
+            found, estimates, counts = self._scan(prepared, wanted, bases, live.bits, keep)
         rows = found if self.order is None else self.order[found].astype(np.int64)
         return [
             Ranked(self.units.units(r[:c]), e[:c] + constant)
@@ -158,22 +172,21 @@ class DenseSegment:
             keep,
         )
 
-    def _widen(self, wanted: npt.NDArray[np.bool_], routes: Floats, n_live: int, n: int) -> None:
+    def _widen(self, wanted: npt.NDArray[np.bool_], routes: Floats, live: Live, n: int) -> None:
         """Add lists, best first, where too few live rows would be seen.
 
         A filter thins lists out, and the neighbours it leaves lie farther away: as many live rows
         are looked at as there would be rows without it.
         """
-        share = n_live / max(1, self.units.n_rows)
         sizes = np.diff(self.starts)
-        seen = wanted @ sizes
-        least = np.maximum(seen, LEAST_SEEN * n)
-        if share <= NEARLY_ALL:
-            least = least / max(share, 1e-9)
-        least = np.minimum(least, self.units.n_rows)
-        for q in np.flatnonzero(seen < least):
-            best = np.argsort(-routes[q], kind="stable")
-            enough = int(np.searchsorted(np.cumsum(sizes[best]), least[q])) + 1
+        counted = sizes if live.n > NEARLY_ALL * self.units.n_rows else live.in_list
+        least = np.minimum(np.maximum(wanted @ sizes, LEAST_SEEN * n), counted.sum())
+        short = wanted @ counted < least
+        all_of_them = short & (least == counted.sum())
+        wanted[all_of_them] = True
+        for q in np.flatnonzero(short & ~all_of_them):
+            best = np.argsort(-routes[q])
+            enough = int(np.searchsorted(np.cumsum(counted[best]), least[q])) + 1
             wanted[q, best[:enough]] = True
 
     def estimate(self, prepared: PreparedQueries, rows: Rows) -> Floats:
@@ -201,12 +214,18 @@ class DenseSegment:
         places[self.order] = np.arange(len(places), dtype=np.uint32)
         return places
 
-    def as_codes_lie(self, live: Bitmap) -> Bitmap:
-        """A bitmap of rows as a bitmap of codes."""
-        if self.order is None:
-            return live
-        alive = np.unpackbits(live, count=self.units.n_rows, bitorder="little")
-        return np.packbits(alive[self.order], bitorder="little")
+    def live(self, rows: Bitmap | None) -> Live:
+        """A bitmap of rows (None: all) in the order of codes, counted."""
+        sizes = np.diff(self.starts)
+        if rows is None:
+            return Live(None, self.units.n_rows, sizes)
+        alive = np.unpackbits(rows, count=self.units.n_rows, bitorder="little")
+        if self.order is not None:
+            alive = alive[self.order]
+            rows = np.packbits(alive, bitorder="little")
+        filled = np.flatnonzero(sizes)
+        sizes[filled] = np.add.reduceat(alive, self.starts[filled], dtype=np.int64)
+        return Live(rows, int(sizes.sum()), sizes)
 
     # -- the originals ----------------------------------------------------------------------
 
@@ -304,10 +323,8 @@ class DenseIndex:
     def __init__(self, spec: DenseSpec, views: Sequence[View[DenseSegment]]) -> None:
         self.spec, self.views = spec, views
         self._efforts: dict[tuple[float, int], Effort] = {}
-        self._live: dict[int, Bitmap] = {}  # by view, in the order of codes
-        self._selected: WeakKeyDictionary[Selection, dict[int, tuple[Bitmap, int]]] = (
-            WeakKeyDictionary()
-        )
+        self._live: dict[int, Live] = {}  # by view
+        self._selected: WeakKeyDictionary[Selection, dict[int, Live]] = WeakKeyDictionary()
 
     @property
     def n_rows(self) -> int:
@@ -335,23 +352,17 @@ class DenseIndex:
             codec = view.segment.codec
             if codec.id not in prepared:
                 prepared[codec.id] = codec.prepare(batch)
-            live, n_live = self._alive(i, selection)
-            found = view.segment.scan(prepared[codec.id], effort, live, n_live)
+            found = view.segment.scan(prepared[codec.id], effort, self._alive(i, selection))
             for collected, ranked in zip(lists, found, strict=True):
                 collected.append(ranked)
         return [merge_ranked(collected, effort.n) for collected in lists]
 
-    def _alive(self, i: int, selection: Selection | None) -> tuple[Bitmap | None, int]:
-        """(bitmap in the order of codes, how many are live and selected) of a view."""
+    def _alive(self, i: int, selection: Selection | None) -> Live:
+        """What is live in a view, and selected."""
         view = self.views[i]
-        if selection is None:
-            if view.live is not None and i not in self._live:
-                self._live[i] = view.segment.as_codes_lie(view.live)
-            return self._live.get(i), view.n_live
-        kept = self._selected.setdefault(selection, {})
+        kept = self._live if selection is None else self._selected.setdefault(selection, {})
         if i not in kept:
-            bits = selection.bitmap(view)
-            kept[i] = view.segment.as_codes_lie(bits), int(np.bitwise_count(bits).sum())
+            kept[i] = view.segment.live(view.bitmap(selection))
         return kept[i]
 
     def estimate(self, query: Any, units: Units) -> Floats:
