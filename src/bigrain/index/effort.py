@@ -6,7 +6,7 @@ some of its vectors, and means of two or three of them (real queries are not dis
 documents), serve as queries: their true neighbours are known, and for each neighbour it is kept
 
     gap    how far its list lies below the best list, in units of (best - mean) of all lists
-    rank   how many codes are estimated at least as good
+    rank   1 and how many codes are estimated better
 
 `Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
 gap <= margin and rank <= n is the recall asked for, with each kind of sample query. Questions of
