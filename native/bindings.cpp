@@ -172,30 +172,41 @@ nb::object dot_table_(const Level& level, nb::handle panels_, int64_t n, nb::han
   return out.take();
 }
 
-nb::object route_lists_(const Level& level, nb::handle panels_, nb::handle starts_,
-                        nb::handle scale_, nb::handle bonus_, nb::handle vectors_,
-                        nb::handle vector_scale_, nb::handle length_, double margin, int64_t least_,
-                        double stretch) {
-  const Array<float> scale("scale", scale_, 1), bonus("bonus", bonus_, 1);
+nb::object route_lists_(const Level& level, nb::handle panels_, nb::handle sizes_,
+                        nb::handle counted_, nb::handle scale_, nb::handle radius_,
+                        nb::handle offset_, double outward, nb::handle vectors_,
+                        nb::handle vector_scale_, nb::handle length_, double margin,
+                        int64_t least_) {
+  const Array<float> scale("scale", scale_, 1), radius("radius", radius_, 1);
   const Array<float> vector_scale("vector_scale", vector_scale_, 1), length("length", length_, 1);
   const TableArguments a(panels_, static_cast<int64_t>(scale.size()), vectors_);
-  const Array<int64_t> rising("starts", starts_, 1);
-  const Offsets starts("starts", starts_,
-                       rising.size() ? static_cast<size_t>(rising.data()[rising.size() - 1]) : 0);
-  if (!scale.size()) fail("scale: length: expected at least 1, got 0");
-  expect("starts: length", starts.size(), scale.size() + 1);
-  expect("bonus: length", bonus.size(), scale.size());
-  expect("vector_scale: length", vector_scale.size(), a.vectors.dim(0));
-  expect("length: length", length.size(), a.vectors.dim(0));
+  const size_t n_lists = scale.size(), n = a.vectors.dim(0);
+  if (!n_lists) fail("scale: length: expected at least 1, got 0");
+  const Array<int64_t> sizes("sizes", sizes_, 1), counted("counted", counted_, 1);
+  expect("sizes: length", sizes.size(), n_lists);
+  expect("counted: length", counted.size(), n_lists);
+  for (size_t l = 0; l < n_lists; ++l)
+    if (sizes.data()[l] < 0 || counted.data()[l] < 0 || sizes.data()[l] > 0xffffffff ||
+        counted.data()[l] > 0xffffffff)
+      fail("sizes, counted: list ", l, ": expected numbers from 0 to 2**32 - 1");
+  expect("radius: length", radius.size(), n_lists);
+  std::optional<Array<float>> offset;
+  if (!offset_.is_none()) {
+    offset.emplace("offset", offset_, 1);
+    expect("offset: length", offset->size(), n_lists);
+  }
+  expect("vector_scale: length", vector_scale.size(), n);
+  expect("length: length", length.size(), n);
   if (!(margin >= 0)) fail("margin: expected at least 0, got ", margin);
-  if (!(stretch >= 1)) fail("stretch: expected at least 1, got ", stretch);
   const int64_t least = static_cast<int64_t>(non_negative("least", least_));
   Routes routes;
   {
     Released released;
     routes = route_lists(level, a.table,
-                         {starts.data(), scale.data(), bonus.data(), margin, least, stretch},
-                         a.vectors.data(), a.vectors.dim(0), a.vectors.dim(1), vector_scale.data(),
+                         {sizes.data(), counted.data(), scale.data(), radius.data(),
+                          offset ? offset->data() : nullptr, static_cast<float>(outward), margin,
+                          least},
+                         a.vectors.data(), n, a.vectors.dim(1), vector_scale.data(),
                          length.data());
   }
   Result<int64_t> probes({routes.probes.size()});
@@ -224,18 +235,25 @@ nb::object nearest_(const Level& level, nb::handle panels_, nb::handle scale_, n
   return out.take();
 }
 
-// Checks what records and the kind of their numbers must be; true for float16.
-bool check_records(const Array<uint8_t>& records, int64_t dim_, const std::string& dtype,
-                   const std::string& metric) {
-  if (dtype != "float16" && dtype != "float32")
-    fail("dtype: expected 'float16' or 'float32', got '", dtype, "'");
+// Checks what records and the kind of their numbers must be.
+Numbers check_records(const Array<uint8_t>& records, int64_t dim_, const std::string& dtype,
+                      const std::string& metric) {
+  Numbers kind = Numbers::f16;
+  size_t width = 2, extra = 0;
+  if (dtype == "float32") {
+    kind = Numbers::f32, width = 4;
+  } else if (dtype == "bfloat16") {
+    kind = Numbers::bf16;
+  } else if (dtype == "int8") {
+    kind = Numbers::i8, width = 1, extra = 4;
+  } else if (dtype != "float16") {
+    fail("dtype: expected one of float16, float32, bfloat16, int8, got '", dtype, "'");
+  }
   if (metric != "ip" && metric != "l2") fail("metric: expected 'ip' or 'l2', got '", metric, "'");
-  const bool half = dtype == "float16";
-  const size_t dim = non_negative("dim", dim_);
-  if (records.dim(1) / (half ? 2 : 4) < dim)
-    fail("records: bytes per record: expected at least ", dim * (half ? 2 : 4), ", got ",
-         records.dim(1));
-  return half;
+  const size_t dim = non_negative("dim", dim_), bytes = records.dim(1);
+  if (bytes < extra || (bytes - extra) / width < dim)
+    fail("records: bytes per record: expected at least ", dim * width + extra, ", got ", bytes);
+  return kind;
 }
 
 nb::object score_rows_(const Level& level, nb::handle records_, int64_t dim_,
@@ -243,11 +261,11 @@ nb::object score_rows_(const Level& level, nb::handle records_, int64_t dim_,
   const Array<uint8_t> records("records", records_, 2);
   const Array<float> query("query", query_, 1);
   expect("query: length", query.size(), non_negative("dim", dim_));
-  const bool half = check_records(records, dim_, dtype, metric);
+  const Numbers kind = check_records(records, dim_, dtype, metric);
   Result<float> out({records.dim(0)});
   {
     Released released;
-    level.score_rows(records.data(), records.dim(0), records.dim(1), query.size(), half,
+    level.score_rows(records.data(), records.dim(0), records.dim(1), query.size(), kind,
                      query.data(), metric == "ip" ? Metric::ip : Metric::l2, out.data());
   }
   return out.take();
@@ -261,7 +279,7 @@ nb::object score_pairs_(const Level& level, nb::handle records_, int64_t dim_,
   const Array<int32_t> record_of("record_of", record_of_, 1), query_of("query_of", query_of_, 1);
   const size_t dim = queries.dim(1);
   expect("queries: dimension", dim, non_negative("dim", dim_));
-  const bool half = check_records(records, dim_, dtype, metric);
+  const Numbers kind = check_records(records, dim_, dtype, metric);
   expect("query_of: length", query_of.size(), record_of.size());
   const auto limit = [](size_t n) { return std::min<size_t>(n, 0x80000000u); };
   check_ids("record_of", level, record_of.data(), record_of.size(), limit(records.dim(0)));
@@ -270,11 +288,11 @@ nb::object score_pairs_(const Level& level, nb::handle records_, int64_t dim_,
   {
     Released released;
     const size_t stride = records.dim(1);
-    const Metric kind = metric == "ip" ? Metric::ip : Metric::l2;
+    const Metric by = metric == "ip" ? Metric::ip : Metric::l2;
     for (size_t i = 0; i < record_of.size(); ++i)
       level.score_rows(records.data() + static_cast<size_t>(record_of.data()[i]) * stride, 1,
-                       stride, dim, half,
-                       queries.data() + static_cast<size_t>(query_of.data()[i]) * dim, kind,
+                       stride, dim, kind,
+                       queries.data() + static_cast<size_t>(query_of.data()[i]) * dim, by,
                        out.data() + i);
   }
   return out.take();
@@ -510,9 +528,10 @@ NB_MODULE(_native, m) {
            any("scale"), any("bias"), any("row_scale"), any("row_offset"), any("live"),
            any("probes"), any("lists"), any("bases"), nb::arg("keep"))
       .def("dot_table", &Method<dot_table_>::call, any("panels"), nb::arg("n"), any("vectors"))
-      .def("route_lists", &Method<route_lists_>::call, any("panels"), any("starts"), any("scale"),
-           any("bonus"), any("vectors"), any("vector_scale"), any("length"), nb::arg("margin"),
-           nb::arg("least"), nb::arg("stretch"))
+      .def("route_lists", &Method<route_lists_>::call, any("panels"), any("sizes"),
+           any("counted"), any("scale"), any("radius"), any("offset"), nb::arg("outward"),
+           any("vectors"), any("vector_scale"), any("length"), nb::arg("margin"),
+           nb::arg("least"))
       .def("nearest", &Method<nearest_>::call, any("panels"), any("scale"), any("offset"),
            any("vectors"), any("weight"))
       .def("score_rows", &Method<score_rows_>::call, any("records"), nb::arg("dim"),

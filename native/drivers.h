@@ -51,12 +51,14 @@ void dot_table(const Level&, const Table&, const int8_t* vectors, size_t n, size
                int32_t* out);
 // How lists are chosen (see dispatch.py): all within `margin`, and until enough rows are seen.
 struct Routing {
-  const int64_t* starts;  // of n_rows + 1 lists
-  const float* scale;     // of the table's rows
-  const float* bonus;
+  const int64_t* sizes;
+  const int64_t* counted;
+  const float* scale;
+  const float* radius;
+  const float* offset;  // may be null
+  float outward;
   double margin;
   int64_t least;
-  double stretch;
 };
 struct Routes {
   std::vector<int64_t> probes;

@@ -40,6 +40,7 @@ struct ScanQuery {
 constexpr size_t kPanel = 16;  // rows of an int8 table that lie side by side, four columns each
 
 enum class Metric { ip, l2 };
+enum class Numbers { f16, f32, bf16, i8 };  // of a row; i8: a float scale first
 
 struct Level {
   const char* name;
@@ -56,7 +57,7 @@ struct Level {
   void (*fold_nearest)(const int32_t* dots, int32_t excess, const float* scale,
                        const float* offset, float weight, int32_t panel, float* best,
                        int32_t* winner);
-  void (*score_rows)(const uint8_t* records, size_t n, size_t stride, size_t dim, bool half,
+  void (*score_rows)(const uint8_t* records, size_t n, size_t stride, size_t dim, Numbers,
                      const float* query, Metric, float* out);
   void (*row_checksums)(const uint8_t* records, size_t n, size_t n_bytes, const uint64_t* keys,
                         uint32_t* out);

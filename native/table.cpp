@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include "drivers.h"
@@ -105,21 +106,23 @@ constexpr float kNothing = -std::numeric_limits<float>::infinity();
 // The lists of one query, given (padded to whole panels) the base and the route of each.
 class Chooser {
  public:
-  Chooser(const Routing& how, size_t n_lists) : how_(how), n_(n_lists), chosen_(n_lists) {}
+  Chooser(const Routing& how, size_t n_lists)
+      : how_(how),
+        n_(n_lists),
+        all_(std::accumulate(how.counted, how.counted + n_lists, int64_t{0})),
+        chosen_(n_lists) {}
 
   void choose(const float* bases, const float* routes, Routes& out) {
     const float limit = threshold(routes);
-    int64_t seen = 0;
+    int64_t held = 0, seen = 0;
     for (size_t l = 0; l < n_; ++l) {
       chosen_[l] = routes[l] >= limit;
-      seen += chosen_[l] ? size(l) : 0;
+      held += chosen_[l] ? how_.sizes[l] : 0;
+      seen += chosen_[l] ? how_.counted[l] : 0;
     }
-    const double wanted = std::ceil(static_cast<double>(std::max(seen, how_.least)) * how_.stretch);
-    const int64_t all = how_.starts[n_];
-    const int64_t least = wanted < static_cast<double>(all) ? static_cast<int64_t>(wanted) : all;
-    if (seen < least) widen(routes, seen, least);
+    widen(routes, seen, std::min(std::max(held, how_.least), all_));
     for (size_t l = 0; l < n_; ++l)
-      if (chosen_[l]) {
+      if (chosen_[l] && how_.counted[l]) {
         out.lists.push_back(static_cast<int32_t>(l));
         out.bases.push_back(bases[l]);
       }
@@ -127,8 +130,6 @@ class Chooser {
   }
 
  private:
-  int64_t size(size_t list) const { return how_.starts[list + 1] - how_.starts[list]; }
-
   // best - margin * (best - mean); the mean is summed in sixteen lanes.
   float threshold(const float* routes) const {
     float best[kPanel];
@@ -151,8 +152,9 @@ class Chooser {
     return std::isfinite(limit) ? static_cast<float>(limit) : kNothing;
   }
 
-  // Adds the best of the other lists, the first of equals, until `least` rows are seen.
+  // Adds the best of the other lists, the first of equals, until `least` rows that count are seen.
   void widen(const float* routes, int64_t seen, int64_t least) {
+    if (seen >= least) return;
     others_.clear();
     for (size_t l = 0; l < n_; ++l)
       if (!chosen_[l]) others_.push_back(l);
@@ -163,13 +165,14 @@ class Chooser {
     while (seen < least && !others_.empty()) {
       std::pop_heap(others_.begin(), others_.end(), worse);
       chosen_[others_.back()] = true;
-      seen += size(others_.back());
+      seen += how_.counted[others_.back()];
       others_.pop_back();
     }
   }
 
   const Routing& how_;
   size_t n_;
+  int64_t all_;
   std::vector<uint8_t> chosen_;
   std::vector<size_t> others_;
 };
@@ -181,9 +184,10 @@ Routes route_lists(const Level& level, const Table& table, const Routing& how,
                    const float* length) {
   const size_t panel_bytes = table.groups * 4 * kPanel;
   const size_t width = (table.n_rows + kPanel - 1) / kPanel * kPanel;
-  std::vector<float> scale(width), bonus(width);
+  std::vector<float> scale(width), radius(width), offset(width);
   std::copy_n(how.scale, table.n_rows, scale.data());
-  std::copy_n(how.bonus, table.n_rows, bonus.data());
+  std::copy_n(how.radius, table.n_rows, radius.data());
+  if (how.offset) std::copy_n(how.offset, table.n_rows, offset.data());
   const size_t chunk = std::min(n, kRouted);
   std::vector<float> bases(chunk * width), routes(chunk * width);
   std::vector<int32_t> dots(chunk * kPanel);
@@ -197,15 +201,21 @@ Routes route_lists(const Level& level, const Table& table, const Routing& how,
       level.dot_panel(table.panels + row / kPanel * panel_bytes, table.groups, padded.row(0),
                       count, dots.data());
       for (size_t i = 0; i < count; ++i) {
-        const float one = vector_scale[start + i], reach = length[start + i];
+        const float one = vector_scale[start + i], reach = length[start + i], half = reach / 2;
         const int32_t excess = padded.excess(i);
         float* base = &bases[i * width + row];
         float* route = &routes[i * width + row];
         for (size_t j = 0; j < kPanel; ++j) {
           const float x =
               static_cast<float>(dots[i * kPanel + j] - excess) * one * scale[row + j];
-          const float y = x + reach * bonus[row + j];
           base[j] = x;
+          const float out = how.outward * radius[row + j];
+          float y = x + reach * out;
+          if (how.offset) {
+            const float mean = x + offset[row + j];
+            const float apart = half * half - mean - radius[row + j] * radius[row + j];
+            y = mean + 2 * out * std::sqrt(apart > 0 ? apart : 0.0f);
+          }
           route[j] = y == y ? y : kNothing;
         }
       }

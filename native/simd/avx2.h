@@ -26,6 +26,20 @@ inline V load_i8(const int8_t* p) {
   return _mm256_cvtepi32_ps(
       _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
+inline V load_i8_part(const int8_t* p, size_t n) {
+  int8_t part[L] = {};
+  memcpy(part, p, n);
+  return load_i8(part);
+}
+inline V load_bf16(const uint8_t* p) {
+  const __m128i half = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+inline V load_bf16_part(const uint8_t* p, size_t n) {
+  uint8_t part[2 * L] = {};
+  memcpy(part, p, 2 * n);
+  return load_bf16(part);
+}
 inline V load_half(const uint8_t* p) {
   return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
 }

@@ -27,7 +27,17 @@ inline V convert(const T* p) {
            static_cast<float>(p[3])};
 }
 inline V load_int(const int32_t* p) { return convert(p); }
-inline V load_i8(const int8_t* p) { return convert(p); }
+inline V load_i8(const int8_t* p) {
+  typedef int32_t I __attribute__((vector_size(16)));
+  uint32_t four;
+  memcpy(&four, p, 4);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+  four = __builtin_bswap32(four);
+#endif
+  const I x = {static_cast<int32_t>(four << 24), static_cast<int32_t>(four << 16),
+               static_cast<int32_t>(four << 8), static_cast<int32_t>(four)};
+  return __builtin_convertvector(x >> 24, V);
+}
 inline void store(float* p, V a) { memcpy(p, &a, sizeof a); }
 inline V add(V a, V b) { return a + b; }
 inline V sub(V a, V b) { return a - b; }
@@ -41,6 +51,20 @@ inline uint32_t greater(V a, float threshold) {  // one bit a lane
   const auto mask = a > set1(threshold);
   return static_cast<uint32_t>((mask[0] & 1) | (mask[1] & 2) | (mask[2] & 4) | (mask[3] & 8));
 }
+
+inline V load_i8_part(const int8_t* p, size_t n) {
+  int8_t part[L] = {};
+  memcpy(part, p, n);
+  return load_i8(part);
+}
+inline V load_bf16_part(const uint8_t* p, size_t n) {
+  typedef uint32_t U __attribute__((vector_size(16)));
+  uint16_t half[L] = {};
+  memcpy(half, p, 2 * n);
+  const U h = {half[0], half[1], half[2], half[3]};
+  return reinterpret_cast<V>(h << 16);
+}
+inline V load_bf16(const uint8_t* p) { return load_bf16_part(p, L); }
 
 inline V load_half_part(const uint8_t* p, size_t n) {
   typedef int32_t I __attribute__((vector_size(16)));

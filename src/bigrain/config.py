@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 METRICS = ("cosine", "ip", "l2")
-HEAVY_DTYPES = ("float16", "float32")
+HEAVY_DTYPES = ("float16", "float32", "bfloat16", "int8")
 MAX_DIM = 4096
 STATIC_ENCODER = "bigrain/static-v1"
 
@@ -73,8 +73,10 @@ class DenseField:
 
     `dim` None means the encoder's width, or 384 for vectors that you bring. `light_bytes` is the
     size of the code in memory, one bit a dimension if None; fewer bytes than `dim / 8` reduce the
-    dimension first. `heavy` is the type of the rows on disk. `encoder` names a registered encoder;
-    None: bring your own vectors with `add_vectors`.
+    dimension first. `heavy` is the type of the rows on disk, which decide the scores: "float16",
+    "float32", "bfloat16" (any magnitude, 8 significant bits) or "int8" (whole numbers and a scale
+    for each row: half the bytes). `encoder` names a registered encoder; None: bring your own
+    vectors with `add_vectors`.
     """
 
     family: ClassVar[str] = "dense"

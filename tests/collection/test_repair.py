@@ -420,6 +420,7 @@ def test_a_damaged_definition_asks_for_the_fields(grain: tuple[Path, Model]) -> 
         ("vec", bigrain.DenseField(dim=8, metric="l2"), "metric='l2'.*metric='cosine'"),
         ("vec", bigrain.DenseField(dim=16), "dim=16.*dim=8"),
         ("vec", bigrain.DenseField(dim=8, heavy="float32"), "heavy="),
+        ("vec", bigrain.DenseField(dim=8, heavy="bfloat16"), "heavy='bfloat16'.*'float16'"),
         ("vec", bigrain.SparseField(), "family='sparse'.*family='dense'"),
         ("tok", bigrain.MultiVectorField(dim=8), "dim=8.*dim=4"),
     ],

@@ -32,6 +32,8 @@ FIELDS: dict[str, Any] = {
     "lexical": bigrain.LexicalField(),
     "dense": bigrain.DenseField(dim=24, light_bytes=2),
     "l2": bigrain.DenseField(dim=9, metric="l2", heavy="float32"),
+    "bf16": bigrain.DenseField(dim=9, metric="ip", heavy="bfloat16"),
+    "int8": bigrain.DenseField(dim=9, metric="l2", heavy="int8"),
     "sparse": bigrain.SparseField(),
     "multivector": bigrain.MultiVectorField(dim=5),
 }
@@ -58,7 +60,8 @@ def valid(name: str) -> bytes:
         some = [i for i in ids if i != "7"]
         m = len(some)
         col.add_vectors("dense", some, rng.normal(size=(m, 24)))
-        col.add_vectors("l2", some, rng.normal(size=(m, 9)))
+        for nine in ("l2", "bf16", "int8"):
+            col.add_vectors(nine, some, rng.normal(size=(m, 9)))
         weights = scipy.sparse.random(m, 30, 0.3, "csr", random_state=5)
         col.add_vectors("sparse", some, abs(weights))
         offsets = np.arange(0, 3 * m + 1, 3)
@@ -178,7 +181,7 @@ def _mend_checksums(
 ) -> None:
     """The checksums inside sections: of records, of lists, of rows of tokens."""
     try:
-        if name in ("dense", "l2") and "rows" in blobs:
+        if isinstance(FIELDS[name], bigrain.DenseField) and "rows" in blobs:
             n, width = sections["rows"]["shape"]
             rows = np.frombuffer(blobs["rows"], np.uint8).reshape(n, width).copy()
             sums = kernels.row_checksums(np.ascontiguousarray(rows[:, :-4])).astype("<u4")
@@ -208,6 +211,8 @@ def _queries(name: str) -> list[Any]:
         "lexical": ["w1 w2 w3 w9"],
         "dense": [rng.normal(size=24), rng.normal(size=24)],
         "l2": [rng.normal(size=9)],
+        "bf16": [rng.normal(size=9)],
+        "int8": [rng.normal(size=9)],
         "sparse": [{i: 1.0 for i in range(30)}],
         "multivector": [rng.normal(size=(3, 5))],
     }[name]

@@ -754,7 +754,7 @@ def creations() -> Iterator[Case]:
         *((bigrain.DenseField, {"dim": d}) for d in (0, -1, 4097, 2**70, 10**9999, 1.5, "8", True)),
         *((bigrain.DenseField, {"dim": 8, "light_bytes": b}) for b in (0, -1, 2, 10**9999, 0.5)),
         *((bigrain.DenseField, {"metric": m}) for m in ("", "dot", None, 5, ["ip"], 10**9999)),
-        *((bigrain.DenseField, {"heavy": h}) for h in ("int8", None, np.float16, ["float16"])),
+        *((bigrain.DenseField, {"heavy": h}) for h in ("int4", None, np.float16, ["float16"])),
         *((bigrain.DenseField, {"encoder": e}) for e in ("", 5, ["x"], 10**9999)),
         *((bigrain.LexicalField, {"k1": k}) for k in (-1, NAN, INF, "1", True, None, 10**400)),
         *((bigrain.LexicalField, {"b": b}) for b in (-0.1, 1.1, NAN, "0", None)),

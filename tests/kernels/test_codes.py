@@ -197,43 +197,45 @@ def test_tables_multiply_exactly(
     dim=st.integers(1, 40),
     n_vectors=st.integers(0, 40),
     margin=st.sampled_from([0, 0.3, 0.8, 1, 1.5, np.inf]),
-    least=st.integers(0, 500),
-    stretch=st.sampled_from([1, 1.5, 40, 1e300, np.inf]),
+    least=st.sampled_from([0, 3, 100, 1 << 60]),
+    offset=st.booleans(),
     odd=st.sampled_from([None, np.nan, np.inf, 0]),
     seed=SEEDS,
 )
 def test_lists_are_chosen_alike(
-    native: Kernels, n: int, dim: int, n_vectors: int, margin: float, least: int, stretch: float,
+    native: Kernels, n: int, dim: int, n_vectors: int, margin: float, least: int, offset: bool,
     odd: float | None, seed: int,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     sizes = rng.integers(0, 12, n)
-    scale, bonus = rng.random((2, n)).astype(np.float32)
+    counted = rng.integers(0, sizes + 1)
+    scale, radius, offsets = rng.random((3, n)).astype(np.float32)
     vector_scale, length = rng.random((2, n_vectors)).astype(np.float32)
     if odd is not None:
-        bonus[rng.integers(n)] = odd
+        radius[rng.integers(n)] = odd
     arguments = (
-        reference.pack_table(rng.integers(-128, 128, (n, dim), dtype=np.int8)),
-        np.concatenate(([0], np.cumsum(sizes))),
-        scale, bonus, rng.integers(-128, 128, (n_vectors, dim), dtype=np.int8), vector_scale,
-        length, margin, least, stretch,
+        reference.pack_table(rng.integers(-128, 128, (n, dim), dtype=np.int8)), sizes, counted,
+        scale, radius, offsets - 1000 if offset else None, 0.2,
+        rng.integers(-128, 128, (n_vectors, dim), dtype=np.int8), vector_scale, length, margin,
+        least,
     )  # fmt: skip
     probes, lists, bases = native.route_lists(*arguments)
     same((probes, lists, bases), reference.route_lists(*arguments))
     assert len(bases) == len(lists) == probes[-1]
     for first, last in pairwise(probes):
-        assert sizes[lists[first:last]].sum() >= min(least * stretch, sizes.sum())
-        assert (np.diff(lists[first:last]) > 0).all()
+        mine = lists[first:last]
+        assert counted[mine].sum() >= min(least, counted.sum())
+        assert (np.diff(mine) > 0).all() and counted[mine].all()
 
 
 def test_lists_within_the_margin_of_the_best_are_chosen() -> None:
     table = np.array([[100, 0], [90, 0], [50, 0], [-100, 0]], np.int8)
     one, zeros = np.ones(1, np.float32), np.zeros(4, np.float32)
 
-    def chosen(margin: float, least: int, stretch: float = 1) -> list[int]:
+    def chosen(margin: float, least: int, counted: tuple[int, ...] = (5, 5, 5, 5)) -> list[int]:
         _, lists, bases = reference.route_lists(
-            reference.pack_table(table), np.array([0, 5, 10, 15, 20]), zeros + 1, zeros,
-            np.array([[1, 0]], np.int8), one, one, margin, least, stretch,
+            reference.pack_table(table), np.full(4, 5), np.array(counted), zeros + 1, zeros, None,
+            0.2, np.array([[1, 0]], np.int8), one, one, margin, least,
         )  # fmt: skip
         assert bases.tolist() == table[lists, 0].tolist()
         return lists.tolist()
@@ -241,7 +243,11 @@ def test_lists_within_the_margin_of_the_best_are_chosen() -> None:
     assert chosen(0, 0) == [0]
     assert chosen(0.2, 0) == [0, 1]  # the mean is 35
     assert chosen(0.2, 11) == [0, 1, 2]
-    assert chosen(0.2, 0, 2) == [0, 1, 2, 3]
+    assert chosen(0.2, 0, (5, 0, 3, 3)) == [
+        0,
+        2,
+        3,
+    ]  # ten rows that count
     assert chosen(np.inf, 0) == [0, 1, 2, 3]
 
 

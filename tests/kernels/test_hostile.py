@@ -38,15 +38,17 @@ def route(**changes: Any) -> tuple[Any, ...]:
     """Two queries look at three lists of a row each."""
     arguments = {
         "panels": z((1, 2, 16, 4), U8),
-        "starts": np.arange(4),
+        "sizes": np.ones(3, I64),
+        "counted": np.ones(3, I64),
         "scale": z(3),
-        "bonus": z(3),
+        "radius": z(3),
+        "offset": z(3),
+        "outward": 0.2,
         "vectors": z((2, 8), "i1"),
         "vector_scale": z(2),
         "length": z(2),
         "margin": 0.5,
         "least": 1,
-        "stretch": 1.0,
     }
     return tuple({**arguments, **changes}.values())
 
@@ -90,12 +92,13 @@ WRONG = [
     *(
         ("route_lists", route(**wrong), error, name)
         for wrong, error, name in (
-            ({"starts": np.array([0, 2, 1, 3])}, ValueError, "starts"),
-            ({"starts": np.arange(3)}, ValueError, "starts"),
-            ({"starts": np.arange(0)}, ValueError, "starts"),
-            ({"starts": np.arange(4) + 1}, ValueError, "starts"),
-            ({"scale": z(0), "bonus": z(0), "panels": z((0, 2, 16, 4), U8)}, ValueError, "scale"),
-            ({"bonus": z(2)}, ValueError, "bonus"),
+            ({"sizes": np.array([1, -1, 1])}, ValueError, "sizes"),
+            ({"sizes": np.ones(2, I64)}, ValueError, "sizes"),
+            ({"counted": np.array([1, 1, 2**62])}, ValueError, "counted"),
+            ({"counted": np.ones(3, np.int32)}, TypeError, "counted"),
+            ({"scale": z(0), "panels": z((0, 2, 16, 4), U8)}, ValueError, "scale"),
+            ({"radius": z(2)}, ValueError, "radius"),
+            ({"offset": z(4)}, ValueError, "offset"),
             ({"vectors": z((2, 9), "i1")}, ValueError, "panels"),
             ({"vector_scale": z(3)}, ValueError, "vector_scale"),
             ({"length": z(1)}, ValueError, "length"),
@@ -103,7 +106,6 @@ WRONG = [
             ({"margin": -0.1}, ValueError, "margin"),
             ({"margin": float("nan")}, ValueError, "margin"),
             ({"least": -1}, ValueError, "least"),
-            ({"stretch": 0.9}, ValueError, "stretch"),
         )
     ),
     ("nearest", (z((0, 2, 16, 4), U8), z(0), z(0), z((1, 8), "i1"), z(1)), ValueError, "scale"),
@@ -143,7 +145,7 @@ WRONG = [
     ("score_rows", (z((2, 8), U8), 2, "float32", z(3), "ip"), ValueError, "query"),
     ("score_rows", (z((2, 8), U8), -1, "float32", z(0), "ip"), ValueError, "dim"),
     ("score_rows", (z((2, 8), U8), 2**62, "float32", z(0), "ip"), ValueError, "query"),
-    ("score_rows", (z((2, 8), U8), 2, "int8", z(2), "ip"), ValueError, "dtype"),
+    ("score_rows", (z((2, 8), U8), 2, "int4", z(2), "ip"), ValueError, "dtype"),
     ("score_rows", (z((2, 8), U8), 2, "float32", z(2), "cosine"), ValueError, "metric"),
     ("row_checksums", (z((2, 8), np.int8),), TypeError, "records"),
     ("accumulate_bm25", (z(2, U32), z(3, U8), z(4), 1.0, z(4)), ValueError, "tfs"),
@@ -279,7 +281,7 @@ def test_every_argument_in_a_form_that_is_not_taken(
 ) -> None:
     arguments = list(CALLS[kernel])
     arguments[place] = WAYS[way](arguments[place])
-    if arguments[place] is None and kernel in ("scan_lists", "top_k"):
+    if arguments[place] is None and kernel in ("scan_lists", "top_k", "route_lists"):
         pytest.skip("an optional argument")
     with pytest.raises((TypeError, ValueError)):
         getattr(level, kernel)(*arguments)

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigrain.kernels import reference
+from bigrain.kernels.numbers import TYPES, bytes_of, read_numbers, write_numbers
 from tests.kernels.levels import Kernels, each_level, each_native, same
 
 
@@ -14,7 +15,7 @@ from tests.kernels.levels import Kernels, each_level, each_native, same
     n=st.integers(0, 9),
     dim=st.integers(0, 150),
     gap=st.integers(0, 9),
-    dtype=st.sampled_from(["float16", "float32"]),
+    dtype=st.sampled_from(TYPES),
     metric=st.sampled_from(["ip", "l2"]),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -22,15 +23,15 @@ def test_scores_equal_the_reference(
     native: Kernels, n: int, dim: int, gap: int, dtype: str, metric: str, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    payload = rng.normal(size=(n, dim)).astype(dtype)
-    width = dim * payload.itemsize
+    vectors = rng.normal(size=(n, dim)).astype(np.float32)
+    width = bytes_of(dim, dtype)
     records = rng.integers(0, 256, (n, width + gap), dtype=np.uint8)
-    records[:, :width] = payload.view(np.uint8).reshape(n, width)
+    records[:, :width] = write_numbers(vectors, dtype)
     query = rng.normal(size=dim).astype(np.float32)
     got = native.score_rows(records, dim, dtype, query, metric)
     expected = reference.score_rows(records, dim, dtype, query, metric)
     assert got.dtype == np.float32
-    scale = np.abs(payload.astype(np.float32)) @ np.abs(query) + np.abs(expected)
+    scale = np.abs(read_numbers(records, dim, dtype)) @ np.abs(query) + np.abs(expected)
     assert (np.abs(got - expected) <= 1e-5 * scale + 1e-12).all()
 
 
@@ -39,6 +40,78 @@ def test_every_half_precision_number_is_read_exactly(native: Kernels) -> None:
     records = np.arange(65536, dtype=np.uint16).view(np.uint8).reshape(-1, 2)
     got = native.score_rows(records, 1, "float16", np.ones(1, np.float32), "ip")
     np.testing.assert_array_equal(got, records.view(np.float16)[:, 0].astype(np.float32))
+
+
+@each_native
+@pytest.mark.parametrize("dim", [1, 15, 16, 67])
+def test_every_brain_float_is_read_exactly(native: Kernels, dim: int) -> None:
+    numbers = np.arange(65536, dtype=np.uint16)
+    records = np.zeros((65536, dim), np.uint16)
+    records[:, -1] = numbers
+    query = np.ones(dim, np.float32)
+    got = native.score_rows(records.view(np.uint8), dim, "bfloat16", query, "ip")
+    expected = (numbers.astype(np.uint32) << 16).view(np.float32)
+    normal = np.abs(expected) >= np.finfo(np.float32).tiny
+    np.testing.assert_array_equal(got[normal], expected[normal])
+    assert np.isnan(got[np.isnan(expected)]).all()
+
+
+@each_native
+@pytest.mark.parametrize("dim", [1, 15, 16, 67])
+def test_every_whole_number_is_read_exactly(native: Kernels, dim: int) -> None:
+    numbers = np.arange(-128, 128).astype(np.int8)
+    records = np.zeros((256, 4 + dim), np.uint8)
+    records[:, :4] = np.float32(0.375).reshape(1).view(np.uint8)
+    records[:, -1] = numbers.view(np.uint8)
+    got = native.score_rows(records, dim, "int8", np.ones(dim, np.float32), "ip")
+    np.testing.assert_array_equal(got, np.float32(0.375) * numbers)
+
+
+@each_level
+@pytest.mark.parametrize("metric", ["ip", "l2"])
+@pytest.mark.parametrize("dtype", TYPES)
+def test_rows_of_scale_beyond_all_measure_score_as_the_reference(
+    level: Kernels, dtype: str, metric: str
+) -> None:
+    """A forged row may hold anything; what comes of it is not finite at any level."""
+    records = np.full((3, bytes_of(9, dtype)), 0x7F, np.uint8)
+    records[0], records[2] = 0xFF, 0
+    query = np.arange(1, 10, dtype=np.float32)
+    with np.errstate(all="ignore"):
+        got = level.score_rows(records, 9, dtype, query, metric)
+        expected = reference.score_rows(records, 9, dtype, query, metric)
+    assert np.isfinite(got).tolist() == np.isfinite(expected).tolist()
+    assert got[2] == (0 if metric == "ip" else -np.square(query).sum())
+
+
+@given(
+    dtype=st.sampled_from(TYPES),
+    dim=st.integers(1, 40),
+    exponent=st.integers(-44, 15),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_numbers_are_read_as_they_were_written_within_the_types_error(
+    dtype: str, dim: int, exponent: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    if dtype == "float16":
+        exponent = min(exponent, 3)
+    vectors = (rng.uniform(-1, 1, (20, dim)) * 10.0**exponent).astype(np.float32)
+    vectors[0] = 0
+    raw = write_numbers(vectors, dtype)
+    assert raw.shape == (20, bytes_of(dim, dtype))
+    found = read_numbers(raw, dim, dtype)
+    np.testing.assert_array_equal(write_numbers(found, dtype), raw)
+    error, size = np.abs(found.astype(np.float64) - vectors), np.abs(vectors)
+    smallest = np.finfo(np.float32).tiny
+    allowed = {
+        "float32": 0 * size,
+        "float16": size * 2.0**-11 + 2.0**-25,
+        "bfloat16": size * 2.0**-8 + smallest * 2.0**-8,
+        "int8": np.maximum(size.max(axis=1, keepdims=True) / 127, smallest) / 2 * (1 + 2.0**-14)
+        + 0 * size,
+    }[dtype]
+    assert (error <= allowed).all()
 
 
 @each_native

@@ -94,6 +94,56 @@ def test_float32_rows_are_exact(tmp_path: Path) -> None:
         assert hit.score == pytest.approx(expected[hit.id], rel=1e-5)
 
 
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+@pytest.mark.parametrize("heavy", ["float16", "float32", "bfloat16", "int8"])
+def test_the_best_by_stored_rows_is_found_and_a_merge_changes_no_row(
+    tmp_path: Path, heavy: str, metric: str
+) -> None:
+    col, model = dense(tmp_path / "docs.grain", metric, None, n=600, heavy=heavy)
+    queries = list(np.random.default_rng(1).standard_normal((5, DIM)))
+    before = stored(col)
+    for query in queries:
+        expected = model.scores("vec", query)
+        check_ranking(col.search(query, k=20, recall=1.0), expected, 20)
+        check_ranking(col.search(query, k=20, n_candidates=600), expected, 20)
+    assert len(before) == 600 - len(range(0, 600, 17))
+    col.compact()
+    assert stored(col) == before
+    check_invariants(col, model)
+    col.close()
+
+
+def stored(col: Any) -> dict[int, bytes]:
+    """The record of every live unit."""
+    records = {}
+    for view in col._view.fields["vec"].index.views:
+        rows = view.live_rows()
+        found = view.segment.file.gather_rows("rows", rows)
+        units = view.segment.units.units(rows)
+        records |= dict(zip(units.tolist(), map(bytes, found), strict=True))
+    return records
+
+
+@pytest.mark.parametrize("heavy", ["float16", "float32", "bfloat16", "int8"])
+def test_numbers_beyond_the_type_are_refused_at_the_door(tmp_path: Path, heavy: str) -> None:
+    fields = {"vec": bigrain.DenseField(dim=3, metric="ip", heavy=heavy)}
+    with bigrain.create(tmp_path / "docs.grain", fields, files=QuickDisk()) as col:
+        rows = np.array([[1, 2, 3], [4, 5, 1e14], [0, 0, 0]], np.float32)
+        if heavy == "float16":
+            with pytest.raises(bigrain.InvalidVectorsError, match="row 1.*float16.*'bfloat16'"):
+                col.add_vectors("vec", ["a", "b", "c"], rows)
+            assert col.add_vectors("vec", ["a"], rows[:1]).added == 1
+            return
+        col.add_vectors("vec", ["a", "b", "c"], rows)
+        col.commit()
+        hits = col.search(np.array([0, 0, 1.0]), k=3)
+        assert [h.id for h in hits] == ["b", "a", "c"]
+        assert hits[0].score == pytest.approx(1e14, rel=2**-8) and hits[2].score == 0
+        for number in (2e15, 1e38):
+            with pytest.raises(bigrain.InvalidVectorsError, match="row 0.*1e.15"):
+                col.add_vectors("vec", ["d"], np.array([[0, number, 0]]))
+
+
 def test_queries_of_any_length_have_the_same_cosine(tmp_path: Path) -> None:
     col, _ = dense(tmp_path / "docs.grain", "cosine", None, n=300)
     query = np.random.default_rng(0).standard_normal(DIM)

@@ -60,7 +60,9 @@ def test_asked_recall_is_reached(
             assert index.effort(0.8, k).n < N / 10  # and it was not by looking everywhere
         if lists:
             segment = index.views[0].segment
-            _, near, _ = segment.probes(segment.codec.prepare(queries), Effort(1, 0.5), N)
+            _, near, _ = segment.probes(
+                segment.codec.prepare(queries), Effort(1, 0.5), segment.live(None)
+            )
             assert segment.partition.n_lists > 200
             assert len(near) < 0.3 * len(queries) * segment.partition.n_lists
 

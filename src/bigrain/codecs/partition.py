@@ -21,6 +21,7 @@ Floats = npt.NDArray[np.float32]
 FLAT_BELOW = 20_000  # rows; a scan of them all takes as long as choosing lists
 PER_SQUARE_ROOT = 4  # lists for every square root of the number of rows
 ROUNDS = 6
+VERY_LONG = 10  # times the median length
 LISTS_AT_ONCE = 16
 ROUNDED_AT_ONCE = 1 << 17
 
@@ -52,10 +53,16 @@ class Partition:
     def fit(cls, sample: npt.NDArray[np.int8], scale: Floats, n_lists: int, seed: int) -> Partition:
         """k-means (Lloyd, Euclidean) on a centred sample: `quantise`d rows (n, d), n >= n_lists.
 
-        A list that loses its last vector starts again at a random one.
+        A list that loses its last vector starts again at a random one. Vectors that are very long
+        beside the others begin as centroids: two of them in one list would be known by their signs
+        alone, and be wrong by more than all other vectors measure.
         """
         rng = np.random.default_rng(seed)
         some = rng.choice(len(sample), n_lists, replace=False)
+        lengths = scale * np.sqrt(np.einsum("ij,ij->i", sample, sample, dtype=np.int32))
+        long = np.flatnonzero(lengths > VERY_LONG * np.median(lengths))
+        long = np.setdiff1d(long[np.argsort(-lengths[long], kind="stable")[: n_lists // 2]], some)
+        some[: len(long)] = long
         found = cls.of(sample[some], scale[some])
         for _ in range(ROUNDS):
             lists = found._nearest(sample, scale)

@@ -1,7 +1,8 @@
 """Heavy rows: full vectors on disk, each record ending in a checksum of its own.
 
-A record is the vector's payload, padded to whole 32-bit words, and a 32-bit checksum
-(`kernels.row_checksums`), so that a single row read at random is checked before it is believed.
+A record is the vector's payload (`kernels.numbers` tells the types), padded to whole 32-bit words,
+and a 32-bit checksum (`kernels.row_checksums`), so that a single row read at random is checked
+before it is believed. What is decoded and encoded again is the same record.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
+from bigrain.kernels.numbers import bytes_of, read_numbers, write_numbers
 
 __all__ = ["RowCodec"]
 
@@ -22,14 +24,14 @@ CHECKSUM_BYTES = 4
 
 @dataclass(frozen=True)
 class RowCodec:
-    """Records of `dim` numbers of type float16 or float32."""
+    """Records of `dim` numbers of type float16, float32, bfloat16 or int8."""
 
     dim: int
     dtype: str
 
     @property
     def payload_bytes(self) -> int:
-        raw = self.dim * np.dtype(self.dtype).itemsize
+        raw = bytes_of(self.dim, self.dtype)
         return raw + -raw % 4
 
     @property
@@ -38,18 +40,18 @@ class RowCodec:
 
     def encode(self, vectors: Floats) -> Bytes:
         """Records (n, record_bytes) of (n, dim) vectors."""
-        records = np.zeros((len(vectors), self.record_bytes), np.uint8)
-        raw = np.ascontiguousarray(vectors, np.dtype(self.dtype).newbyteorder("<"))
-        records[:, : raw.itemsize * self.dim] = raw.view(np.uint8).reshape(len(vectors), -1)
-        payload = np.ascontiguousarray(records[:, : self.payload_bytes])
+        payload = self.payload(vectors)
         checksums = kernels.row_checksums(payload).astype("<u4")
-        records[:, self.payload_bytes :] = checksums.view(np.uint8).reshape(-1, CHECKSUM_BYTES)
-        return records
+        return np.concatenate((payload, checksums.view(np.uint8).reshape(-1, CHECKSUM_BYTES)), 1)
+
+    def payload(self, vectors: Floats) -> Bytes:
+        """Records without their checksums (n, payload_bytes); `decode` reads them too."""
+        raw = write_numbers(vectors, self.dtype)
+        return np.pad(raw, ((0, 0), (0, self.payload_bytes - raw.shape[1])))
 
     def decode(self, records: Bytes) -> Floats:
         """Vectors (n, dim) as float32; checksums are not looked at."""
-        raw = np.ascontiguousarray(records[:, : self.dim * np.dtype(self.dtype).itemsize])
-        return raw.view(np.dtype(self.dtype).newbyteorder("<")).astype(np.float32)
+        return read_numbers(records, self.dim, self.dtype)
 
     def sound(self, records: Bytes) -> npt.NDArray[np.bool_]:
         """Which records match their checksums."""

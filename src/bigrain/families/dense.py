@@ -139,7 +139,8 @@ class DenseFamily:
             if len(large):
                 raise InvalidVectorsError(
                     f"field {self.name!r}, {where(int(large[0]))}: a number beyond "
-                    f"{FLOAT16_MAX:,.0f} does not fit float16; make the field with heavy='float32'"
+                    f"{FLOAT16_MAX:,.0f} does not fit float16; make the field with "
+                    "heavy='float32' or 'bfloat16'"
                 )
         return require_products(self.name, matrix, where)
 

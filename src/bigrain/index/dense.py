@@ -22,6 +22,7 @@ from bigrain.codecs.rabitq import PreparedQueries, RabitqCodec
 from bigrain.codecs.rows import RowCodec
 from bigrain.errors import DamagedError
 from bigrain.index.base import (
+    EMPTY,
     Bitmap,
     Floats,
     Ranked,
@@ -73,6 +74,15 @@ def chunk_rows(spec: DenseSpec) -> int:
     return max(32, min(CHUNK_ROWS, CHUNK_BYTES // (4 * spec.dim)) // 32 * 32)
 
 
+@dataclass(frozen=True)
+class Live:
+    """Which codes of a segment count: those alive, or of them those that a filter selects."""
+
+    bits: Bitmap | None  # in the order of codes; None: all
+    n: int
+    in_list: Rows  # (L,)
+
+
 class DenseSegment:
     """An opened segment: codes in memory, rows read on demand."""
 
@@ -84,6 +94,8 @@ class DenseSegment:
         self.blocks = file.read("blocks", "|u1", (-(-n // 32), groups, 16))
         self.offset = file.read("offset", "<f4", (n,)) if spec.metric == "l2" else None
         file.section("rows", "|u1", (n, spec.rows.record_bytes))
+        if file.meta.get("heavy", spec.heavy) != spec.heavy:
+            raise DamagedError(file.name, "table", f"rows of {spec.heavy}", file.meta["heavy"])
         if "starts" in file.sections:
             self.scale = file.read("scale", "<f2", (n,))
             self.scale_unit = _read_unit(file)
@@ -95,7 +107,10 @@ class DenseSegment:
         self.spread = np.zeros(self.partition.n_lists, np.float32)
         if "spread" in file.sections:
             self.spread = _read_bounded(file, "spread", self.spread.shape, FURTHEST)
-        self.bonus = np.float32(SPREAD) * self.spread
+        self.list_offset = None
+        if "list_offset" in file.sections:
+            self.list_offset = _read_bounded(file, "list_offset", self.spread.shape, FURTHEST**2)
+        self.sizes = np.diff(self.starts)
         self.calibration = _read_calibration(file)
 
     @property
@@ -104,20 +119,24 @@ class DenseSegment:
 
     # -- candidates -------------------------------------------------------------------------
 
-    def scan(
-        self, prepared: PreparedQueries, effort: Effort, live: Bitmap | None, n_live: int
-    ) -> list[Ranked]:
-        """The best estimates per query. `live` is in the order of codes, `n_live` its bits."""
-        keep = min(effort.n, self.units.n_rows)
-        probes = self.probes(prepared, effort, n_live)
-        found, estimates, counts = self._scan(prepared, probes, live, keep)
+    def bases(self, prepared: PreparedQueries) -> tuple[Floats, Floats]:
+        """(Q, L): what every list's estimates begin with, and the best score to expect there."""
+        bases = self.partition.products(prepared.routed)
+        return bases, expected_best(prepared, bases, self.spread, self.list_offset)
+
+    def scan(self, prepared: PreparedQueries, effort: Effort, live: Live) -> list[Ranked]:
+        """The best estimates per query. No more live rows than are wanted are all returned."""
+        keep = min(effort.n, live.n)
+        if not keep:
+            return [Ranked(EMPTY, np.empty(0, np.float32)) for _ in prepared.constant]
+        probes = self.probes(prepared, Effort(effort.n) if live.n <= keep else effort, live)
+        found, estimates, counts = self._scan(prepared, probes, live.bits, keep)
         # What a filter leaves may lie in lists that nobody would look into.
-        looked_at = np.diff(probes[0])
-        short = (counts < min(keep, n_live)) & (looked_at < self.partition.n_lists)
-        if short.any():
+        if (short := counts < keep).any() and effort.margin < np.inf:
             again = prepared.take(np.flatnonzero(short))
-            probes = self.probes(again, Effort(effort.n), n_live)
-            found[short], estimates[short], counts[short] = self._scan(again, probes, live, keep)
+            probes = self.probes(again, Effort(effort.n), live)
+            parts = self._scan(again, probes, live.bits, keep)
+            found[short], estimates[short], counts[short] = parts
         rows = found if self.order is None else self.order[found].astype(np.int64)
         return [
             Ranked(self.units.units(r[:c]), e[:c] + constant)
@@ -126,7 +145,7 @@ class DenseSegment:
             )
         ]
 
-    def probes(self, prepared: PreparedQueries, effort: Effort, n_live: int) -> Probes:
+    def probes(self, prepared: PreparedQueries, effort: Effort, live: Live) -> Probes:
         """The lists each query looks into, and what their estimates begin with.
 
         A filter thins lists out, and the neighbours it leaves lie farther away: as many live rows
@@ -134,22 +153,21 @@ class DenseSegment:
         """
         n_queries = len(prepared.constant)
         if self.partition.n_lists == 1:
-            return (
-                np.arange(n_queries + 1),
-                np.zeros(n_queries, np.int32),
-                np.zeros(n_queries, np.float32),
-            )
-        share = n_live / self.units.n_rows
+            zeros = np.zeros(n_queries, np.int32)
+            return np.arange(n_queries + 1), zeros, zeros.astype(np.float32)
+        most = live.n > NEARLY_ALL * self.units.n_rows
         return kernels.route_lists(
             self.partition.panels,
-            self.starts,
+            self.sizes,
+            self.sizes if most else live.in_list,
             self.partition.scale,
-            self.bonus,
+            self.spread,
+            self.list_offset,
+            SPREAD,
             *prepared.rounded,
             prepared.length,
             effort.margin,
             LEAST_SEEN * effort.n,
-            1.0 if share > NEARLY_ALL else 1 / max(share, 1e-9),
         )
 
     def _scan(
@@ -194,12 +212,18 @@ class DenseSegment:
         places[self.order] = np.arange(len(places), dtype=np.uint32)
         return places
 
-    def as_codes_lie(self, live: Bitmap) -> Bitmap:
-        """A bitmap of rows as a bitmap of codes."""
-        if self.order is None:
-            return live
-        alive = np.unpackbits(live, count=self.units.n_rows, bitorder="little")
-        return np.packbits(alive[self.order], bitorder="little")
+    def live(self, rows: Bitmap | None) -> Live:
+        """A bitmap of rows (None: all) in the order of codes, counted."""
+        if rows is None:
+            return Live(None, self.units.n_rows, self.sizes)
+        alive = np.unpackbits(rows, count=self.units.n_rows, bitorder="little")
+        if self.order is not None:
+            alive = alive[self.order]
+            rows = np.packbits(alive, bitorder="little")
+        sizes = np.zeros_like(self.sizes)
+        filled = np.flatnonzero(self.sizes)
+        sizes[filled] = np.add.reduceat(alive, self.starts[filled], dtype=np.int64)
+        return Live(rows, int(sizes.sum()), sizes)
 
     # -- the originals ----------------------------------------------------------------------
 
@@ -251,9 +275,35 @@ class DenseSegment:
 
 def light_bytes_of(file: SegmentFile) -> int:
     """Codes, their factors, the lists, and the map of a segment with gaps."""
-    names = ("blocks", "scale", "offset", "order", "starts", "centroids", "centroid_scale")
+    names = (
+        "blocks",
+        "scale",
+        "offset",
+        "order",
+        "starts",
+        "centroids",
+        "centroid_scale",
+        "list_offset",
+    )
     parts = [file.sections[name] for name in names if name in file.sections]
     return sum(part.n_bytes for part in parts) + UnitMap.bytes_in(file)
+
+
+def expected_best(
+    prepared: PreparedQueries, bases: Floats, spread: Floats, list_offset: Floats | None
+) -> Floats:
+    """(Q, L): the best score to expect in every list, less what is the same in all.
+
+    The mean score of its rows, and as much more as rows SPREAD times their root mean square
+    distance from the centroid c nearer to the query may have: |q| times that under inner product;
+    under Euclidean distance 2 |q - c| times that, |q - c|^2 being what the mean score leaves.
+    """
+    reach = np.float32(SPREAD) * spread
+    if list_offset is None:
+        return np.asarray(bases + prepared.length[:, None] * reach, np.float32)
+    mean = bases + list_offset
+    apart = np.square(prepared.length / 2)[:, None] - mean - np.square(spread)
+    return np.asarray(mean + 2 * reach * np.sqrt(np.maximum(apart, 0)), np.float32)
 
 
 class DenseIndex:
@@ -262,10 +312,8 @@ class DenseIndex:
     def __init__(self, spec: DenseSpec, views: Sequence[View[DenseSegment]]) -> None:
         self.spec, self.views = spec, views
         self._efforts: dict[tuple[float, int], Effort] = {}
-        self._live: dict[int, Bitmap] = {}  # by view, in the order of codes
-        self._selected: WeakKeyDictionary[Selection, dict[int, tuple[Bitmap, int]]] = (
-            WeakKeyDictionary()
-        )
+        self._live: dict[int, Live] = {}  # by view
+        self._selected: WeakKeyDictionary[Selection, dict[int, Live]] = WeakKeyDictionary()
 
     @property
     def n_rows(self) -> int:
@@ -293,23 +341,17 @@ class DenseIndex:
             codec = view.segment.codec
             if codec.id not in prepared:
                 prepared[codec.id] = codec.prepare(batch)
-            live, n_live = self._alive(i, selection)
-            found = view.segment.scan(prepared[codec.id], effort, live, n_live)
+            found = view.segment.scan(prepared[codec.id], effort, self._alive(i, selection))
             for collected, ranked in zip(lists, found, strict=True):
                 collected.append(ranked)
         return [merge_ranked(collected, effort.n) for collected in lists]
 
-    def _alive(self, i: int, selection: Selection | None) -> tuple[Bitmap | None, int]:
-        """(bitmap in the order of codes, how many are live and selected) of a view."""
+    def _alive(self, i: int, selection: Selection | None) -> Live:
+        """What is live in a view, and selected."""
         view = self.views[i]
-        if selection is None:
-            if view.live is not None and i not in self._live:
-                self._live[i] = view.segment.as_codes_lie(view.live)
-            return self._live.get(i), view.n_live
-        kept = self._selected.setdefault(selection, {})
+        kept = self._live if selection is None else self._selected.setdefault(selection, {})
         if i not in kept:
-            bits = selection.bitmap(view)
-            kept[i] = view.segment.as_codes_lie(bits), int(np.bitwise_count(bits).sum())
+            kept[i] = view.segment.live(view.bitmap(selection))
         return kept[i]
 
     def estimate(self, query: Any, units: Units) -> Floats:

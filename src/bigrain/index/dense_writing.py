@@ -50,14 +50,16 @@ class DenseBuilder:
         codec: RabitqCodec | None,
     ) -> None:
         self._spec, self._memory_bytes, self._codec = spec, memory_bytes, codec
-        self._rows = Spill(files, spill, spec.heavy, (spec.dim,), buffer_bytes=SPILL_BUFFER)
+        self._rows = Spill(
+            files, spill, np.uint8, (spec.rows.payload_bytes,), buffer_bytes=SPILL_BUFFER
+        )
         self._log = UnitLog()
 
     def append(self, units: Units, values: Any) -> None:
         """Add (n, dim) float32 vectors; of a unit given twice the last one counts."""
         step = chunk_rows(self._spec)
         for start in range(0, len(values), step):
-            self._rows.append(values[start : start + step])
+            self._rows.append(self._spec.rows.payload(values[start : start + step]))
         self._log.append(units)
 
     def seal(self, keep: Keep, path: Path, files: Files) -> int:
@@ -74,14 +76,14 @@ class DenseBuilder:
         return numbering.n_rows
 
     def _read(self, wanted: Rows) -> Iterator[Floats]:
-        step = chunk_rows(self._spec)
+        step, decode = chunk_rows(self._spec), self._spec.rows.decode
         for start in range(0, len(wanted), step):
             part = wanted[start : start + step]
             low, high = int(part.min()), int(part.max()) + 1
             if high - low > 2 * step:
-                yield self._rows.gather(part)
+                yield decode(self._rows.gather(part))
             else:
-                yield self._rows.read(low, high)[part - low]
+                yield decode(self._rows.read(low, high)[part - low])
 
     def discard(self) -> None:
         self._rows.discard()
@@ -157,7 +159,8 @@ def write_dense(
             writer.add("calibration_ranks", calibration.ranks.astype("<i4"))
             writer.add("calibration_probed", calibration.probed.astype("<f4"))
         units = UnitMap.write(writer, numbering.units)
-        writer.finish({"family": "dense", **units, **_write_codec(writer, codec), **meta})
+        meta |= {"heavy": spec.heavy, **_write_codec(writer, codec)}
+        writer.finish({"family": "dense", **units, **meta})
     except BaseException:
         writer.abandon()
         raise
@@ -188,6 +191,7 @@ class ListedCodes:
         )
         self.sizes = np.zeros(partition.n_lists, np.int64)
         self._residuals = np.zeros(partition.n_lists)  # sums of squares
+        self._offsets = np.zeros(partition.n_lists)  # sums, only for l2
         self._unit = 0.0
 
     def append(self, vectors: Floats) -> None:
@@ -204,6 +208,7 @@ class ListedCodes:
         self._spill.append(np.concatenate((codes.bits, factors.view(np.uint8)), axis=1))
         self.lists[start : start + len(vectors)] = lists
         self.sizes += np.bincount(lists, minlength=self.partition.n_lists)
+        self._offsets += np.bincount(lists, factors[:, 1], self.partition.n_lists)
         squared = np.square(centred - centroids).sum(axis=1)
         self._residuals += np.bincount(lists, squared, self.partition.n_lists)
         self._unit = max(self._unit, float(codes.scale.max(initial=0)))
@@ -212,6 +217,13 @@ class ListedCodes:
     def spread(self) -> Floats:
         """(L,) root mean square of the residuals in each list."""
         return np.sqrt(self._residuals / np.maximum(self.sizes, 1)).astype(np.float32)
+
+    @property
+    def list_offset(self) -> Floats | None:
+        """(L,) mean of the offsets in each list; only for l2."""
+        if not self._l2 or self.partition.n_lists == 1:
+            return None
+        return (self._offsets / np.maximum(self.sizes, 1)).astype(np.float32)
 
     def estimates(self, rows: Rows, turned: Floats, bases: Floats) -> Floats:
         """(Q, n) estimates of rows (n,) by queries as they are rotated."""
@@ -253,6 +265,8 @@ class ListedCodes:
             self.partition.forget_table()
             writer.add("centroid_scale", self.partition.scale.astype("<f4"))
         writer.add("spread", self.spread.astype("<f4"))
+        if self.list_offset is not None:
+            writer.add("list_offset", self.list_offset.astype("<f4"))
         return {"scale_unit": float(unit)}
 
     def _ordered(self) -> Iterator[Rows]:

@@ -6,7 +6,7 @@ some of its vectors, and means of two or three of them (real queries are not dis
 documents), serve as queries: their true neighbours are known, and for each neighbour it is kept
 
     gap    how far its list lies below the best list, in units of (best - mean) of all lists
-    rank   how many codes are estimated at least as good
+    rank   1 and how many codes are estimated better
 
 `Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
 gap <= margin and rank <= n is the recall asked for, with each kind of sample query. Questions of
@@ -75,7 +75,8 @@ class Calibration:
         if not known.any():
             return Effort(n_rows)
         best, cheapest = Effort(n_rows), np.inf
-        for margin, share in zip(GRID.tolist(), self.probed.tolist(), strict=True):
+        margins, shares = [*GRID.tolist(), np.inf], [*self.probed.tolist(), 1.0]
+        for margin, share in zip(margins, shares, strict=True):
             depth = _depth(np.where(gaps <= margin, ranks, NEVER), known, recall)
             if depth is None:
                 continue
@@ -113,22 +114,31 @@ def _depth(ranks: npt.NDArray[np.int32], known: npt.NDArray[np.bool_], recall: f
 
 
 def sample_queries(
-    sample: Floats, n_rows: int, *, unit_length: bool, seed: int = 0
+    sample: Floats, n_rows: int, *, metric: str, seed: int = 0
 ) -> tuple[Floats, npt.NDArray[np.int64]]:
     """(queries (m, d), of how many stored vectors each is the mean), by turns 1, 2, 2, 3.
 
-    These vectors are its first neighbours, which says nothing about the others.
+    Means lie nearer to the origin than what they are means of. Estimates of distances err with the
+    length of the query, so under l2 a mean is moved out again, to the distance from the centre of
+    all that its first vector has; under cosine it has unit length.
+
+    These vectors are its first neighbours, which says nothing about the others. Of vectors that are
+    the same one is taken: a giant group of them is found by any search, and would hide the others.
     """
+    sample = np.unique(sample, axis=0)
     rng = np.random.default_rng(seed)
+    # Unit vectors, and what is scored by products, know no centre but the origin.
+    centre = sample.mean(axis=0) if metric == "l2" and len(sample) else np.float32(0)
     each = min(QUERIES // len(MIXED), len(sample), -(-n_rows // FEW))
     parts = []
     for n_mixed in MIXED:
-        some = sample[rng.choice(len(sample), each, replace=False)].copy()
+        some = sample[rng.choice(len(sample), each, replace=False)] - centre
+        length = np.linalg.norm(some, axis=1, keepdims=True)
         for _ in range(n_mixed - 1):
-            some += sample[rng.integers(0, len(sample), each)]
+            some += sample[rng.integers(0, len(sample), each)] - centre
         some /= n_mixed
-        if unit_length:
-            length = np.linalg.norm(some, axis=1, keepdims=True)
-            some /= np.where(length > 0, length, 1)
-        parts.append(some)
+        if metric != "ip" and n_mixed > 1:
+            mean_length = np.linalg.norm(some, axis=1, keepdims=True)
+            some *= length / np.where(mean_length > 0, mean_length, 1)
+        parts.append(some + centre)
     return np.concatenate(parts).astype(np.float32), np.repeat(MIXED, each)

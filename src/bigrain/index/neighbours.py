@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Floats, Rows
-from bigrain.index.dense import SPREAD, DenseSpec
+from bigrain.index.dense import DenseSpec, expected_best
 from bigrain.index.effort import DEPTHS, GRID, MIXED, Calibration, sample_queries
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ KEPT = int(DEPTHS[-1]) + max(MIXED)  # a mean of stored vectors finds these firs
 TOGETHER = 64  # queries measured at a time
 STEP_BYTES = 1 << 20  # of codes, as float32
 LEAST_ROWS = 1_000  # of fewer, most are verified anyway
-ROUNDING = 1e-5
+ROUNDING = 2e-6
 
 
 class Neighbours:
@@ -30,9 +30,7 @@ class Neighbours:
         self.metric = spec.metric
         self.queries, self._skip = np.empty((0, spec.dim), np.float32), np.empty(0, np.int64)
         if n_rows >= LEAST_ROWS:
-            self.queries, self._skip = sample_queries(
-                sample, n_rows, unit_length=spec.metric == "cosine"
-            )
+            self.queries, self._skip = sample_queries(sample, n_rows, metric=spec.metric)
         m = len(self.queries)
         self._best = np.full((m, KEPT), -np.inf, np.float32)
         self._rows = np.full((m, KEPT), -1, np.int64)
@@ -76,7 +74,7 @@ class Neighbours:
         """(gaps, ranks, shares of rows within each margin) for some of the queries."""
         prepared = codes.codec.prepare(self.queries[some])
         bases = codes.partition.products(prepared.routed)
-        routes = bases + prepared.length[:, None] * (np.float32(SPREAD) * codes.spread)
+        routes = expected_best(prepared, bases, codes.spread, codes.list_offset)
         best = routes.max(axis=1, keepdims=True)
         reach = best - routes.mean(axis=1, keepdims=True)
         below = (best - routes) / np.where(reach > 0, reach, 1)
@@ -89,18 +87,21 @@ class Neighbours:
     def _ranks(
         self, codes: ListedCodes, bases: Floats, turned: Floats, rows: Rows
     ) -> npt.NDArray[np.int64]:
-        """How many codes are estimated at least as good as each of `rows` (m, depths)."""
+        """The place of each of `rows` (m, depths) by the estimates of all codes, from 1.
+
+        Of vectors that are the same any will do, so what is estimated the same takes no place.
+        """
         least = np.concatenate(
             [codes.estimates(r, turned[[q]], bases[[q]]) for q, r in enumerate(rows)]
         )
-        least -= ROUNDING * np.abs(least)
+        least += ROUNDING * np.abs(least).max(axis=1, keepdims=True)
         lowest = least.min(axis=1, keepdims=True)
         counts = np.zeros(rows.shape, np.int64)
         step = max(32, STEP_BYTES // (4 * turned.shape[1]))
         for start in range(0, len(codes.lists), step):
             some = np.arange(start, min(start + step, len(codes.lists)))
             estimates = codes.estimates(some, turned, bases)
-            good = estimates >= lowest
+            good = estimates > lowest
             for q in np.flatnonzero(good.any(axis=1)):
-                counts[q] += (estimates[q, good[q]][:, None] >= least[q]).sum(axis=0)
-        return np.maximum(counts, 1)
+                counts[q] += (estimates[q, good[q]][:, None] > least[q]).sum(axis=0)
+        return counts + 1

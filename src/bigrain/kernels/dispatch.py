@@ -187,30 +187,40 @@ def dot_table(panels: U8, n: int, vectors: I8) -> I32:
 
 def route_lists(
     panels: U8,
-    starts: I64,
+    sizes: I64,
+    counted: I64,
     scale: F32,
-    bonus: F32,
+    radius: F32,
+    offset: F32 | None,
+    outward: float,
     vectors: I8,
     vector_scale: F32,
     length: F32,
     margin: float,
     least: int,
-    stretch: float,
 ) -> tuple[I64, I32, F32]:
     """Choose the lists that each query looks into, by a packed table (L, D) of their centroids.
 
     A query `vectors[q]` (Q, D) int8 times `vector_scale[q]` has with list l the inner product
     base = vector_scale[q] * scale[l] * <table[l], vectors[q]>, and is expected to find at best
-    route = base + length[q] * bonus[l] there. It takes the lists with
-    route >= best - margin * (best - mean), best and mean over all lists; then, if these hold fewer
-    than `stretch` times as many rows, or than `stretch * least`, the best of the others until they
-    do. List l holds rows starts[l] to starts[l + 1]. `margin` is >= 0 or inf, `stretch` >= 1.
-    Returns what `scan_lists` takes: `probes` (Q + 1,) int64, `lists` (m,) int32, ascending for each
-    query, and `bases` (m,) float32.
+
+        route = base + length[q] * outward * radius[l]
+
+    there or, with `offset`, where mean = base + offset[l],
+
+        route = mean + 2 * outward * radius[l] * sqrt((length[q] / 2)^2 - mean - radius[l]^2)
+
+    (0 for a negative root). It takes the lists with route >= best - margin * (best - average), best
+    and average over all lists, then the best of the others until as many rows that count are seen
+    as the first ones hold, and `least`. List l holds sizes[l] rows, of which counted[l] count; a
+    list where none counts is left out. `margin` is >= 0 or inf; float32 (L,): scale, radius,
+    offset; (Q,): vector_scale, length; int64 (L,): sizes, counted. Returns what `scan_lists` takes:
+    `probes` (Q + 1,) int64, `lists` (m,) int32, ascending for each query, and `bases` (m,) float32.
     """
     return _chosen().route_lists(
-        panels, starts, scale, bonus, vectors, vector_scale, length, margin, least, stretch
-    )
+        panels, sizes, counted, scale, radius, offset, outward, vectors, vector_scale, length,
+        margin, least,
+    )  # fmt: skip
 
 
 def nearest(panels: U8, scale: F32, offset: F32, vectors: I8, weight: F32) -> I32:
@@ -226,7 +236,8 @@ def nearest(panels: U8, scale: F32, offset: F32, vectors: I8, weight: F32) -> I3
 def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F32:
     """Score vectors exactly: (n, stride) uint8 records, each starting with `dim` numbers.
 
-    `dtype` is 'float16' or 'float32'; `metric` is 'ip' (dot product) or 'l2' (minus the squared
+    `dtype` is 'float16', 'float32', 'bfloat16' or 'int8' (`bigrain.kernels.numbers`); the query is
+    never rounded. `metric` is 'ip' (dot product) or 'l2' (minus the squared
     Euclidean distance): larger is better. Returns (n,) float32. Sums are in float32 with several
     accumulators, so levels differ in the last digits.
     """

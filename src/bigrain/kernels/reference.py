@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.kernels import checks
+from bigrain.kernels.numbers import TYPES, bytes_of, read_numbers
 
 F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
@@ -215,50 +216,61 @@ def dot_table(panels: U8, n: int, vectors: I8) -> I32:
 
 def route_lists(
     panels: U8,
-    starts: I64,
+    sizes: I64,
+    counted: I64,
     scale: F32,
-    bonus: F32,
+    radius: F32,
+    offset: F32 | None,
+    outward: float,
     vectors: I8,
     vector_scale: F32,
     length: F32,
     margin: float,
     least: int,
-    stretch: float,
 ) -> tuple[I64, I32, F32]:
     """The lists each query is to look into, and what their estimates begin with."""
-    named = (("scale", scale), ("bonus", bonus), ("vector_scale", vector_scale), ("length", length))
-    for name, array in named:
-        checks.array(name, array, "float32", 1)
+    checks.array("scale", scale, "float32", 1)
     checks.at_least("scale: length", len(scale), 1)
     dots = dot_table(panels, len(scale), vectors).astype(np.float32)
-    checks.array("starts", starts, "int64", 1)
-    checks.offsets(starts, int(starts[-1]) if len(starts) else 0, "starts")
-    checks.size("starts: length", len(starts), len(scale) + 1)
-    checks.size("bonus: length", len(bonus), len(scale))
-    checks.size("vector_scale: length", len(vector_scale), len(vectors))
-    checks.size("length: length", len(length), len(vectors))
-    for name, number, smallest in (("margin", margin, 0), ("stretch", stretch, 1)):
-        if not number >= smallest:
-            raise ValueError(f"{name}: expected at least {smallest}, got {number}")
+    for name, numbers in (("sizes", sizes), ("counted", counted)):
+        checks.array(name, numbers, "int64", 1)
+        checks.size(f"{name}: length", len(numbers), len(scale))
+        if not ((numbers >= 0) & (numbers < 2**32)).all():
+            raise ValueError(f"{name}: expected numbers from 0 to 2**32 - 1")
+    of_lists = (("radius", radius),) if offset is None else (("radius", radius), ("offset", offset))
+    for name, array in of_lists:
+        checks.size(f"{name}: length", len(checks.array(name, array, "float32", 1)), len(scale))
+    for name, array in (("vector_scale", vector_scale), ("length", length)):
+        checks.size(f"{name}: length", len(checks.array(name, array, "float32", 1)), len(vectors))
+    if not margin >= 0:
+        raise ValueError(f"margin: expected at least 0, got {margin}")
     checks.at_least("least", least, 0)
-    bases = dots * vector_scale[:, None] * scale
-    routes = bases + length[:, None] * bonus
+    with np.errstate(invalid="ignore", over="ignore"):
+        bases = dots * vector_scale[:, None] * scale
+        out = np.float32(outward) * radius
+        if offset is None:
+            routes = bases + length[:, None] * out
+        else:
+            mean = bases + offset
+            apart = np.square(length / 2)[:, None] - mean - np.square(radius)
+            routes = mean + 2 * out * np.sqrt(np.where(apart > 0, apart, 0))
     routes[np.isnan(routes)] = -np.inf
-    sizes, chosen = np.diff(starts), np.zeros(routes.shape, bool)
-    padded = np.zeros((-(-len(scale) // PANEL) * PANEL,))
+    chosen = np.zeros(routes.shape, bool)
+    padded = np.zeros(-(-len(scale) // PANEL) * PANEL)
     for route, take in zip(routes, chosen, strict=True):
         best, padded[: len(route)] = float(route.max()), route
-        mean = sum(padded.reshape(-1, PANEL).sum(axis=0).tolist()) / len(route)
-        with np.errstate(invalid="ignore"):
-            limit = best - np.float64(margin) * (best - mean)
+        with np.errstate(invalid="ignore", over="ignore"):
+            mean_route = sum(padded.reshape(-1, PANEL).sum(axis=0).tolist()) / len(route)
+            limit = np.float64(best) - np.float64(margin) * (np.float64(best) - mean_route)
         take[:] = route >= np.float32(limit if np.isfinite(limit) else -np.inf)
-        seen = int(sizes[take].sum())
-        enough = min(np.ceil(max(seen, least) * float(stretch)), int(starts[-1]))
+        seen = int(counted[take].sum())
+        enough = min(max(int(sizes[take].sum()), least), int(counted.sum()))
         for one in np.lexsort((np.arange(len(route)), -route)):
             if seen >= enough:
                 break
             if not take[one]:
-                take[one], seen = True, seen + int(sizes[one])
+                take[one], seen = True, seen + int(counted[one])
+        take &= counted > 0
     probes = np.concatenate(([0], np.cumsum(chosen.sum(axis=1)))).astype(np.int64)
     return probes, np.nonzero(chosen)[1].astype(np.int32), bases[chosen]
 
@@ -299,15 +311,14 @@ def score_rows(records: U8, dim: int, dtype: str, query: F32, metric: str) -> F3
     """Exact scores of vectors that stand at the start of byte records."""
     checks.array("records", records, "uint8", 2)
     checks.array("query", query, "float32", 1)
-    if dtype not in ("float16", "float32"):
-        raise ValueError(f"dtype: expected 'float16' or 'float32', got {dtype!r}")
+    if dtype not in TYPES:
+        raise ValueError(f"dtype: expected one of {', '.join(TYPES)}, got {dtype!r}")
     if metric not in ("ip", "l2"):
         raise ValueError(f"metric: expected 'ip' or 'l2', got {metric!r}")
     checks.at_least("dim", dim, 0)
     checks.size("query: length", len(query), dim)
-    width = dim * np.dtype(dtype).itemsize
-    checks.at_least("records: bytes per record", records.shape[1], width)
-    x = np.ascontiguousarray(records[:, :width]).view(dtype).astype(np.float64)
+    checks.at_least("records: bytes per record", records.shape[1], bytes_of(dim, dtype))
+    x = read_numbers(records, dim, dtype).astype(np.float64)
     scores: F32 = (x @ query if metric == "ip" else -np.square(x - query).sum(axis=1)).astype(
         np.float32
     )

@@ -92,8 +92,8 @@ class CollectionMachine(RuleBasedStateMachine):
     fields: ClassVar[Mapping[str, config.Field]] = {
         "lex": config.LexicalField(),
         "enc": config.DenseField(encoder=ENCODER),
-        "vec": config.DenseField(dim=DIM, light_bytes=1),
-        "far": config.DenseField(dim=DIM, metric="l2", heavy="float32"),
+        "vec": config.DenseField(dim=DIM, light_bytes=1, heavy="bfloat16"),
+        "far": config.DenseField(dim=DIM, metric="l2", heavy="int8"),
         "imp": config.SparseField(),
         "tok": config.MultiVectorField(dim=TOKEN_DIM),
     }

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from bigrain import config
+from bigrain.kernels.numbers import read_numbers, write_numbers
 from bigrain.registry import make_encoder
 from bigrain.search import filter as filters
 from bigrain.search.matching import matches
@@ -186,7 +187,8 @@ def _dense(spec: config.DenseField, query: Any, row: Any) -> float:
     if spec.metric == "cosine":
         query = query / (np.linalg.norm(query.astype(np.float64)) or 1.0)
         row = row / (np.linalg.norm(row.astype(np.float64)) or 1.0)
-    kept = row.astype(np.float32).astype(spec.heavy).astype(np.float64)
+    kept = read_numbers(write_numbers(row[None], spec.heavy), len(row), spec.heavy)[0]
+    kept = kept.astype(np.float64)
     query = query.astype(np.float32).astype(np.float64)
     if spec.metric == "l2":
         return -float(((query - kept) ** 2).sum())

@@ -39,8 +39,9 @@ def _compared(spec: config.Field, file: SegmentFile) -> Iterator[tuple[str, obje
         if width != min(8 * spec.light_bytes, spec.dim):
             yield "light_bytes", spec.light_bytes, -(-width // 8)
     if "rows" in sections:
-        told = {
+        told = {  # by segments that do not name it
             DenseSpec(spec.dim, spec.metric, spec.light_bytes, heavy).rows.record_bytes: heavy
-            for heavy in config.HEAVY_DTYPES
+            for heavy in ("float32", "float16")
         }
-        yield "heavy", spec.heavy, told.get(sections["rows"].shape[-1])
+        heavy = file.meta.get("heavy", told.get(sections["rows"].shape[-1]))
+        yield "heavy", spec.heavy, heavy
