@@ -41,9 +41,14 @@ from bigrain.errors import (
 )
 from bigrain.families import Family, make_family
 from bigrain.index.base import Segment, View, open_views
+from bigrain.index.dense import DenseIndex
+from bigrain.index.effort import DEFAULT_RECALL
+from bigrain.index.live import in_figures
 from bigrain.index.postings import ListCache
 from bigrain.index.scratch import Scratch
 from bigrain.progress import ProgressLike, Reporter, reporting
+from bigrain.search.audit import Auditor
+from bigrain.search.audit_report import AuditReport
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answer, answer
@@ -72,6 +77,8 @@ BYTES_OF_NORM = 4
 EXPANDED = 1 << 14  # deleted documents looked at together
 DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
 QUERY_BATCH = 256
+AUDIT_SHARE = 0.05
+STATED_RECALLS = (0.9, 0.95, 0.99)
 
 
 def create(
@@ -142,23 +149,34 @@ def open(  # noqa: A001 - bigrain.open reads like the builtin it resembles
     read_only: bool = False,
     memory_budget_bytes: int | None = None,
     *,
+    audit: bool | float = False,
     files: Files | None = None,
 ) -> Collection:
     """Open a collection.
 
     Any number of handles may read. The first change takes the writer's lock, which is held until
-    `close`; a second writer gets a `LockedError` naming the first. Raises `NotACollectionError`,
-    `FormatError` (written by a newer bigrain), `EncoderMismatchError`, `BudgetError`,
-    `ConfigError` or `DamagedError`.
+    `close`; a second writer gets a `LockedError` naming the first. `audit` lets a thread answer a
+    sample of the searches again, exactly (`Collection.audit`); the number is the share of one core
+    that it may take, True is 0.05. Raises `NotACollectionError`, `FormatError` (written by a newer
+    bigrain), `EncoderMismatchError`, `BudgetError`, `ConfigError` or `DamagedError`.
     """
     if not isinstance(read_only, bool):
         raise ConfigError(
             f"read_only={shown(read_only)}: read_only must be True or False; the budget is "
             "memory_budget_bytes=..., in bytes"
         )
-    return Collection(
+    share = AUDIT_SHARE if audit is True else audit
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigError(
+            f"audit={shown(audit)} must be True, False, or the share of one core that it may take, "
+            f"above 0 and at most 1, such as {AUDIT_SHARE}"
+        )
+    col = Collection(
         _as_path(path), files or DISK, Budget.of(memory_budget_bytes), read_only=read_only
     )
+    if share:
+        col._auditor.start(float(share))
+    return col
 
 
 def repair(
@@ -203,6 +221,7 @@ class Collection:
         self._session: WriteSession | None = None
         self._held = _Held(self._catalogue)
         self._finalizer = weakref.finalize(self, self._held.let_go)
+        self._auditor = self._held.auditor
         self._segments: dict[str, Segment] = {}
         self._view: SnapshotView | None = None  # None too while one makes room for the next
         self._changing = threading.RLock()
@@ -337,6 +356,7 @@ class Collection:
                 self._segments.clear()
                 self._cache.forget()
                 self._view = None
+                self._auditor.stop()
                 self._finalizer()
 
     def __enter__(self) -> Collection:
@@ -373,7 +393,9 @@ class Collection:
             view, [query], k=k, fields=fields, filter=filter, recall=recall,
             n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
         )  # fmt: skip
-        return make_hits(view, plan, 0, answer(view, plan)[0])
+        answers = answer(view, plan)
+        self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
+        return make_hits(view, plan, 0, answers[0])
 
     def search_many(
         self,
@@ -410,7 +432,9 @@ class Collection:
                 view, listed[start : start + QUERY_BATCH], k=k, fields=fields, filter=filter,
                 recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
             )  # fmt: skip
-            return plan, answer(view, plan)
+            answers = answer(view, plan)
+            self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
+            return plan, answers
 
         starts = range(0, len(listed), QUERY_BATCH)
         if threads == 1 or len(starts) < 2:
@@ -449,6 +473,28 @@ class Collection:
             self, queries, judgments, k=k, measures=measures, systems=systems,
             ignore_identical_ids=ignore_identical_ids, keep_runs=keep_runs, progress=progress,
         )  # fmt: skip
+
+    def audit(self, max_seconds: float | None = None, progress: ProgressLike = None) -> AuditReport:
+        """Answer a sample of this handle's searches again, exactly: is the asked recall reached?
+
+        Searches that ask dense fields for a recall (given or default; `n_candidates` asks for none)
+        are sampled as they are answered, the newest most likely. Here all rows are read once for
+        64 of them. Those of a snapshot that is gone are dropped. `max_seconds`: stop then, and go
+        on from there the next time. Where less was reached than asked, by more than chance, later
+        searches of this handle look further. Raises `InvalidInputError` or `DamagedError`.
+        """
+        self._require_open()
+        if max_seconds is not None and (
+            isinstance(max_seconds, bool)
+            or not isinstance(max_seconds, int | float)
+            or not max_seconds > 0
+        ):
+            raise InvalidInputError(
+                f"max_seconds={shown(max_seconds)} must be a number above 0, such as 10, or None "
+                "for as long as it takes"
+            )
+        with reporting(progress) as reporter:
+            return self._auditor.run(reporter, max_seconds)
 
     # -- looking ----------------------------------------------------------------------------
 
@@ -508,7 +554,10 @@ class Collection:
         return {name: family.spec for name, family in self._families.items()}
 
     def stats(self) -> dict[str, Any]:
-        """Documents, segments, bytes by field and grain, memory, encoders. All sizes in bytes."""
+        """Documents, segments, bytes by field and grain, memory, encoders. All sizes in bytes.
+
+        For dense fields `recall` tells how far a search looks, and what the audit found.
+        """
         view = self._require_open()
         fields = {}
         for name, field in view.fields.items():
@@ -523,6 +572,8 @@ class Collection:
                 "bytes_on_disk": on_disk,
                 "encoder_fingerprint": field.family.fingerprint(),
             }
+            if isinstance(field.index, DenseIndex):
+                fields[name]["recall"] = self._recall_stats(name, field.index)
         catalogue = sum(
             path.stat().st_size for path in self._folder.path.glob(f"{CATALOGUE}*") if path.exists()
         )
@@ -546,6 +597,17 @@ class Collection:
                 "process_peak": peak_bytes(),
             },
             "pending_changes": self._session is not None and self._session.changed,
+        }
+
+    def _recall_stats(self, name: str, index: DenseIndex) -> dict[str, Any]:
+        """How far a dense field looks for the top 10, and what the audit says of it."""
+        return {
+            "default": DEFAULT_RECALL,
+            "effort": {f"{r:g}": in_figures(index, index.effort(r, 10)) for r in STATED_RECALLS},
+            "looks_further": self._auditor.looks_further(name),
+            "audited": [verdict.to_dict() for verdict in self._auditor.known(name)],
+            "waiting_for_audit": self._auditor.sampler.n_waiting(name),
+            "audit_error": self._auditor.error,
         }
 
     def verify(self, progress: ProgressLike = None) -> Report:
@@ -754,6 +816,7 @@ class Collection:
 
     def _show(self, view: SnapshotView) -> None:
         self._view = view
+        self._auditor.shown(view)
 
     def _tidy(self, reporter: Reporter) -> None:
         """After a commit, merge small segments that have piled up."""
@@ -851,10 +914,12 @@ class _Held:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
+        self.auditor = Auditor()
         self.lock: Lock | None = None
 
     def let_go(self) -> None:
         try:
+            self.auditor.stop()
             self.catalogue.close()
         finally:
             lock, self.lock = self.lock, None
