@@ -40,6 +40,7 @@ from bigrain.errors import (
     shown,
 )
 from bigrain.families import Family, make_family
+from bigrain.families.dense import DenseFamily
 from bigrain.index.base import Segment, View, open_views
 from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import DEFAULT_RECALL
@@ -216,6 +217,7 @@ class Collection:
 
     def __init__(self, path: Path, files: Files, budget: Budget, *, read_only: bool) -> None:
         self._folder, self._budget, self.read_only = Folder(files, path), budget, read_only
+        self._whole_budget = budget
         self._folder.require()
         self._catalogue = Catalogue(files, path, cache_bytes=budget.catalogue)
         self._session: WriteSession | None = None
@@ -233,6 +235,7 @@ class Collection:
             self._chunking = None if chunking is None else Chunking.from_dict(chunking)
             self._fusion = Fusion(**settings["fusion"])
             self._families: dict[str, Family] = {}
+            self._specs = {name: spec for name, (spec, _) in fields.items()}
             for name, (spec, fingerprint) in fields.items():
                 family = make_family(name, config.field_from_dict(spec))
                 check_fingerprint(name, fingerprint, family.fingerprint())
@@ -335,8 +338,7 @@ class Collection:
         """
         with self._changing, reporting(progress) as reporter:
             self._require_open()
-            if self._session is not None and self._session.changed:
-                raise PendingChangesError("there are pending changes; commit() or rollback() first")
+            self._require_nothing_pending()
             self._writer()  # takes the lock and sees what others have committed
             groups = {
                 name: list(field.index.views)
@@ -628,8 +630,7 @@ class Collection:
                     f"{self._folder.path} was opened with read_only=True; open it without to "
                     "repair it"
                 )
-            if self._session is not None and self._session.changed:
-                raise PendingChangesError("there are pending changes; commit() or rollback() first")
+            self._require_nothing_pending()
             self.rollback()
             if self._held.lock is None and not self.read_only:
                 self._held.lock = self._folder.lock_for_writing()
@@ -720,6 +721,7 @@ class Collection:
         return view
 
     def _build_view(self, number: int, n_documents: int) -> SnapshotView:
+        self._follow_definition()
         catalogue = self._catalogue
         dead = catalogue.dead_documents(number)
         long = catalogue.long_documents(number)
@@ -755,6 +757,23 @@ class Collection:
             number, n_documents, catalogue, fields, len(dead), long[:, 0], long[:, 1],
             self._budget.search + spare,
         )  # fmt: skip
+
+    def _follow_definition(self) -> None:
+        """See what has been changed about fields since: the codes of dense ones.
+
+        It may be newer than the snapshot; segments tell themselves how they are coded.
+        """
+        for name, (spec, _) in self._catalogue.definition()[1].items():
+            family = self._families.get(name)
+            if not isinstance(family, DenseFamily) or self._specs[name] == spec:
+                continue
+            field = config.field_from_dict(spec)
+            if not isinstance(field, config.DenseField):
+                raise DamagedError(CATALOGUE, "fields", f"{name!r} to be dense", spec)
+            recoded = family.recoded(field)
+            self._budget = _with_fixed(self._whole_budget, {**self._families, name: recoded})
+            self._families[name], self._specs[name] = recoded, spec
+            self._auditor.forget(name)
 
     def _open_file(self, field: str, row: SegmentRow) -> SegmentFile:
         """A segment's file; its table alone is read."""
@@ -831,8 +850,35 @@ class Collection:
             self._merge(groups, reporter)
             self._purge(documents=False)
 
-    def _merge(self, groups: dict[str, list[View[Any]]], reporter: Reporter) -> None:
-        """Publish a snapshot in which each group of segments has become one; empties `groups`."""
+    def _recode(self, family: DenseFamily, reporter: Reporter) -> None:
+        """Publish a snapshot in which a field has other codes, and its definition says so."""
+        self._require_open()
+        self._require_nothing_pending()
+        self._writer()  # takes the lock and sees what others have committed
+        before = self._budget
+        self._budget = _with_fixed(self._whole_budget, {**self._families, family.name: family})
+        views = list(self._require_open().fields[family.name].index.views)
+        try:
+            self._merge({family.name: views}, reporter, {family.name: family})
+        except BaseException:
+            self._budget = before
+            raise
+        self._purge(documents=False)
+
+    def _require_nothing_pending(self) -> None:
+        if self._session is not None and self._session.changed:
+            raise PendingChangesError("there are pending changes; commit() or rollback() first")
+
+    def _merge(
+        self,
+        groups: dict[str, list[View[Any]]],
+        reporter: Reporter,
+        recoded: Mapping[str, DenseFamily] | None = None,
+    ) -> None:
+        """Publish a snapshot in which each group of segments has become one; empties `groups`.
+
+        `recoded`: fields that are to be defined so from then on.
+        """
         if not groups:
             return
         session = self._writer()
@@ -843,7 +889,11 @@ class Collection:
         try:
             while groups:
                 name, views = groups.popitem()
-                merged = merge_views(self._folder, self._families[name], views, self._budget.build)
+                family = self._families[name]
+                if recoded and name in recoded:
+                    family = recoded[name]
+                    self._catalogue.redefine_field(name, family.spec.to_dict())
+                merged = merge_views(self._folder, family, views, self._budget.build)
                 if merged is not None:
                     sealed.append(merged)
                     after[merged.file.name] = (name, merged.file)
