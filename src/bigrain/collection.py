@@ -70,6 +70,7 @@ from bigrain.writing.session import Sealed, WriteSession, expand
 
 if TYPE_CHECKING:
     from bigrain.evaluation import Evaluation
+    from bigrain.tuning import TuneReport
 
 __all__ = ["Collection", "create", "open", "repair"]
 
@@ -497,6 +498,41 @@ class Collection:
             )
         with reporting(progress) as reporter:
             return self._auditor.run(reporter, max_seconds)
+
+    def tune(
+        self,
+        recall: float | None = None,
+        memory_budget_bytes: int | None = None,
+        queries: Any = None,
+        *,
+        field: str | None = None,
+        k: int = 10,
+        apply: bool = False,
+        trial_rows: int = 50_000,
+        seed: int = 0,
+        progress: ProgressLike = None,
+    ) -> TuneReport:
+        """Measure what recall costs a dense field in time and memory, and choose its codes.
+
+        Codes of several sizes are made of a sample of at most `trial_rows` vectors, in a temporary
+        folder, and searched at several recalls; the quickest that reaches `recall` (None: the
+        default, 0.95) of the true top `k` within the budget is chosen. `memory_budget_bytes` is the
+        number that the collection shall be opened with (None: this handle's). `queries`: texts or
+        vectors, better hundreds; without, audited ones of this handle or stored vectors and their
+        means. One half of them chooses, the other states what is reached. `field` may be left out
+        where there is one dense field.
+
+        `apply=True` makes the field's codes anew so, from the originals on disk, in one commit;
+        `BudgetError` if nothing chosen fits, and then nothing is changed. Raises
+        `InvalidQueryError`, `UnknownFieldError`, `ConfigError`, `PendingChangesError` and
+        `ReadOnlyError` besides.
+        """
+        from bigrain import tuning
+
+        return tuning.tune_collection(
+            self, recall=recall, memory_budget_bytes=memory_budget_bytes, queries=queries,
+            field=field, k=k, apply=apply, trial_rows=trial_rows, seed=seed, progress=progress,
+        )  # fmt: skip
 
     # -- looking ----------------------------------------------------------------------------
 
