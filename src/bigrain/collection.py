@@ -481,10 +481,11 @@ class Collection:
         """Answer a sample of this handle's searches again, exactly: is the asked recall reached?
 
         Searches that ask dense fields for a recall (given or default; `n_candidates` asks for none)
-        are sampled as they are answered, the newest most likely. Here all rows are read once for
-        64 of them. Those of a snapshot that is gone are dropped. `max_seconds`: stop then, and go
-        on from there the next time. Where less was reached than asked, by more than chance, later
-        searches of this handle look further. Raises `InvalidInputError` or `DamagedError`.
+        of the best k, up to 100, are sampled as they are answered, the newest most likely. Here all
+        rows are read once for 64 of them. Those of a snapshot that is gone are dropped.
+        `max_seconds`: stop then, and go on from there the next time. Where less was reached than
+        asked, by more than chance, later searches of this handle look further. Raises
+        `InvalidInputError` or `DamagedError`.
         """
         self._require_open()
         if max_seconds is not None and (

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -215,6 +216,44 @@ def test_an_audit_that_runs_out_of_time_goes_on_the_next_time(
         assert reports[-1].fields[0].queries == 70
 
 
+def test_a_pass_that_was_begun_ends_with_its_snapshot(
+    path: Path, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bigrain.index.dense.READ_BYTES", 1 << 16)
+    with bigrain.open(path) as original:
+        original.backup(tmp_path / "copy.grain")
+    with bigrain.open(tmp_path / "copy.grain", files=QuickDisk()) as col:
+        col.search_many(topics.like(20))
+        ticks = iter(range(10**6))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(auditing.time, "monotonic", lambda: float(next(ticks)))
+            stopped = col.audit(max_seconds=9)
+        assert stopped.rows_read > 0 and stopped.waiting == 20
+        view = weakref.ref(col._view)
+        col.delete(["0"])
+        col.commit()
+        assert view() is None, "the audit held a snapshot that nobody reads"
+        after = col.audit()
+        assert (after.audited, after.dropped, after.waiting) == (0, 20, 0)
+
+
+def test_searches_and_commits_go_on_beside_the_thread(
+    path: Path, topics: Topics, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "POLL_S", 0.001)
+    monkeypatch.setattr(auditing, "ENOUGH", 1)
+    with bigrain.open(path) as original:
+        original.backup(tmp_path / "copy.grain")
+    with bigrain.open(tmp_path / "copy.grain", files=QuickDisk(), audit=1.0) as col:
+        for i in range(6):
+            assert len(col.search_many(topics.shifted(8))) == 8
+            col.delete([str(i)])
+            col.commit()
+            col.stats()
+            col.audit(max_seconds=0.01)
+        assert col._auditor.error is None
+
+
 def test_a_cancelled_audit_leaves_the_collection_usable(path: Path, topics: Topics) -> None:
     def cancel(update: bigrain.ProgressUpdate) -> None:
         if update.done:
@@ -295,7 +334,7 @@ def test_waiting_samples_are_bounded_and_the_newest_are_likeliest(
         sampler = col._auditor.sampler = Sampler(seed=1)
         monkeypatch.setattr("bigrain.search.sampling.MOST", 16)
         for number in range(1, 41):
-            col.search_many(topics.like(40), k=number)
+            col.search_many(topics.like(25), k=number, arrays=True)
         ages = [40 - sample.k for sample in sampler.take_all()]
         assert len(ages) == 16
         assert np.mean(ages) < 14

@@ -82,6 +82,7 @@ class Auditor:
         begun = self._pass
         if begun is not None and begun.view is not view:
             self._pass = None
+            self.sampler.put_back(begun.samples)
         for name, record in list(self._records.items()):
             if record.heeded:
                 self._tell_index(name, record.live)
@@ -89,6 +90,7 @@ class Auditor:
     def forget(self, name: str) -> None:
         """The codes of a field were made anew in another way."""
         self._records.pop(name, None)
+        self.sampler.forget(name)
         self._tell_index(name, None)
 
     def known(self, name: str) -> list[FieldAudit]:
@@ -103,7 +105,7 @@ class Auditor:
     def queries(self, name: str) -> npt.NDArray[np.float32] | None:
         """(n, dim) audited queries of a field, the newest ones; None if there are none."""
         record = self._records.get(name)
-        return np.stack(record.queries) if record is not None and record.queries else None
+        return np.stack(list(record.queries)) if record is not None and record.queries else None
 
     # -- in the background --------------------------------------------------------------------
 
@@ -156,44 +158,49 @@ class Auditor:
 
         def idle(since: float) -> bool:
             """After a step: whether to stop here."""
-            return over() or (pause is not None and pause(time.monotonic() - since))
+            rested = pause is not None and pause(time.monotonic() - since)
+            return rested or over() or self._stop.is_set()
 
         with self._one_at_a_time:
+            current, self._pass = self._pass, None
             groups, dropped = _grouped(self.sampler.take_all())
-            n_rows = sum(view.fields[some[0].field].index.n_rows for view, some in groups)
-            if self._pass is not None:
-                n_rows += self._pass.index.n_rows
-            reporter.stage("auditing", n_rows, "rows")
-            stopped = over()
             try:
-                while not stopped and (groups or self._pass is not None):
-                    if self._pass is None:
-                        self._pass = _begin(*groups.pop(0))
+                n_rows = sum(view.fields[some[0].field].index.n_rows for view, some in groups)
+                n_rows += 0 if current is None else current.index.n_rows
+                reporter.stage("auditing", n_rows, "rows")
+                stopped = over()
+                while not stopped and (groups or current is not None):
+                    if current is None:
+                        current = _begin(*groups.pop(0))
                     since = time.monotonic()
                     try:
-                        read = next(self._pass.steps)
+                        read = next(current.steps)
                     except StopIteration as done:
-                        self._judge(self._pass, done.value)
-                        audited += len(self._pass.samples)
-                        self._pass = None
+                        self._judge(current, done.value)
+                        audited += len(current.samples)
+                        current = None
                     else:
                         rows_read += read
                         reporter.advance(read)
                     stopped = idle(since)
-            except BaseException:
-                self._pass = None
-                raise
             finally:
                 self.sampler.put_back([sample for _, some in groups for sample in some])
             now = time.time()
             fields = tuple(
                 verdict for name in list(self._records) for verdict in self._verdicts(name, now)
             )
-            begun = 0 if self._pass is None else len(self._pass.samples)
-        return AuditReport(
-            fields, audited, len(self.sampler) + begun, dropped, rows_read,
-            time.monotonic() - began,
-        )  # fmt: skip
+            self._keep(current)
+            waiting = len(self.sampler) + (0 if self._pass is None else len(self._pass.samples))
+        return AuditReport(fields, audited, waiting, dropped, rows_read, time.monotonic() - began)
+
+    def _keep(self, begun: _Pass | None) -> None:
+        """A pass that was stopped goes on the next time, unless its snapshot has been left."""
+        if begun is None or self._stop.is_set():
+            return
+        if self._view is not None and self._view() is begun.view:
+            self._pass = begun
+        else:
+            self.sampler.put_back(begun.samples)
 
     def _judge(self, done: _Pass, truths: Sequence[Ranked]) -> None:
         record = self._records.setdefault(done.samples[0].field, _Record())
@@ -230,7 +237,8 @@ class Auditor:
             record.heeded = True
             self._tell_index(name, record.live)
             if short:
-                record.shares = {}  # they were answered before
+                record.shares = {}  # they were answered before, and so were those that wait
+                self.sampler.forget(name)
                 verdicts = [v if v.holds else replace(v, looks_further=True) for v in verdicts]
         record.last.update((v.asked, v) for v in verdicts)
         return verdicts

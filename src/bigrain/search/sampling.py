@@ -114,6 +114,11 @@ class Sampler:
                 if len(waiting) < MOST:
                     waiting.append(sample)
 
+    def forget(self, field: str) -> None:
+        """Samples of a field that is searched in another way from now on."""
+        with self._lock:
+            self._waiting.pop(field, None)
+
     def n_waiting(self, field: str) -> int:
         return len(self._waiting.get(field, ()))
 
