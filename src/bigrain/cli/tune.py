@@ -99,21 +99,24 @@ def tune(
 
 def _print(report: TuneReport) -> None:
     print_table(
-        ["", "light_bytes", "recall=", "reached", "95 % interval", "candidates", "codes looked at",
+        ["", "codes", "recall=", "reached", "95 % interval", "candidates", "codes looked at",
          "microseconds", "in memory"],
         [_cells(report, row) for row in _worth_showing(report)],
+        left=2,
     )  # fmt: skip
     click.echo(("chosen: " if report.chosen else "") + report.verdict())
     click.echo(report.measured())
 
 
 def _cells(report: TuneReport, row: TuneRow) -> list[str]:
+    from bigrain.tuning.report import codes_of
+
     mark = "*" if row == report.chosen else "~" if report.chosen is None and (
         row == report.nearest
     ) else ""  # fmt: skip
     return [
         mark,
-        f"{row.field.light_bytes}",
+        codes_of(row.field),
         f"{row.setting:g}",
         f"{row.reached:.4f}",
         f"{row.low:.4f} to {row.high:.4f}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from bigrain.evaluation.plot import require_matplotlib
-from bigrain.tuning.report import TuneReport
+from bigrain.tuning.report import TuneReport, codes_of
 
 __all__ = ["plot"]
 
@@ -22,7 +22,7 @@ def plot(report: TuneReport, path: str | os.PathLike[str]) -> None:
     for at, field in enumerate(fields):
         rows = sorted((r for r in report.rows if r.field == field), key=lambda r: r.reached)
         style = {"color": COLOURS[at % len(COLOURS)], "marker": MARKS[at % len(MARKS)]}
-        label = f"{field.light_bytes} bytes a code"
+        label = codes_of(field)
         reached = [row.reached for row in rows]
         per_second = [1e6 / row.microseconds for row in rows]
         bars = [[r.reached - r.low for r in rows], [r.high - r.reached for r in rows]]

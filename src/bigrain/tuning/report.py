@@ -8,7 +8,12 @@ from typing import Any
 
 from bigrain.config import DenseField
 
-__all__ = ["TuneReport", "TuneRow"]
+__all__ = ["TuneReport", "TuneRow", "codes_of"]
+
+
+def codes_of(field: DenseField) -> str:
+    """What sets the codes of a field apart from others that were tried, in words."""
+    return f"light_bytes={field.light_bytes}"
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ class TuneReport:
         """The answer in words."""
         row = self.chosen or self.nearest
         told = (
-            f"light_bytes={row.field.light_bytes} searched with recall={row.setting:g}: recall "
+            f"{codes_of(row.field)} searched with recall={row.setting:g}: recall "
             f"{row.reached:.4f} [{row.low:.4f}, {row.high:.4f}] on fresh queries, "
             f"{row.microseconds:,.0f} microseconds, {row.bytes_in_memory:,} bytes in memory"
         )

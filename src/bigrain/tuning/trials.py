@@ -135,7 +135,7 @@ def make_trial(
 ) -> Trial:  # fmt: skip
     """Write and open the segment of one way to code the sampled rows."""
     recoded = family.recoded(field)
-    path = folder / f"{family.name}-{field.light_bytes}.seg"
+    path = folder / f"{family.name}-trial.seg"
     recoded.merge(files, path, sampled.searched, memory_bytes)
     file = SegmentFile(files, path)
     segment = recoded.open_segment(file)

@@ -16,7 +16,7 @@ from bigrain.progress import Reporter
 from bigrain.storage.files import Files
 from bigrain.tuning import queries as asking
 from bigrain.tuning.frontier import SETTINGS, Whole, measure, shifted, truths_of
-from bigrain.tuning.report import TuneReport, TuneRow
+from bigrain.tuning.report import TuneReport, TuneRow, codes_of
 from bigrain.tuning.trials import Trial, fields_to_try, make_trial, sample_rows, without
 
 __all__ = ["Task", "Tuned", "measured_again", "tune"]
@@ -77,9 +77,9 @@ def tune(task: Task, files: Files, folder: Path, memory_bytes: int, reporter: Re
         try:
             task.here(family.recoded(field))
         except ConfigError as error:
-            notes.append(f"light_bytes={field.light_bytes} was not tried: {error}")
+            notes.append(f"{codes_of(field)} was not tried: {error}")
             continue
-        reporter.stage(f"coding {field.light_bytes} bytes", sampled.n_searched, "vectors")
+        reporter.stage(f"coding {codes_of(field)}", sampled.n_searched, "vectors")
         trial = make_trial(family, field, sampled, files, folder, memory_bytes)
         assert trial.file is not None
         try:
@@ -141,7 +141,7 @@ def _rows(
     truths: tuple[Sequence[Ranked], ...], reporter: Reporter,
 ) -> list[TuneRow]:  # fmt: skip
     settings = sorted({*SETTINGS, task.recall})
-    reporter.stage(f"measuring {trial.field.light_bytes} bytes", len(settings), "settings")
+    reporter.stage(f"measuring {codes_of(trial.field)}", len(settings), "settings")
     return measure(trial, whole, questions, truths, task.k, settings, reporter)
 
 
