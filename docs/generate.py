@@ -118,6 +118,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Opening", ("create", "open")),
     ("The collection", ("Collection",)),
     ("Documents and hits", ("Document", "Hit", "Part", "Passage", "AddCounts")),
+    ("Recall", ("AuditReport", "FieldAudit", "TuneReport", "TuneRow")),
     ("Fields", ("LexicalField", "DenseField", "SparseField", "MultiVectorField")),
     ("Settings", ("Chunking", "Fusion")),
     ("Encoders", ("Encoder", "CallableEncoder", "register_encoder", "encoder_names")),

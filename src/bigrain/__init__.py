@@ -26,19 +26,23 @@ from bigrain.types import AddCounts, Document, Hit, Part, Passage
 if TYPE_CHECKING:
     from bigrain.collection import Collection, create, open, repair  # noqa: A004
     from bigrain.encoders.base import CallableEncoder, Encoder
+    from bigrain.search.audit_report import AuditReport, FieldAudit
     from bigrain.search.fuse import Fusion
     from bigrain.text.chunk import Chunking
+    from bigrain.tuning.report import TuneReport, TuneRow
 
 __version__ = "0.1.0"
 
 __all__ = [
     "AddCounts",
+    "AuditReport",
     "CallableEncoder",
     "Chunking",
     "Collection",
     "DenseField",
     "Document",
     "Encoder",
+    "FieldAudit",
     "Fusion",
     "Hit",
     "LexicalField",
@@ -47,6 +51,8 @@ __all__ = [
     "Passage",
     "ProgressUpdate",
     "SparseField",
+    "TuneReport",
+    "TuneRow",
     "create",
     "encoder_names",
     "open",
@@ -57,11 +63,15 @@ __all__ = [
 
 # Loaded when first used, so that `import bigrain` is quick.
 _LATER = {
+    "AuditReport": "bigrain.search.audit_report",
     "CallableEncoder": "bigrain.encoders.base",
     "Chunking": "bigrain.text.chunk",
     "Collection": "bigrain.collection",
     "Encoder": "bigrain.encoders.base",
+    "FieldAudit": "bigrain.search.audit_report",
     "Fusion": "bigrain.search.fuse",
+    "TuneReport": "bigrain.tuning.report",
+    "TuneRow": "bigrain.tuning.report",
     "create": "bigrain.collection",
     "open": "bigrain.collection",
     "repair": "bigrain.collection",

@@ -40,10 +40,16 @@ from bigrain.errors import (
     shown,
 )
 from bigrain.families import Family, make_family
+from bigrain.families.dense import DenseFamily
 from bigrain.index.base import Segment, View, open_views
+from bigrain.index.dense import DenseIndex
+from bigrain.index.effort import DEFAULT_RECALL
+from bigrain.index.live import in_figures
 from bigrain.index.postings import ListCache
 from bigrain.index.scratch import Scratch
 from bigrain.progress import ProgressLike, Reporter, reporting
+from bigrain.search.audit import Auditor
+from bigrain.search.audit_report import AuditReport
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answer, answer
@@ -64,6 +70,7 @@ from bigrain.writing.session import Sealed, WriteSession, expand
 
 if TYPE_CHECKING:
     from bigrain.evaluation import Evaluation
+    from bigrain.tuning import TuneReport
 
 __all__ = ["Collection", "create", "open", "repair"]
 
@@ -72,6 +79,8 @@ BYTES_OF_NORM = 4
 EXPANDED = 1 << 14  # deleted documents looked at together
 DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
 QUERY_BATCH = 256
+AUDIT_SHARE = 0.05
+STATED_RECALLS = (0.9, 0.95, 0.99)
 
 
 def create(
@@ -142,23 +151,34 @@ def open(  # noqa: A001 - bigrain.open reads like the builtin it resembles
     read_only: bool = False,
     memory_budget_bytes: int | None = None,
     *,
+    audit: bool | float = False,
     files: Files | None = None,
 ) -> Collection:
     """Open a collection.
 
     Any number of handles may read. The first change takes the writer's lock, which is held until
-    `close`; a second writer gets a `LockedError` naming the first. Raises `NotACollectionError`,
-    `FormatError` (written by a newer bigrain), `EncoderMismatchError`, `BudgetError`,
-    `ConfigError` or `DamagedError`.
+    `close`; a second writer gets a `LockedError` naming the first. `audit` lets a thread answer a
+    sample of the searches again, exactly (`Collection.audit`); the number is the share of one core
+    that it may take, True is 0.05. Raises `NotACollectionError`, `FormatError` (written by a newer
+    bigrain), `EncoderMismatchError`, `BudgetError`, `ConfigError` or `DamagedError`.
     """
     if not isinstance(read_only, bool):
         raise ConfigError(
             f"read_only={shown(read_only)}: read_only must be True or False; the budget is "
             "memory_budget_bytes=..., in bytes"
         )
-    return Collection(
+    share = AUDIT_SHARE if audit is True else audit
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigError(
+            f"audit={shown(audit)} must be True, False, or the share of one core that it may take, "
+            f"above 0 and at most 1, such as {AUDIT_SHARE}"
+        )
+    col = Collection(
         _as_path(path), files or DISK, Budget.of(memory_budget_bytes), read_only=read_only
     )
+    if share:
+        col._auditor.start(float(share))
+    return col
 
 
 def repair(
@@ -198,11 +218,13 @@ class Collection:
 
     def __init__(self, path: Path, files: Files, budget: Budget, *, read_only: bool) -> None:
         self._folder, self._budget, self.read_only = Folder(files, path), budget, read_only
+        self._whole_budget = budget
         self._folder.require()
         self._catalogue = Catalogue(files, path, cache_bytes=budget.catalogue)
         self._session: WriteSession | None = None
         self._held = _Held(self._catalogue)
         self._finalizer = weakref.finalize(self, self._held.let_go)
+        self._auditor = self._held.auditor
         self._segments: dict[str, Segment] = {}
         self._view: SnapshotView | None = None  # None too while one makes room for the next
         self._changing = threading.RLock()
@@ -214,6 +236,7 @@ class Collection:
             self._chunking = None if chunking is None else Chunking.from_dict(chunking)
             self._fusion = Fusion(**settings["fusion"])
             self._families: dict[str, Family] = {}
+            self._specs = {name: spec for name, (spec, _) in fields.items()}
             for name, (spec, fingerprint) in fields.items():
                 family = make_family(name, config.field_from_dict(spec))
                 check_fingerprint(name, fingerprint, family.fingerprint())
@@ -316,8 +339,7 @@ class Collection:
         """
         with self._changing, reporting(progress) as reporter:
             self._require_open()
-            if self._session is not None and self._session.changed:
-                raise PendingChangesError("there are pending changes; commit() or rollback() first")
+            self._require_nothing_pending()
             self._writer()  # takes the lock and sees what others have committed
             groups = {
                 name: list(field.index.views)
@@ -337,6 +359,7 @@ class Collection:
                 self._segments.clear()
                 self._cache.forget()
                 self._view = None
+                self._auditor.stop()
                 self._finalizer()
 
     def __enter__(self) -> Collection:
@@ -373,7 +396,9 @@ class Collection:
             view, [query], k=k, fields=fields, filter=filter, recall=recall,
             n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
         )  # fmt: skip
-        return make_hits(view, plan, 0, answer(view, plan)[0])
+        answers = answer(view, plan)
+        self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
+        return make_hits(view, plan, 0, answers[0])
 
     def search_many(
         self,
@@ -410,7 +435,9 @@ class Collection:
                 view, listed[start : start + QUERY_BATCH], k=k, fields=fields, filter=filter,
                 recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
             )  # fmt: skip
-            return plan, answer(view, plan)
+            answers = answer(view, plan)
+            self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
+            return plan, answers
 
         starts = range(0, len(listed), QUERY_BATCH)
         if threads == 1 or len(starts) < 2:
@@ -448,6 +475,64 @@ class Collection:
         return evaluate(
             self, queries, judgments, k=k, measures=measures, systems=systems,
             ignore_identical_ids=ignore_identical_ids, keep_runs=keep_runs, progress=progress,
+        )  # fmt: skip
+
+    def audit(self, max_seconds: float | None = None, progress: ProgressLike = None) -> AuditReport:
+        """Answer a sample of this handle's searches again, exactly: is the asked recall reached?
+
+        Searches that ask dense fields for a recall (given or default; `n_candidates` asks for none)
+        of the best k, up to 100, are sampled as they are answered, the newest most likely. Here all
+        rows are read once for 64 of them. Those of a snapshot that is gone are dropped.
+        `max_seconds`: stop then, and go on from there the next time. Where less was reached than
+        asked, by more than chance, later searches of this handle look further. Raises
+        `InvalidInputError` or `DamagedError`.
+        """
+        self._require_open()
+        if max_seconds is not None and (
+            isinstance(max_seconds, bool)
+            or not isinstance(max_seconds, int | float)
+            or not max_seconds > 0
+        ):
+            raise InvalidInputError(
+                f"max_seconds={shown(max_seconds)} must be a number above 0, such as 10, or None "
+                "for as long as it takes"
+            )
+        with reporting(progress) as reporter:
+            return self._auditor.run(reporter, max_seconds)
+
+    def tune(
+        self,
+        recall: float | None = None,
+        memory_budget_bytes: int | None = None,
+        queries: Any = None,
+        *,
+        field: str | None = None,
+        k: int = 10,
+        apply: bool = False,
+        trial_rows: int = 50_000,
+        seed: int = 0,
+        progress: ProgressLike = None,
+    ) -> TuneReport:
+        """Measure what recall costs a dense field in time and memory, and choose its codes.
+
+        Codes of several sizes are made of a sample of at most `trial_rows` vectors, in a temporary
+        folder, and searched at several recalls; the quickest that reaches `recall` (None: the
+        default, 0.95) of the true top `k` within the budget is chosen. `memory_budget_bytes` is the
+        number that the collection shall be opened with (None: this handle's). `queries`: texts or
+        vectors, better hundreds; without, audited ones of this handle or stored vectors and their
+        means. One half of them chooses, the other states what is reached. `field` may be left out
+        where there is one dense field.
+
+        `apply=True` makes the field's codes anew so, from the originals on disk, in one commit;
+        `BudgetError` if nothing chosen fits, and then nothing is changed. Raises
+        `InvalidQueryError`, `UnknownFieldError`, `ConfigError`, `PendingChangesError` and
+        `ReadOnlyError` besides.
+        """
+        from bigrain import tuning
+
+        return tuning.tune_collection(
+            self, recall=recall, memory_budget_bytes=memory_budget_bytes, queries=queries,
+            field=field, k=k, apply=apply, trial_rows=trial_rows, seed=seed, progress=progress,
         )  # fmt: skip
 
     # -- looking ----------------------------------------------------------------------------
@@ -508,7 +593,10 @@ class Collection:
         return {name: family.spec for name, family in self._families.items()}
 
     def stats(self) -> dict[str, Any]:
-        """Documents, segments, bytes by field and grain, memory, encoders. All sizes in bytes."""
+        """Documents, segments, bytes by field and grain, memory, encoders. All sizes in bytes.
+
+        For dense fields `recall` tells how far a search looks, and what the audit found.
+        """
         view = self._require_open()
         fields = {}
         for name, field in view.fields.items():
@@ -523,6 +611,8 @@ class Collection:
                 "bytes_on_disk": on_disk,
                 "encoder_fingerprint": field.family.fingerprint(),
             }
+            if isinstance(field.index, DenseIndex):
+                fields[name]["recall"] = self._recall_stats(name, field.index)
         catalogue = sum(
             path.stat().st_size for path in self._folder.path.glob(f"{CATALOGUE}*") if path.exists()
         )
@@ -548,6 +638,17 @@ class Collection:
             "pending_changes": self._session is not None and self._session.changed,
         }
 
+    def _recall_stats(self, name: str, index: DenseIndex) -> dict[str, Any]:
+        """How far a dense field looks for the top 10, and what the audit says of it."""
+        return {
+            "default": DEFAULT_RECALL,
+            "effort": {f"{r:g}": in_figures(index, index.effort(r, 10)) for r in STATED_RECALLS},
+            "looks_further": self._auditor.looks_further(name),
+            "audited": [verdict.to_dict() for verdict in self._auditor.known(name)],
+            "waiting_for_audit": self._auditor.sampler.n_waiting(name),
+            "audit_error": self._auditor.error,
+        }
+
     def verify(self, progress: ProgressLike = None) -> Report:
         """Read everything through: checksums, counts, and that every code has its original."""
         self._require_open()
@@ -566,8 +667,7 @@ class Collection:
                     f"{self._folder.path} was opened with read_only=True; open it without to "
                     "repair it"
                 )
-            if self._session is not None and self._session.changed:
-                raise PendingChangesError("there are pending changes; commit() or rollback() first")
+            self._require_nothing_pending()
             self.rollback()
             if self._held.lock is None and not self.read_only:
                 self._held.lock = self._folder.lock_for_writing()
@@ -658,6 +758,7 @@ class Collection:
         return view
 
     def _build_view(self, number: int, n_documents: int) -> SnapshotView:
+        self._follow_definition()
         catalogue = self._catalogue
         dead = catalogue.dead_documents(number)
         long = catalogue.long_documents(number)
@@ -693,6 +794,23 @@ class Collection:
             number, n_documents, catalogue, fields, len(dead), long[:, 0], long[:, 1],
             self._budget.search + spare,
         )  # fmt: skip
+
+    def _follow_definition(self) -> None:
+        """See what has been changed about fields since: the codes of dense ones.
+
+        It may be newer than the snapshot; segments tell themselves how they are coded.
+        """
+        for name, (spec, _) in self._catalogue.definition()[1].items():
+            family = self._families.get(name)
+            if not isinstance(family, DenseFamily) or self._specs[name] == spec:
+                continue
+            field = config.field_from_dict(spec)
+            if not isinstance(field, config.DenseField):
+                raise DamagedError(CATALOGUE, "fields", f"{name!r} to be dense", spec)
+            recoded = family.recoded(field)
+            self._budget = _with_fixed(self._whole_budget, {**self._families, name: recoded})
+            self._families[name], self._specs[name] = recoded, spec
+            self._auditor.forget(name)
 
     def _open_file(self, field: str, row: SegmentRow) -> SegmentFile:
         """A segment's file; its table alone is read."""
@@ -754,6 +872,7 @@ class Collection:
 
     def _show(self, view: SnapshotView) -> None:
         self._view = view
+        self._auditor.shown(view)
 
     def _tidy(self, reporter: Reporter) -> None:
         """After a commit, merge small segments that have piled up."""
@@ -768,8 +887,35 @@ class Collection:
             self._merge(groups, reporter)
             self._purge(documents=False)
 
-    def _merge(self, groups: dict[str, list[View[Any]]], reporter: Reporter) -> None:
-        """Publish a snapshot in which each group of segments has become one; empties `groups`."""
+    def _recode(self, family: DenseFamily, reporter: Reporter) -> None:
+        """Publish a snapshot in which a field has other codes, and its definition says so."""
+        self._require_open()
+        self._require_nothing_pending()
+        self._writer()  # takes the lock and sees what others have committed
+        before = self._budget
+        self._budget = _with_fixed(self._whole_budget, {**self._families, family.name: family})
+        views = list(self._require_open().fields[family.name].index.views)
+        try:
+            self._merge({family.name: views}, reporter, {family.name: family})
+        except BaseException:
+            self._budget = before
+            raise
+        self._purge(documents=False)
+
+    def _require_nothing_pending(self) -> None:
+        if self._session is not None and self._session.changed:
+            raise PendingChangesError("there are pending changes; commit() or rollback() first")
+
+    def _merge(
+        self,
+        groups: dict[str, list[View[Any]]],
+        reporter: Reporter,
+        recoded: Mapping[str, DenseFamily] | None = None,
+    ) -> None:
+        """Publish a snapshot in which each group of segments has become one; empties `groups`.
+
+        `recoded`: fields that are to be defined so from then on.
+        """
         if not groups:
             return
         session = self._writer()
@@ -780,7 +926,11 @@ class Collection:
         try:
             while groups:
                 name, views = groups.popitem()
-                merged = merge_views(self._folder, self._families[name], views, self._budget.build)
+                family = self._families[name]
+                if recoded and name in recoded:
+                    family = recoded[name]
+                    self._catalogue.redefine_field(name, family.spec.to_dict())
+                merged = merge_views(self._folder, family, views, self._budget.build)
                 if merged is not None:
                     sealed.append(merged)
                     after[merged.file.name] = (name, merged.file)
@@ -851,10 +1001,12 @@ class _Held:
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.catalogue = catalogue
+        self.auditor = Auditor()
         self.lock: Lock | None = None
 
     def let_go(self) -> None:
         try:
+            self.auditor.stop()
             self.catalogue.close()
         finally:
             lock, self.lock = self.lock, None

@@ -13,11 +13,12 @@ from bigrain.cli import main
 from bigrain.cli.options import parse_size
 from bigrain.cli.output import human_bytes, human_seconds, plain_text
 from bigrain.cli.snippets import Snippets
+from bigrain.cli.stats import _recall_lines
 from bigrain.types import Hit
 
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
-    "repair", "bench", "demo",
+    "repair", "bench", "demo", "tune",
 }  # fmt: skip
 
 
@@ -231,6 +232,44 @@ def test_stats(program, made):
     text = program("stats", made).stdout
     assert "4 documents" in text and "bigrain/static-v1" in text and "BM25, en" in text
     assert program.json("stats", made)["documents"] == 4
+
+
+def test_stats_tells_how_far_dense_fields_look(program, made):
+    assert (
+        "recall     dense: 0.95 unless asked otherwise; for the top 10"
+        in program("stats", made).stdout
+    )
+    recall = program.json("stats", made)["fields"]["dense"]["recall"]
+    assert set(recall["effort"]) == {"0.9", "0.95", "0.99"} and recall["audited"] == []
+    field = {"rows": 1, "recall": {**recall, "audited": [
+        {"asked": 0.95, "reached": 0.9, "low": 0.88, "high": 0.92, "queries": 1000, "at": 0.0,
+         "holds": False}]}}  # fmt: skip
+    assert _recall_lines("dense", field)[1] == (
+        "audited    dense: asked 0.95, reached 0.9000 [0.8800, 0.9200] on 1,000 queries, "
+        "1970-01-01 00:00:00Z: falls short"
+    )
+
+
+def test_tune_measures_and_applies(program, tmp_path, monkeypatch):
+    monkeypatch.setattr("bigrain.tuning.tune.SETTINGS", (0.9, 0.99))
+    texts = [f"grain number {i} in silo {i * i % 17}" for i in range(400)]
+    program("index", "-", "--to", tmp_path / "a.grain", stdin="\n".join(texts))
+    picture = tmp_path / "frontier.png"
+    text = program("tune", tmp_path / "a.grain", "--plot", picture).stdout
+    assert "chosen: recall 0.95: light_bytes=" in text and "stored vectors" in text
+    assert "nothing was changed" not in text and picture.read_bytes()[:4] == b"\x89PNG"
+    (tmp_path / "q.tsv").write_text("".join(f"{i}\tsilo {i}\n" for i in range(30)))
+    options = ("--queries", tmp_path / "q.tsv", "--recall", "0.9", "-k", "5", "--fit", "128MiB")
+    told = program.json("tune", tmp_path / "a.grain", *options, "--apply")
+    assert told["queries"] == 30 and told["k"] == 5 and told["memory_budget_bytes"] == 128 << 20
+    chosen = told["chosen"]["field"]["light_bytes"]
+    assert {row["field"]["light_bytes"] for row in told["rows"]} == {8, 16, 24, 32}
+    fields = program.json("stats", tmp_path / "a.grain")["fields"]
+    assert fields["dense"]["light_bytes"] == chosen == told["field"]["light_bytes"]
+    assert told["applied"] == (chosen != 32)
+    (tmp_path / "few.tsv").write_text("1\tsilo\n")
+    few = program("tune", tmp_path / "a.grain", "--queries", tmp_path / "few.tsv", code=2)
+    assert "at least 20" in few.stderr
 
 
 def test_stats_of_brought_vectors(program, tmp_path):

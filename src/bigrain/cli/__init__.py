@@ -22,6 +22,7 @@ from bigrain.cli.program import main
 from bigrain.cli.repair import repair
 from bigrain.cli.search import search
 from bigrain.cli.stats import stats
+from bigrain.cli.tune import tune
 from bigrain.cli.verify import verify
 
 __all__ = ["main"]
@@ -33,6 +34,7 @@ for _command in (
     search,
     evaluate,
     stats,
+    tune,
     verify,
     repair,
     compact,

@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["repair"]
 
 # What `stats` adds to the definition of a field.
-MEASURED = {"segments", "rows", "light_bytes_in_memory", "bytes_on_disk", "encoder_fingerprint"}
+MEASURED = {
+    "segments",
+    "rows",
+    "recall",
+    "light_bytes_in_memory",
+    "bytes_on_disk",
+    "encoder_fingerprint",
+}
 
 
 @click.command(short_help="Mend damage, say what is gone.")

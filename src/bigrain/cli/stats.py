@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,9 @@ def stats(state: State, path: Path, memory: int | None) -> None:
         [_field_row(name, field) for name, field in told["fields"].items()],
         left=3,
     )
+    for name, field in told["fields"].items():
+        for line in _recall_lines(name, field):
+            click.echo(line)
     texts = human_bytes(disk["catalogue"])
     click.echo(f"on disk    {human_bytes(sum(disk.values()))}, of it texts and metadata {texts}")
     click.echo(
@@ -70,3 +74,27 @@ def _field_row(name: str, field: dict[str, Any]) -> list[str]:
         human_bytes(field["light_bytes_in_memory"]) + per_row,
         human_bytes(field["bytes_on_disk"]),
     ]
+
+
+def _recall_lines(name: str, field: dict[str, Any]) -> list[str]:
+    """How far a dense field looks for a recall, and what an audit found."""
+    recall = field.get("recall")
+    if recall is None or not field["rows"]:
+        return []
+    efforts = [
+        f"{asked}: {e['candidates']:,} from {e['share_of_codes']:.0%} of the codes"
+        for asked, e in recall["effort"].items()
+    ]
+    further = "; further than calibrated, after an audit" if recall["looks_further"] else ""
+    lines = [
+        f"recall     {name}: {recall['default']:g} unless asked otherwise; for the top 10, "
+        f"{'; '.join(efforts)}{further}"
+    ]
+    for a in recall["audited"]:
+        when = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(a["at"]))
+        verdict = "holds" if a["holds"] else "falls short"
+        lines.append(
+            f"audited    {name}: asked {a['asked']:g}, reached {a['reached']:.4f} "
+            f"[{a['low']:.4f}, {a['high']:.4f}] on {a['queries']:,} queries, {when}: {verdict}"
+        )
+    return lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ __all__ = ["DenseFamily"]
 
 FLOAT16_MAX = 65504.0
 FITTING_BYTES, FITTING_BYTES_SQUARED = 4 << 20, 20  # measured
+RECODED = ("light_bytes",)  # settings of the codes: they are made anew from the originals
 CHECKED_BYTES = 1 << 20  # some five times as much passes through memory
 Floats = npt.NDArray[np.float32]
 
@@ -80,6 +82,20 @@ class DenseFamily:
         self.name, self.spec = name, spec
         self.dim = spec.dim
         self._segment_spec = DenseSpec(spec.dim, spec.metric, spec.light_bytes, spec.heavy)
+
+    def recoded(self, spec: DenseField) -> DenseFamily:
+        """The same field with other codes; its encoder and originals stay."""
+        old, new = self.spec.to_dict(), spec.to_dict()
+        if fixed := [key for key in old if old[key] != new[key] and key not in RECODED]:
+            raise ConfigError(
+                f"field {self.name!r}: {fixed[0]}={old[fixed[0]]!r} is what its originals are; "
+                f"only {', '.join(RECODED)} can change, not to {fixed[0]}={new[fixed[0]]!r}"
+            )
+        assert spec.dim is not None and spec.light_bytes is not None
+        family = copy.copy(self)
+        family.spec = spec
+        family._segment_spec = DenseSpec(spec.dim, spec.metric, spec.light_bytes, spec.heavy)
+        return family
 
     @property
     def fitting_bytes(self) -> int:
@@ -199,7 +215,9 @@ class DenseFamily:
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[DenseSegment]
     ) -> DenseBuilder:
-        fitted = max(segments, key=lambda s: s.codec.fitted_on, default=None)
+        width = min(8 * self._segment_spec.light_bytes, self.dim)
+        alike = [s for s in segments if s.codec.width == width]
+        fitted = max(alike, key=lambda s: s.codec.fitted_on, default=None)
         codec = None if fitted is None else fitted.codec
         path = folder / f"{self.name}.rows"
         return DenseBuilder(self._segment_spec, files, path, memory_bytes, codec)

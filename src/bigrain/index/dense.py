@@ -7,7 +7,7 @@ codec and the centroids that made the codes are with them, so a segment can be r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -33,7 +33,7 @@ from bigrain.index.base import (
     View,
     merge_ranked,
 )
-from bigrain.index.effort import GRID, Calibration, Effort
+from bigrain.index.effort import GRID, Calibration, Effort, LiveQueries
 from bigrain.storage.segment import SegmentFile
 
 __all__ = ["DenseIndex", "DenseSegment", "DenseSpec", "chunk_rows", "light_bytes_of"]
@@ -311,6 +311,7 @@ class DenseIndex:
 
     def __init__(self, spec: DenseSpec, views: Sequence[View[DenseSegment]]) -> None:
         self.spec, self.views = spec, views
+        self._asked: LiveQueries | None = None
         self._efforts: dict[tuple[float, int], Effort] = {}
         self._live: dict[int, Live] = {}  # by view
         self._selected: WeakKeyDictionary[Selection, dict[int, Live]] = WeakKeyDictionary()
@@ -323,12 +324,20 @@ class DenseIndex:
         """What finds `recall` of the true top k: the most that any segment needs."""
         if (recall, k) not in self._efforts:
             told = [v.segment.calibration for v in self.views if v.n_live]
-            efforts = [c.effort(recall, k, self.n_rows) for c in told if c is not None]
+            live = self._asked
+            efforts = [c.effort(recall, k, self.n_rows, live) for c in told if c is not None]
             if not efforts:
                 efforts = [Effort(max(UNCALIBRATED, 2 * k))]
+                if live is not None:
+                    efforts.append(Calibration.unknown().effort(recall, k, self.n_rows, live))
             n, margin = max(e.n for e in efforts), max(e.margin for e in efforts)
             self._efforts[recall, k] = Effort(min(max(n, k), max(self.n_rows, 1)), margin)
         return self._efforts[recall, k]
+
+    def heed(self, live: LiveQueries | None) -> None:
+        """From now on efforts are enough for these queries too."""
+        self._asked = live
+        self._efforts = {}
 
     def candidates(
         self, queries: Sequence[Any], effort: Effort, selection: Selection | None
@@ -384,6 +393,18 @@ class DenseIndex:
 
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
         """Per query the true best k, by reading every row once."""
+        steps = self.exact_steps(queries, k, selection)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                best: list[Ranked] = done.value
+                return best
+
+    def exact_steps(
+        self, queries: Sequence[Any], k: int, selection: Selection | None
+    ) -> Generator[int, None, list[Ranked]]:
+        """`exact` in steps; each yields how many rows it has read."""
         batch = np.asarray(queries, np.float32)
         best = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in batch]
         for view in self.views:
@@ -399,6 +420,7 @@ class DenseIndex:
                     rows, top = kernels.top_k(scores, k, live, -np.inf)
                     found = Ranked(view.segment.units.units(rows + start), top)
                     best[i] = merge_ranked([best[i], found], k)
+                yield len(records)
         return best
 
 
@@ -406,10 +428,10 @@ class DenseIndex:
 
 
 def _read_codec(file: SegmentFile, spec: DenseSpec) -> RabitqCodec:
-    width = file.number("codec", "width")
-    if width != min(8 * spec.light_bytes, spec.dim):
+    width = file.number("codec", "width")  # the field's may have changed since
+    if not (width == spec.dim or (0 < width < spec.dim and width % 8 == 0)):
         raise DamagedError(
-            file.name, "table", f"a code of {spec.light_bytes} bytes", f"{width} bits"
+            file.name, "table", f"whole bytes of code for {spec.dim} dimensions", f"{width} bits"
         )
     if file.meta["codec"].get("metric") != spec.metric:
         raise DamagedError(file.name, "table", f"metric {spec.metric}", file.meta["codec"])

@@ -11,18 +11,29 @@ documents), serve as queries: their true neighbours are known, and for each neig
 `Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
 gap <= margin and rank <= n is the recall asked for, with each kind of sample query. Questions of
 another kind than the documents are harder than any mean of documents, so gaps and ranks are taken
-for somewhat larger.
+for somewhat larger. Those of queries that were really asked (`live`) are taken as they are, and
+these queries are one more kind that must reach the recall.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["DEFAULT_RECALL", "MIXED", "Calibration", "Effort", "sample_queries"]
+__all__ = [
+    "DEFAULT_RECALL",
+    "DEPTHS",
+    "MIXED",
+    "NEVER",
+    "Calibration",
+    "Effort",
+    "LiveQueries",
+    "sample_queries",
+]
 
 Floats = npt.NDArray[np.float32]
 
@@ -54,6 +65,14 @@ class Effort:
 
 
 @dataclass(frozen=True)
+class LiveQueries:
+    """Gaps and ranks of the true neighbours of queries that were asked."""
+
+    gaps: Floats  # (m, 19), inf where there are fewer neighbours
+    ranks: npt.NDArray[np.int64]  # (m, 19), from 1, NEVER where no depth was enough
+
+
+@dataclass(frozen=True)
 class Calibration:
     """Gaps and ranks of true neighbours, and what margins cost."""
 
@@ -66,48 +85,65 @@ class Calibration:
         """How many neighbours of each query are known."""
         return len(DEPTHS)
 
-    def effort(self, recall: float, k: int, n_rows: int) -> Effort:
+    @classmethod
+    def unknown(cls) -> Calibration:
+        """Of a segment where nothing was measured: live queries alone decide."""
+        none = np.empty((0, len(DEPTHS)))
+        return cls(none.astype(np.float32), none.astype(np.int32), np.ones_like(GRID))
+
+    def effort(self, recall: float, k: int, n_rows: int, live: LiveQueries | None = None) -> Effort:
         """The cheapest effort that finds `recall` of the true top k, on average over queries."""
         which, factor = (NEAR, 1.0) if k <= 10 else (FAR, max(1.0, k / 100))
-        gaps = FARTHER * self.gaps[:, which]
-        ranks = np.ceil(DEEPER * np.minimum(self.ranks[:, which], 1 << 30)).astype(np.int64)
-        known = np.isfinite(gaps)
-        if not known.any():
+        kinds = self._kinds(which)
+        if live is not None:
+            kinds.append((live.gaps[:, which], live.ranks[:, which]))
+        kinds = [kind for kind in kinds if np.isfinite(kind[0]).any()]
+        if not kinds:
             return Effort(n_rows)
         best, cheapest = Effort(n_rows), np.inf
         margins, shares = [*GRID.tolist(), np.inf], [*self.probed.tolist(), 1.0]
         for margin, share in zip(margins, shares, strict=True):
-            depth = _depth(np.where(gaps <= margin, ranks, NEVER), known, recall)
+            depth = _depth(kinds, margin, recall)
             if depth is None:
                 continue
             cost = share * n_rows * SCAN_NS + depth * factor * VERIFY_NS
             if cost < cheapest:
                 n = int(np.ceil(depth * factor))
                 best, cheapest = Effort(min(max(n, k), n_rows), margin), cost
-            if share >= 1:
+            if share >= 1 and live is None:
                 break
         return best
 
+    def _kinds(self, which: slice) -> list[tuple[Floats, npt.NDArray[np.int64]]]:
+        """(gaps, ranks) of each kind of sample query, taken for larger than they were."""
+        gaps = np.asarray(FARTHER * self.gaps[:, which], np.float32)
+        ranks = np.ceil(DEEPER * np.minimum(self.ranks[:, which], 1 << 30)).astype(np.int64)
+        mixed = np.repeat(MIXED, len(ranks) // len(MIXED))
+        return [(gaps[mixed == kind], ranks[mixed == kind]) for kind in np.unique(mixed)]
 
-def _depth(ranks: npt.NDArray[np.int32], known: npt.NDArray[np.bool_], recall: float) -> int | None:
-    """The least n for which ranks up to n hold the recall for every kind of sample query.
+
+def _depth(
+    kinds: Sequence[tuple[Floats, npt.NDArray[np.int64]]], margin: float, recall: float
+) -> int | None:
+    """The least n for which ranks up to n, within the margin, hold the recall for every kind.
 
     The share found must exceed the recall by its standard error.
     """
-    asked = known.any(axis=1)
-    mixed = np.repeat(MIXED, len(ranks) // len(MIXED))[asked]
-    kinds = [np.flatnonzero(mixed == kind) for kind in np.unique(mixed)]
-    weight = (known / np.maximum(known.sum(axis=1, keepdims=True), 1))[asked]
-    ranks = ranks[asked]
+    told = []
+    for gaps, ranks in kinds:
+        known = np.isfinite(gaps)
+        asked = known.any(axis=1)
+        weight = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
+        told.append((np.where(gaps <= margin, ranks, NEVER)[asked], weight[asked]))
 
     def enough(n: int) -> bool:
-        shares = ((ranks <= n) * weight).sum(axis=1)
-        return all(
-            shares[kind].mean() - shares[kind].std() / np.sqrt(len(kind)) >= recall
-            for kind in kinds
-        )
+        for ranks, weight in told:
+            shares = ((ranks <= n) * weight).sum(axis=1)
+            if shares.mean() - shares.std() / np.sqrt(len(shares)) < recall:
+                return False
+        return True
 
-    depths = np.unique(ranks)
+    depths = np.unique(np.concatenate([ranks.ravel() for ranks, _ in told]))
     depths = depths[depths < NEVER]
     at = bisect_left(depths, True, key=lambda n: enough(int(n)))
     return int(depths[at]) if at < len(depths) else None

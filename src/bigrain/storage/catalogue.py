@@ -360,6 +360,16 @@ class Catalogue(CatalogueReader):
                 )
         return live
 
+    def redefine_field(self, name: str, spec: Mapping[str, Any]) -> None:
+        """Give a field another spec, visible with the commit that brings its new segments."""
+        with self._changing("change the definition of a field") as db:
+            changed = db.execute(
+                "UPDATE fields SET spec = ? WHERE name = ?", (json.dumps(spec), name)
+            )
+            if changed.rowcount != 1:
+                raise DamagedError(self._path.name, "fields", f"a field {name!r}", "none")
+            set_setting(db, schema.DEFINITION, schema.definition_checksum(db))
+
     def add_segment(self, row: SegmentRow) -> None:
         with self._changing("list a segment") as db:
             db.execute(

@@ -37,7 +37,7 @@ def merge_views(
 ) -> Sealed | None:
     """One unpublished segment out of the live rows of several; None if nothing lives."""
     path = folder.new_segment(family.name)
-    if not family.merge(folder.files, path, views, memory_bytes):
+    if not views or not family.merge(folder.files, path, views, memory_bytes):
         return None
     file = SegmentFile(folder.files, path)
     return Sealed(family.name, file, UnitMap.read(file))

@@ -1,0 +1,101 @@
+"""How far a search would have had to look for the true neighbours of queries that were asked.
+
+The same two numbers as `neighbours` takes of sample queries while a segment is written (see
+`effort`), here taken of an index as it is searched, over all its segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.index.base import Floats, Ranked, Selection, Units
+from bigrain.index.dense import DenseIndex, DenseSegment
+from bigrain.index.effort import DEPTHS, GRID, NEVER, Effort, LiveQueries
+
+__all__ = ["NEIGHBOURS", "in_figures", "joined", "measured"]
+
+NEIGHBOURS = int(DEPTHS[-1])  # of each query
+DEEPEST = 1 << 15  # candidates looked through for a neighbour
+TOGETHER = 8  # queries ranked at a time
+CHUNK = 1 << 16
+
+
+def measured(
+    index: DenseIndex, queries: Floats, truths: Sequence[Ranked], selection: Selection | None = None
+) -> LiveQueries:
+    """Gaps and ranks for queries (Q, dim) whose true best units are known, best first."""
+    gaps = np.full((len(queries), len(DEPTHS)), np.inf, np.float32)
+    ranks = np.full((len(queries), len(DEPTHS)), NEVER, np.int64)
+    effort = Effort(max(1, min(DEEPEST, index.n_rows)))
+    for start in range(0, len(queries), TOGETHER):
+        part = slice(start, start + TOGETHER)
+        ranked = index.candidates(list(queries[part]), effort, selection)
+        for at, found in enumerate(ranked, start):
+            units = truths[at].units[DEPTHS[len(truths[at].units) >= DEPTHS] - 1]
+            ranks[at, : len(units)] = _places(found.units, units)
+            gaps[at, : len(units)] = _gaps(index, queries[at], units)
+    return LiveQueries(gaps, ranks)
+
+
+def joined(parts: Sequence[LiveQueries]) -> LiveQueries:
+    """Several measurements as one."""
+    return LiveQueries(
+        np.concatenate([p.gaps for p in parts]), np.concatenate([p.ranks for p in parts])
+    )
+
+
+def _places(ranked: Units, units: Units) -> npt.NDArray[np.int64]:
+    """From 1, where in `ranked` each unit is; NEVER if it is not there."""
+    order = np.argsort(ranked)
+    at = order[np.minimum(np.searchsorted(ranked, units, sorter=order), len(ranked) - 1)]
+    return np.where(ranked[at] == units, at + 1, NEVER)
+
+
+def _gaps(index: DenseIndex, query: Floats, units: Units) -> Floats:
+    gaps = np.full(len(units), np.inf, np.float32)
+    for view in index.views:
+        at, rows = view.locate(units)
+        if len(at):
+            gaps[at] = _gaps_of(view.segment, query, rows)
+    return gaps
+
+
+def _gaps_of(segment: DenseSegment, query: Floats, rows: Units) -> Floats:
+    """How far the list of each row lies below the best one, in units of (best - mean)."""
+    if segment.partition.n_lists == 1:
+        return np.zeros(len(rows), np.float32)
+    routes = segment.bases(segment.codec.prepare(query[None]))[1][0]
+    best = routes.max()
+    reach = best - routes.mean()
+    lists = segment.lists(_code_places(segment, rows))
+    return np.asarray((best - routes[lists]) / (reach if reach > 0 else 1), np.float32)
+
+
+def _code_places(segment: DenseSegment, rows: Units) -> npt.NDArray[np.int64]:
+    """Where the codes of a few rows lie, without a map of all."""
+    if segment.order is None:
+        return rows
+    order = np.argsort(rows)
+    places = np.empty(len(rows), np.int64)
+    for start in range(0, len(segment.order), CHUNK):
+        part = segment.order[start : start + CHUNK]
+        at = np.flatnonzero(np.isin(part, rows))
+        places[order[np.searchsorted(rows, part[at], sorter=order)]] = at + start
+    return places
+
+
+def in_figures(index: DenseIndex, effort: Effort) -> dict[str, Any]:
+    """Candidates verified, margin (None: all lists), and the share of codes looked at."""
+    seen, n_rows = 0.0, 0
+    for view in index.views:
+        n, known = view.segment.units.n_rows, view.segment.calibration
+        share = 1.0
+        if known is not None and effort.margin < GRID[-1]:
+            share = float(np.interp(effort.margin, GRID, known.probed))
+        seen, n_rows = seen + share * n, n_rows + n
+    margin = effort.margin if effort.margin < np.inf else None
+    return {"candidates": effort.n, "margin": margin, "share_of_codes": seen / max(n_rows, 1)}

@@ -1,0 +1,79 @@
+"""The queries that trials are asked with: given, audited, or made of stored vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from bigrain.errors import InvalidQueryError, shown
+from bigrain.families.dense import DenseFamily
+from bigrain.index.base import Floats
+from bigrain.index.effort import sample_queries
+
+__all__ = ["LEAST_QUERIES", "Questions", "audited", "given", "of_documents"]
+
+LEAST_QUERIES = 20  # half of them choose, the others tell
+MOST_QUERIES = 1000
+ENOUGH_AUDITED = 64
+
+
+@dataclass(frozen=True)
+class Questions:
+    """Queries in two random halves: one to choose by, and a fresh one."""
+
+    choosing: Floats
+    fresh: Floats
+    told: str  # where they are from
+
+    @property
+    def n(self) -> int:
+        return len(self.choosing) + len(self.fresh)
+
+    def first(self, n: int) -> Questions:
+        """As many at most, half by half."""
+        return Questions(self.choosing[: n // 2], self.fresh[: n // 2], self.told)
+
+    @classmethod
+    def halves(cls, queries: Floats, told: str, seed: int) -> Questions:
+        order = np.random.default_rng(seed).permutation(len(queries))[:MOST_QUERIES]
+        half = len(order) // 2
+        return cls(queries[order[:half]], queries[order[half:]], told)
+
+
+def given(family: DenseFamily, queries: Any, seed: int) -> Questions:
+    """Texts or vectors of the user, or `InvalidQueryError`."""
+    if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
+        raise InvalidQueryError(f"queries takes a list of texts or vectors, not {shown(queries)}")
+    listed: Sequence[Any] = list(queries)
+    if len(listed) < LEAST_QUERIES:
+        raise InvalidQueryError(
+            f"{len(listed)} queries are too few to choose by one half and state the result on the "
+            f"other; give at least {LEAST_QUERIES}, better 200, or leave queries out"
+        )
+    told = f"{len(listed):,} queries that were given"
+    if len(listed) > MOST_QUERIES:
+        told = f"{MOST_QUERIES:,} of {told}, drawn at random"
+        some = np.random.default_rng(seed).choice(len(listed), MOST_QUERIES, replace=False)
+        listed = [listed[i] for i in some.tolist()]
+    return Questions.halves(family.queries(listed), told, seed)
+
+
+def audited(queries: Floats | None, seed: int) -> Questions | None:
+    """Live queries, if there are enough of them."""
+    if queries is None or len(queries) < ENOUGH_AUDITED:
+        return None
+    return Questions.halves(queries, f"{len(queries):,} audited queries of this handle", seed)
+
+
+def of_documents(family: DenseFamily, vectors: Floats, n_rows: int, seed: int) -> Questions:
+    """Stored vectors that are not searched, and means of two or three of them."""
+    queries, _ = sample_queries(vectors, n_rows, metric=family.spec.metric, seed=seed)
+    return Questions.halves(
+        queries,
+        f"{len(queries):,} stored vectors and means of two or three (real questions may be harder: "
+        "give some, or audit live ones)",
+        seed,
+    )

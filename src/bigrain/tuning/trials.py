@@ -1,0 +1,143 @@
+"""Codes that a field could have, each tried on a segment made of a sample of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.codecs.partition import list_count
+from bigrain.config import DenseField
+from bigrain.families.dense import DenseFamily
+from bigrain.index.base import Bitmap, Floats, Units, View
+from bigrain.index.dense import CHUNK_ROWS, DenseIndex, DenseSegment, chunk_rows
+from bigrain.storage.files import Files
+from bigrain.storage.segment import SegmentFile
+
+__all__ = ["Sampled", "Trial", "fields_to_try", "make_trial", "sample_rows", "without"]
+
+ORDER_BYTES, CENTROID_BYTES = 4, 4  # beside its numbers: the row of a code, a centroid's scale
+CHUNK = 1 << 16
+
+
+def fields_to_try(field: DenseField) -> list[DenseField]:
+    """The field as it is, and with other codes; only the codes may differ."""
+    assert field.dim is not None
+    full = ceil(field.dim / 8)
+    sizes = {field.light_bytes, full, 3 * full // 4, full // 2, full // 4}
+    tried = [replace(field, light_bytes=n) for n in sorted(n for n in sizes if n)]
+    return sorted(tried, key=lambda other: other != field)  # as it is comes first
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Rows of a field drawn at random: those to be searched, and others to ask with."""
+
+    searched: list[View[DenseSegment]]
+    n_searched: int
+    asked: Floats  # (m, dim)
+    asked_units: Units  # (m,)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """One way to code a field, on a sample of its rows, or as it is on all."""
+
+    field: DenseField
+    index: DenseIndex
+    file: SegmentFile | None = None
+
+    def bytes_for(self, n_rows: int) -> int:
+        """What so many rows would take in memory."""
+        if self.file is None:
+            return sum(view.segment.memory_bytes for view in self.index.views)
+        segment: DenseSegment = self.index.views[0].segment
+        units, tried = segment.units, segment.units.n_rows
+        grown = segment.memory_bytes - units.n_bytes
+        lists = segment.partition.n_lists
+        each = self.index.spec.dim + CENTROID_BYTES + 8
+        if lists > 1:
+            grown -= lists * each + ORDER_BYTES * tried
+        total = -(-grown * n_rows // tried)
+        if list_count(n_rows) > 1:
+            total += list_count(n_rows) * each + ORDER_BYTES * n_rows
+        return total
+
+
+def sample_rows(
+    views: Sequence[View[DenseSegment]], n_searched: int, n_asked: int, seed: int
+) -> Sampled:
+    """About so many live rows of each kind, or all the others where there are fewer."""
+    rng = np.random.default_rng(seed)
+    n_live = sum(view.n_live for view in views)
+    p_asked = min(1.0, n_asked / max(n_live, 1))
+    p_searched = min(1.0, n_searched / max(n_live * (1 - p_asked), 1))
+    searched, asked, units = [], [], []
+    for view in views:
+        bits, chosen = _drawn(view, p_asked, p_searched, rng)
+        count = int(np.bitwise_count(bits).sum())
+        if count:
+            searched.append(View(view.segment, bits, count))
+        asked.append(_read(view.segment, chosen))
+        units.append(view.segment.units.units(chosen))
+    vectors = np.concatenate(asked) if asked else np.empty((0, 0), np.float32)
+    return Sampled(searched, sum(view.n_live for view in searched), vectors, np.concatenate(units))
+
+
+def without(index: DenseIndex, units: Units) -> DenseIndex:
+    """The index as if these units were not in it."""
+    views = []
+    for view in index.views:
+        _, rows = view.locate(units)
+        if len(rows):
+            n = view.segment.units.n_rows
+            every = np.packbits(np.ones(n, bool), bitorder="little")
+            live = every if view.live is None else view.live.copy()
+            np.bitwise_and.at(live, rows >> 3, ~(np.uint8(1) << (rows & 7).astype(np.uint8)))
+            view = View(view.segment, live, view.n_live - len(rows))
+        views.append(view)
+    return DenseIndex(index.spec, views)
+
+
+def _drawn(
+    view: View[DenseSegment], p_asked: float, p_searched: float, rng: np.random.Generator
+) -> tuple[Bitmap, npt.NDArray[np.int64]]:
+    """(bitmap of rows to search, rows to ask with) of one segment."""
+    n, parts, asked = view.segment.units.n_rows, [], []
+    for start in range(0, n, CHUNK):
+        rows = np.arange(start, min(start + CHUNK, n))
+        live = view.is_live(rows)
+        ask = live & (rng.random(len(rows)) < p_asked)
+        search = live & ~ask & (rng.random(len(rows)) < p_searched)
+        asked.append(rows[ask])
+        parts.append(np.packbits(search, bitorder="little"))
+    return np.concatenate(parts), np.concatenate(asked)
+
+
+def _read(segment: DenseSegment, rows: npt.NDArray[np.int64]) -> Floats:
+    parts = [np.empty((0, segment.spec.dim), np.float32)]
+    step = min(chunk_rows(segment.spec), CHUNK_ROWS)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        records = segment.file.gather_rows("rows", part)
+        segment.check(records, part)
+        parts.append(segment.finite(segment.spec.rows.decode(records)).astype(np.float32))
+    return np.concatenate(parts)
+
+
+def make_trial(
+    family: DenseFamily, field: DenseField, sampled: Sampled, files: Files, folder: Path,
+    memory_bytes: int,
+) -> Trial:  # fmt: skip
+    """Write and open the segment of one way to code the sampled rows."""
+    recoded = family.recoded(field)
+    path = folder / f"{family.name}-trial.seg"
+    recoded.merge(files, path, sampled.searched, memory_bytes)
+    file = SegmentFile(files, path)
+    segment = recoded.open_segment(file)
+    view = View(segment, None, segment.units.n_rows)
+    return Trial(field, DenseIndex(segment.spec, [view]), file)
