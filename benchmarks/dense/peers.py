@@ -24,18 +24,22 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "2")
 
 import numpy as np
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
+sys.path.insert(0, str(Path(__file__).parents[1]))
 import report
 from adapters import SYSTEMS
 from common import machine
 
+HERE = Path(__file__).parent
 Array = np.ndarray[Any, Any]
 DEEP = 100
 
 
 def main() -> None:
     options = arguments()
+    if not options.systems:
+        target = options.out or HERE / "results" / f"peers-{options.n}.json"
+        report.everything(json.loads(target.read_text()), target, options.clock, options.readme)
+        return
     cache = options.cache or Path(tempfile.mkdtemp(prefix="bigrain-peers-"))
     cache.mkdir(parents=True, exist_ok=True)
     vectors, queries = files(options, cache)
@@ -47,7 +51,7 @@ def main() -> None:
     result["data"] = options.title
     result.setdefault("systems", {})
     truth = options.truth or ground_truth(vectors, queries, n, options.asked, cache)
-    for name in filter(None, options.systems.split(",")):
+    for name in options.systems.split(","):
         print(name, flush=True)
         found = one(name, options, cache, vectors, queries, truth, n)
         if found is not None:

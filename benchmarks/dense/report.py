@@ -82,7 +82,9 @@ def ratios(result: dict[str, Any], clock: str) -> list[str]:
                 groups = {LIGHT: light}
                 groups |= {name: {name: peers[name]} for name in GRAPHS if name in peers}
                 for label, group in groups.items():
-                    reached = {k: at(qps_points(s, t, kind, clock), recall) for k, s in group.items()}
+                    reached = {
+                        k: at(qps_points(s, t, kind, clock), recall) for k, s in group.items()
+                    }
                     named = {k: q for k, q in reached.items() if q}
                     where = f"recall {recall}, {kind}, {t} thread{'s' * (t > 1)}: bigrain"
                     if mine is None:
@@ -154,9 +156,13 @@ def picture(result: dict[str, Any], target: Path, clock: str) -> None:
             line = frontier(qps_points(system, 1, kind, clock))
             if line:
                 panel.plot(
-                    *zip(*line, strict=True), marker="o", markersize=4, color=colours[i % 20],
-                    linewidth=3 if name == "bigrain" else 1.2, label=f"{name}: {memory(system):,.0f} B",
-                )  # fmt: skip
+                    *zip(*line, strict=True),
+                    marker="o",
+                    markersize=4,
+                    color=colours[i % 20],
+                    linewidth=3 if name == "bigrain" else 1.2,
+                    label=f"{name}: {memory(system):,.0f} B",
+                )
         panel.set_yscale("log")
         panel.set_xlim(0.8, 1.002)
         panel.set_xlabel("recall@10")

@@ -15,6 +15,7 @@ import os
 import resource
 import shutil
 import sys
+import threading
 import time
 from collections.abc import Callable
 from importlib import metadata
@@ -32,10 +33,10 @@ if TASK:
     os.environ["OPENBLAS_NUM_THREADS"] = "1" if TASK["phase"] != "build" else str(THREADS)
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-THREADS:])
 
-import numpy as np
+import numpy as np  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))
-from adapters import make
+from adapters import make  # noqa: E402
 
 Array = np.ndarray[Any, Any]
 K, DEEP = 10, 100
@@ -59,24 +60,45 @@ def _cpu() -> float:
 
 def resident() -> dict[str, int]:
     """Bytes of the process in memory: anonymous, and of mapped files."""
-    lines = dict(
-        line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines()
-    )
+    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
     kib = {key: int(lines[key].split()[0]) for key in ("RssAnon", "RssFile", "RssShmem")}
     return {"anonymous": (kib["RssAnon"] + kib["RssShmem"]) * 1024, "files": kib["RssFile"] * 1024}
+
+
+class Peak(threading.Thread):
+    """The most anonymous memory seen while it watches, every 50 ms; files are not counted."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.bytes, self.done = 0, threading.Event()
+
+    def run(self) -> None:
+        while True:
+            self.bytes = max(self.bytes, resident()["anonymous"])
+            if self.done.wait(0.05):
+                return
+
+    def __enter__(self) -> Peak:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.join()
 
 
 def build(system: Any, folder: Path) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    clock = Clock()
-    system.build(folder)
-    wall, cpu = clock.read()
+    with Peak() as peak:
+        clock = Clock()
+        system.build(folder)
+        wall, cpu = clock.read()
     result = {
         "wall_s": round(wall, 2),
         "cpu_s": round(cpu, 2),
         "threads": THREADS,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": peak.bytes,
         "index_bytes": sum(f.stat().st_size for f in folder.rglob("*") if f.is_file()),
     }
     (folder / "build.json").write_text(json.dumps(result))
@@ -231,6 +253,7 @@ def main() -> None:
         "version": version,
         "describes": system.describes,
         "verifies_from_disk": system.verifies_from_disk,
+        "load_before": round(os.getloadavg()[0], 1),
     }
     if TASK["phase"] == "build":
         result |= build(system, folder)

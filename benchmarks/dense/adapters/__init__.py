@@ -1,4 +1,4 @@
-"""The systems that `peers.py` compares: one file each, imported only in the process that runs it."""
+"""The systems that `peers.py` compares: one file each, imported where it runs."""
 
 from __future__ import annotations
 

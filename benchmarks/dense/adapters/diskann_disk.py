@@ -1,13 +1,13 @@
-"""DiskANN's disk index: PQ codes in memory, graph and vectors on disk (read past the page cache)."""
+"""DiskANN's disk index: PQ codes in memory, graph and vectors on disk, read with O_DIRECT."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from .base import Adapter, Array
-
 import numpy as np
+
+from .base import Adapter, Array
 
 
 class DiskAnn(Adapter):

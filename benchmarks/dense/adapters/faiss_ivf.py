@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .base import Adapter, Array
-
 import numpy as np
+
+from .base import Adapter, Array
 
 
 class _FaissIvf(Adapter):

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from .base import Adapter, Array
-
 import numpy as np
+
+from .base import Adapter, Array
 
 
 class _LanceIvf(Adapter):
@@ -42,7 +42,9 @@ class _LanceIvf(Adapter):
 
     def ladder(self) -> list[dict[str, Any]]:
         probes = [p for p in (8, 16, 32, 64, 128, 256) if p <= self.lists()]
-        return [{"nprobes": p, "refine": 10} for p in probes] + [{"nprobes": probes[-1], "refine": 30}]
+        return [{"nprobes": p, "refine": 10} for p in probes] + [
+            {"nprobes": probes[-1], "refine": 30}
+        ]
 
     def search(self, queries: Array, k: int) -> Any:
         probes, refine = self.setting["nprobes"], max(1, self.setting["refine"] * 10 // k)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .base import SEED, Adapter, Array, Reranked
-
 import numpy as np
+
+from .base import SEED, Adapter, Array, Reranked
 
 
 class RabitqIvf(Reranked):
@@ -36,7 +36,11 @@ class RabitqIvf(Reranked):
     def ladder(self) -> list[dict[str, Any]]:
         probes = [p for p in (8, 16, 32, 64, 128, 256, 512) if p <= self.lists()]
         points = [{"nprobe": p, "rerank": 100} for p in probes]
-        return [*points, {"nprobe": probes[-2], "rerank": 300}, {"nprobe": probes[-1], "rerank": 300}]
+        return [
+            *points,
+            {"nprobe": probes[-2], "rerank": 300},
+            {"nprobe": probes[-1], "rerank": 300},
+        ]
 
     def search(self, queries: Array, k: int) -> Array:
         found, _ = self.index.search(

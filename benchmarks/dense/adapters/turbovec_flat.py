@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from .base import Array, Reranked
-
 import numpy as np
+
+from .base import Array, Reranked
 
 
 class Turbovec(Reranked):
