@@ -82,8 +82,11 @@ def ratios(result: dict[str, Any], clock: str) -> list[str]:
                 groups = {LIGHT: light}
                 groups |= {name: {name: peers[name]} for name in GRAPHS if name in peers}
                 for label, group in groups.items():
+                    measured = {k: s for k, s in group.items() if str(t) in s["threads"]}
+                    if not measured:
+                        continue
                     reached = {
-                        k: at(qps_points(s, t, kind, clock), recall) for k, s in group.items()
+                        k: at(qps_points(s, t, kind, clock), recall) for k, s in measured.items()
                     }
                     named = {k: q for k, q in reached.items() if q}
                     where = f"recall {recall}, {kind}, {t} thread{'s' * (t > 1)}: bigrain"
@@ -202,6 +205,7 @@ def into_readme(readme: Path, result: dict[str, Any], clock: str) -> None:
 def everything(result: dict[str, Any], target: Path, clock: str, readme: Path) -> None:
     """Print the table and the ratios; draw the picture; fill in the README."""
     console = Console()
+    console = console if console.is_terminal else Console(width=150)
     table = Table(*HEAD, title=f"{result['n']:,} vectors, {clock} time")
     for row in rows(result, clock):
         table.add_row(*row)
