@@ -1,0 +1,106 @@
+"""What an adapter is: build into a folder, open it, search at a setting.
+
+Vectors and queries have unit length, so cosine, inner product and Euclidean distance rank alike
+and each system uses the metric that suits it.
+"""
+
+from __future__ import annotations
+
+import math
+import mmap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, Any]
+SEED = 7
+
+
+class Adapter:
+    """One system. Subclasses set the names and fill in `build`, `open`, `ladder` and `search`."""
+
+    package = ""  # what pip installs
+    module = ""  # what Python imports
+    describes = ""  # the setting that was built, in words
+    verifies_from_disk = False  # reads originals from files when it searches
+
+    def __init__(self, originals: Array, threads: int) -> None:
+        self.originals, self.threads = originals, threads
+        self.n, self.dim = originals.shape
+        self.setting: dict[str, Any] = {}
+
+    def build(self, folder: Path) -> None:
+        """Write the index of all vectors into an empty folder."""
+        raise NotImplementedError
+
+    def open(self, folder: Path) -> None:
+        """Load what `build` wrote; the process's growth from here on is the index."""
+        raise NotImplementedError
+
+    def ladder(self) -> list[dict[str, Any]]:
+        """Search settings, cheapest first."""
+        raise NotImplementedError
+
+    def search(self, queries: Array, k: int) -> Any:
+        """The k best of each query at `self.setting`; `ids` makes the answer an array."""
+        raise NotImplementedError
+
+    def ids(self, found: Any) -> Array:
+        """(queries, k) row numbers, outside the clock."""
+        return np.asarray(found)
+
+    def others(self) -> dict[str, Any]:
+        """Further ways to ask a single query: name -> function of one query."""
+        return {}
+
+    def close(self) -> None:
+        """Let go of files."""
+
+    def lists(self) -> int:
+        """The power of two next to 4 sqrt(n): the usual number of IVF lists."""
+        return 1 << round(math.log2(4 * math.sqrt(self.n)))
+
+    def sample(self, rows: int) -> Array:
+        """Random originals to train on, in memory."""
+        rng = np.random.default_rng(SEED)
+        chosen = rng.choice(self.n, min(rows, self.n), replace=False)
+        return np.ascontiguousarray(self.originals[np.sort(chosen)])
+
+
+class Reranked(Adapter):
+    """A system that only proposes: its candidates are scored with mapped float32 originals."""
+
+    verifies_from_disk = True
+
+    def prepare(self) -> None:
+        """Originals are read here and there: no readahead; threads for a batch."""
+        self.originals._mmap.madvise(mmap.MADV_RANDOM)
+        self.pool = ThreadPoolExecutor(self.threads) if self.threads > 1 else None
+
+    def rerank(self, queries: Array, candidates: Array, k: int) -> Array:
+        """The k best of (queries, m) candidate rows (negative: none), by exact inner product."""
+        out = np.empty((len(queries), k), np.int64)
+
+        def part(start: int) -> None:
+            rows = candidates[start : start + 32]
+            vectors = self.originals[np.maximum(rows, 0)]
+            scores = np.matmul(vectors, queries[start : start + 32, :, None])[:, :, 0]
+            scores[rows < 0] = -np.inf
+            if scores.shape[1] > k:
+                best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
+            else:
+                best = np.broadcast_to(np.arange(scores.shape[1]), scores.shape)
+            order = np.argsort(-np.take_along_axis(scores, best, 1), axis=1)
+            top = np.take_along_axis(rows, np.take_along_axis(best, order, 1), 1)
+            out[start : start + 32, : top.shape[1]] = top
+            out[start : start + 32, top.shape[1] :] = -1
+
+        starts = range(0, len(queries), 32)
+        if self.pool is None or len(starts) < 2:
+            for start in starts:
+                part(start)
+        else:
+            list(self.pool.map(part, starts))
+        return out
