@@ -59,7 +59,7 @@ class DenseSpec:
     light_bytes: int
     heavy: str
 
-    @property
+    @cached_property
     def rows(self) -> RowCodec:
         return RowCodec(self.dim, self.heavy)
 
@@ -229,22 +229,32 @@ class DenseSegment:
 
     def score(self, rows: Rows, queries: Floats, query_of: npt.NDArray[np.int32]) -> Floats:
         """Exact scores of pairs of a row and a query; a row named twice is read once."""
+        step = chunk_rows(self.spec)
+        if len(rows) <= step and (rows[1:] > rows[:-1]).all():
+            return self._score_read(rows, queries, np.arange(len(rows), dtype=np.int32), query_of)
         distinct, record_of = np.unique(rows, return_inverse=True)
         by_record = np.argsort(record_of, kind="stable")
         ends = np.searchsorted(record_of[by_record], np.arange(len(distinct) + 1))
         scores = np.empty(len(rows), np.float32)
-        step = chunk_rows(self.spec)
         for start in range(0, len(distinct), step):
             part = distinct[start : start + step]
             pairs = by_record[ends[start] : ends[start + len(part)]]
-            records = self.file.gather_rows("rows", part)
-            self.check(records, part)
-            found = self.spec.rows.score_pairs(
-                records, queries, (record_of[pairs] - start).astype(np.int32), query_of[pairs],
-                self.spec.row_metric,
-            )  # fmt: skip
-            scores[pairs] = self.finite(found)
+            which = (record_of[pairs] - start).astype(np.int32)
+            scores[pairs] = self._score_read(part, queries, which, query_of[pairs])
         return scores
+
+    def _score_read(
+        self,
+        rows: Rows,
+        queries: Floats,
+        record_of: npt.NDArray[np.int32],
+        query_of: npt.NDArray[np.int32],
+    ) -> Floats:
+        """Read rows, and score pairs of one of them and a query."""
+        records = self.file.gather_rows("rows", rows)
+        self.check(records, rows)
+        codec, metric = self.spec.rows, self.spec.row_metric
+        return self.finite(codec.score_pairs(records, queries, record_of, query_of, metric))
 
     def score_records(self, records: npt.NDArray[np.uint8], query: Floats) -> Floats:
         """Exact scores of records that were checked."""
@@ -381,15 +391,18 @@ class DenseIndex:
 
     def score_many(self, queries: Sequence[Any], units: Sequence[Units]) -> list[Floats]:
         """Exact scores of each query's units; every row is read once for all of them."""
-        together = np.concatenate(units)
-        query_of = np.repeat(np.arange(len(units), dtype=np.int32), [len(u) for u in units])
+        if len(units) == 1:
+            together, query_of = units[0], np.zeros(len(units[0]), np.int32)
+        else:
+            together = np.concatenate(units)
+            query_of = np.repeat(np.arange(len(units), dtype=np.int32), [len(u) for u in units])
         batch = np.ascontiguousarray(queries, np.float32)
         scores = np.full(len(together), np.nan, np.float32)
         for view in self.views:
             at, rows = view.locate(together)
             if len(at):
                 scores[at] = view.segment.score(rows, batch, query_of[at])
-        return np.split(scores, np.cumsum([len(u) for u in units])[:-1])
+        return np.split(scores, np.cumsum([len(u) for u in units])[:-1]) if units[1:] else [scores]
 
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
         """Per query the true best k, by reading every row once."""

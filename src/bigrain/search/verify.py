@@ -38,24 +38,30 @@ def verify(
 
     `proposals`: by query, then by field.
     """
-    documents = [_union(of_query) for of_query in proposals]
+    proposed = [_union(of_query) for of_query in proposals]
+    documents = [found for found, _ in proposed]
     by_field = [_score(view, plan, field, documents) for field in plan.fields]
     verified = []
-    for query, found in enumerate(documents):
-        estimates = np.full((len(found), len(plan.fields)), np.nan, np.float32)
-        for column, proposal in enumerate(proposals[query]):
-            estimates[np.searchsorted(found, proposal.documents), column] = proposal.estimates
+    for query, (found, estimates) in enumerate(proposed):
         scores, units = zip(*(of_field[query] for of_field in by_field), strict=True)
-        verified.append(
-            Verified(found, np.stack(scores, axis=1), np.stack(units, axis=1), estimates)
-        )
+        verified.append(Verified(found, _columns(scores), _columns(units), estimates))
     return verified
 
 
-def _union(proposals: Sequence[Proposal]) -> Numbers:
+def _union(proposals: Sequence[Proposal]) -> tuple[Numbers, npt.NDArray[np.float32]]:
+    """All documents, ascending, and their estimates (documents, fields)."""
     if len(proposals) == 1:
-        return np.sort(proposals[0].documents)
-    return np.unique(np.concatenate([p.documents for p in proposals]))
+        order = np.argsort(proposals[0].documents)
+        return proposals[0].documents[order], proposals[0].estimates[order, None]
+    found = np.unique(np.concatenate([p.documents for p in proposals]))
+    estimates = np.full((len(found), len(proposals)), np.nan, np.float32)
+    for column, proposal in enumerate(proposals):
+        estimates[np.searchsorted(found, proposal.documents), column] = proposal.estimates
+    return found, estimates
+
+
+def _columns(arrays: Sequence[npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    return arrays[0][:, None] if len(arrays) == 1 else np.stack(arrays, axis=1)
 
 
 def _score(
