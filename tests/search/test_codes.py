@@ -21,7 +21,6 @@ CODES: list[dict[str, Any]] = [
     {"code": "additive", "light_bytes": 4}, {"bits": 2, "light_bytes": 5, "reduction": "prefix"},
     {"light_bytes": 2, "reduction": "leanvec"},
 ]  # fmt: skip
-each = pytest.mark.parametrize("code", CODES, ids=[str(c) for c in CODES])
 
 
 def clustered(n: int, seed: int = 0) -> np.ndarray:
@@ -30,8 +29,11 @@ def clustered(n: int, seed: int = 0) -> np.ndarray:
     return (centres[rng.integers(0, 12, n)] + rng.normal(size=(n, DIM))).astype(np.float32)
 
 
-@each
-@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize(
+    ("code", "metric"),
+    [(code, ("cosine", "l2", "ip")[i % 3]) for i, code in enumerate(CODES)],
+    ids=[str(code) for code in CODES],
+)
 def test_every_code_finds_what_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: dict[str, Any], metric: str
 ) -> None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bigrain.codecs.codebooks import ENTRIES, Codebooks, section_edges, to_directions
 from bigrain.codecs.nibbles import pack_nibbles
-from bigrain.codecs.optimised import balanced_rotation
+from bigrain.codecs.optimised import WIDEST, balanced_rotation
 from bigrain.codecs.product import entries_of, first_entries
 from bigrain.codecs.quantiser import Fitted, unbiased
 
@@ -30,7 +30,7 @@ STAGES = 8  # at most
 ROUNDS_A_STAGE, ROUNDS_TOGETHER = 6, 6
 BEAM, BEAM_WHILE_FITTING = 8, 4
 RIDGE = 1e-4  # of the mean count: keeps what is never chosen near zero
-WIDEST = 100.0  # of unit vectors: far beyond what a sound fit gives
+LARGEST = 100.0  # of unit vectors: far beyond what a sound fit gives
 TOGETHER = 256  # rows whose beams stand in memory
 
 
@@ -43,7 +43,7 @@ class Additive(Codebooks):
 
     @staticmethod
     def kept(dim: int, light_bytes: int, bits: int) -> int:
-        return dim
+        return min(dim, max(WIDEST, 2 * light_bytes))
 
     @classmethod
     def symbols_of(cls, dim: int, light_bytes: int, bits: int) -> int:
@@ -105,7 +105,7 @@ def _fitted_together(vectors: Floats, symbols: Bytes, stages: int) -> Floats:
     normal = (chosen.T @ chosen).astype(np.float64)
     normal[np.diag_indices_from(normal)] += RIDGE * max(len(vectors) / ENTRIES, 1)
     entries = np.linalg.solve(normal, (chosen.T @ vectors).astype(np.float64))
-    entries = np.clip(entries, -WIDEST, WIDEST).reshape(stages, ENTRIES, -1)
+    entries = np.clip(entries, -LARGEST, LARGEST).reshape(stages, ENTRIES, -1)
     return np.asarray(entries, np.float32)
 
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.codecs.query_aware import sphering
+from bigrain.codecs.query_aware import query_aware_components, sphering
 from bigrain.codecs.reduction import Moments, principal_components
 
 __all__ = ["REDUCTIONS", "Frame"]
 
 Floats = npt.NDArray[np.float32]
-REDUCTIONS = ("pca", "prefix", "leanvec")
+REDUCTIONS = ("pca", "prefix", "leanvec", "sphering")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Frame:
 
         'pca' keeps principal components, 'prefix' the first dimensions (for encoders trained so
         that these tell most: Matryoshka, Kusupati et al., NeurIPS 2022), 'leanvec' what queries
-        like the sample `queries` (m, dim) see most of; without them it is 'pca'.
+        like the sample `queries` (m, dim) see most of, 'sphering' the same with rows that need
+        not be orthonormal; without queries these two are 'pca'.
         """
         narrow = width < dim and reduction != "prefix"
         moments = Moments(dim, covariance=narrow)
@@ -57,10 +58,14 @@ class Frame:
             moments.add(part)
         centre = moments.mean.astype(np.float32)
         rows = columns = None
-        if narrow and reduction == "leanvec" and queries is not None and len(queries):
-            rows, columns = sphering(moments.covariance(), queries, width)
-        elif narrow:
-            rows = principal_components(moments.covariance(), width)
+        if narrow:
+            found = moments.covariance()
+            if queries is None or not len(queries) or reduction == "pca":
+                rows = principal_components(found, width)
+            elif reduction == "leanvec":
+                rows = query_aware_components(found, queries, width)
+            else:
+                rows, columns = sphering(found, queries, width)
         return cls(metric, width, seed, centre, rows, columns, moments.n)
 
     @property

@@ -17,15 +17,20 @@ from bigrain.codecs.codebooks import section_edges, to_directions
 from bigrain.codecs.product import Product, entries_of, first_entries
 from bigrain.codecs.quantiser import Fitted
 
-__all__ = ["OptimisedProduct", "balanced_rotation", "nearest_rotation"]
+__all__ = ["WIDEST", "OptimisedProduct", "balanced_rotation", "nearest_rotation"]
 
 Floats = npt.NDArray[np.float32]
-ROUNDS, ROUNDS_INSIDE = 20, 2
+ROUNDS = 14
+WIDEST = 1024  # dimensions: a rotation is learned in the cube of them
 
 
 @dataclass(frozen=True)
 class OptimisedProduct(Product):
     code: ClassVar[str] = "opq"
+
+    @staticmethod
+    def kept(dim: int, light_bytes: int, bits: int) -> int:
+        return min(dim, max(WIDEST, 2 * light_bytes))
 
     @classmethod
     def fit(cls, sample: Floats, width: int, light_bytes: int, bits: int, seed: int) -> Fitted:
@@ -35,10 +40,9 @@ class OptimisedProduct(Product):
         turned = directions @ rotation.T
         found = cls(width, first_entries(turned, sections, seed))
         for _ in range(ROUNDS):
-            for _ in range(ROUNDS_INSIDE):
-                symbols = found.symbols(turned)
-                found = cls(width, entries_of(turned, symbols, found.books))
-            rotation = nearest_rotation(directions, found.decoded(found.symbols(turned)))
+            symbols = found.symbols(turned)
+            found = cls(width, entries_of(turned, symbols, found.books))
+            rotation = nearest_rotation(directions, found.decoded(symbols))
             turned = directions @ rotation.T
         return Fitted(found, rotation)
 

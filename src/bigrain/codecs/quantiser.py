@@ -25,7 +25,7 @@ __all__ = ["Fitted", "Quantiser", "Tables", "luts_of", "unbiased"]
 Floats = npt.NDArray[np.float32]
 Bytes = npt.NDArray[np.uint8]
 Tables = tuple[Bytes, Floats, Floats]  # luts (Q, G, 16), scale (Q,), bias (Q,)
-TOGETHER = 64  # queries whose tables stand in memory as floats
+TABLE_BYTES = 1 << 20  # of tables that stand in memory as floats
 NEARLY_NOTHING = 1e-6  # of |y| |decode|: a code that tells nothing of y
 
 
@@ -97,9 +97,10 @@ class Fitted(NamedTuple):
 
 def luts_of(quantiser: Quantiser, queries: Floats) -> Tables:
     """Tables of all queries, rounded to bytes some queries at a time."""
+    together = max(1, TABLE_BYTES // (64 * quantiser.groups))
     parts = [
-        kernels.quantise_tables(quantiser.tables(queries[start : start + TOGETHER]))
-        for start in range(0, max(len(queries), 1), TOGETHER)
+        kernels.quantise_tables(quantiser.tables(queries[start : start + together]))
+        for start in range(0, max(len(queries), 1), together)
     ]
     luts, scale, bias = (np.concatenate(part) for part in zip(*parts, strict=True))
     return luts, scale, bias

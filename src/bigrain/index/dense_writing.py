@@ -36,7 +36,7 @@ __all__ = ["DenseBuilder", "learned_bytes", "merge_dense", "write_dense"]
 SPILL_BUFFER = 1 << 18
 SAMPLE_ROWS = 20_000
 SAMPLE_BYTES = 64 << 20  # of the sample that k-means sees, one byte a number
-LEARNED_BYTES = 32 << 20  # of the sample that codes are learned from, as float32
+LEARNED_BYTES = 16 << 20  # of the sample that codes are learned from, as float32
 SORTED_AT_ONCE = 1 << 15
 TRUSTED_FIT_ROWS = 2_000  # a codec fitted on fewer is replaced when more vectors are at hand
 Array = npt.NDArray[Any]
@@ -311,7 +311,7 @@ class Reservoir:
 def learned_bytes(width: int, settings: CodeSettings) -> int:
     """About what learning a code takes: copies of the sample, and parts of a rotation."""
     sample = min(4 * SAMPLE_ROWS * width, LEARNED_BYTES)
-    return 5 * sample + 64 * width**2
+    return 5 * sample + 80 * width**2
 
 
 def _residuals(chunks: Chunks, n: int, frame: Frame, partition: Partition) -> Floats:
