@@ -99,6 +99,21 @@ nb::object build_luts_(const Level&, nb::handle queries_) {
   return nb::make_tuple(luts.take(), scale.take(), bias.take());
 }
 
+nb::object quantise_tables_(const Level&, nb::handle tables_) {
+  const Array<float> tables("tables", tables_, 3);
+  const size_t n = tables.dim(0), groups = tables.dim(1);
+  expect("tables: entries per group", tables.dim(2), 16);
+  Result<uint8_t> luts({n, groups, 16});
+  Result<float> step({n}), bias({n});
+  size_t done;
+  {
+    Released released;
+    done = quantise_tables(tables.data(), n, groups, luts.data(), step.data(), bias.data());
+  }
+  if (done < n) fail("tables: query ", done, " is not finite");
+  return nb::make_tuple(luts.take(), step.take(), bias.take());
+}
+
 nb::object scan_lists_(const Level& level, nb::handle blocks_, nb::handle starts_,
                        nb::handle luts_, nb::handle scale_, nb::handle bias_,
                        nb::handle row_scale_, nb::handle row_offset_, nb::handle live_,
@@ -524,6 +539,7 @@ NB_MODULE(_native, m) {
       .def("rotate", &Method<rotate_>::call, any("vectors"), any("signs"))
       .def("sign_encode", &Method<sign_encode_>::call, any("vectors"))
       .def("build_luts", &Method<build_luts_>::call, any("queries"))
+      .def("quantise_tables", &Method<quantise_tables_>::call, any("tables"))
       .def("scan_lists", &Method<scan_lists_>::call, any("blocks"), any("starts"), any("luts"),
            any("scale"), any("bias"), any("row_scale"), any("row_offset"), any("live"),
            any("probes"), any("lists"), any("bases"), nb::arg("keep"))

@@ -17,6 +17,9 @@ void sign_encode(const Level&, const float* vectors, size_t n, size_t dim, uint8
 // Returns the first row that is not finite, or n.
 size_t build_luts(const float* queries, size_t n, size_t dim, uint8_t* luts, float* scale,
                   float* bias);
+// The same from tables (n, groups, 16) of any code; returns the first query that is not finite.
+size_t quantise_tables(const float* tables, size_t n, size_t groups, uint8_t* luts, float* step,
+                       float* bias);
 
 // Rows in the order of their lists: list l holds rows starts[l] to starts[l + 1].
 struct Codes {

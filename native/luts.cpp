@@ -50,4 +50,33 @@ size_t build_luts(const float* queries, size_t n, size_t dim, uint8_t* luts, flo
   return n;
 }
 
+size_t quantise_tables(const float* tables, size_t n, size_t groups, uint8_t* luts, float* step,
+                       float* bias) {
+  std::vector<float> table(groups * 16);
+  for (size_t q = 0; q < n; ++q, tables += groups * 16, luts += groups * 16) {
+    double total = 0;
+    float widest = 0;
+    bool finite = true;
+    for (size_t g = 0; g < groups; ++g) {
+      const float* in = tables + 16 * g;
+      float least = in[0];
+      for (size_t j = 0; j < 16; ++j) {
+        finite &= std::isfinite(in[j]);
+        least = std::min(least, in[j]);
+      }
+      total += least;
+      for (size_t j = 0; j < 16; ++j) {
+        table[16 * g + j] = in[j] - least;
+        widest = std::max(widest, table[16 * g + j]);
+      }
+    }
+    bias[q] = static_cast<float>(total);
+    if (!finite || !std::isfinite(bias[q]) || !std::isfinite(widest)) return q;
+    step[q] = widest / 255.0f;
+    if (!(step[q] > 0)) step[q] = 1;
+    quantise(table.data(), table.size(), step[q], luts);
+  }
+  return n;
+}
+
 }  // namespace bigrain

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from dataclasses import fields as dataclass_fields
 from typing import Any, ClassVar, TypeAlias
@@ -30,6 +30,20 @@ __all__ = [
 METRICS = ("cosine", "ip", "l2")
 HEAVY_DTYPES = ("float16", "float32", "bfloat16", "int8")
 MAX_DIM = 4096
+CODES: dict[str, Sequence[int]] = {  # and their bits
+    "rabitq": range(1, 9),
+    "sign": (1,),
+    "recurrent": range(1, 9),
+    "scalar": (4, 8),
+    "pq": (4,),
+    "opq": (4,),
+    "additive": (4,),
+}
+USUAL_BITS = {
+    "rabitq": 1, "sign": 1, "recurrent": 2, "scalar": 8, "pq": 4, "opq": 4, "additive": 4
+}  # fmt: skip
+SYMBOLS = ("pq", "opq", "additive")  # learned codes, in symbols of 4 bits
+REDUCTIONS = ("pca", "prefix", "leanvec")
 STATIC_ENCODER = "bigrain/static-v1"
 
 
@@ -69,14 +83,29 @@ class LexicalField:
 
 @dataclass(frozen=True)
 class DenseField:
-    """One vector a document: a 1-bit rotated code in memory, the row on disk.
+    """One vector a document: a small code in memory, the row on disk.
 
-    `dim` None means the encoder's width, or 384 for vectors that you bring. `light_bytes` is the
-    size of the code in memory, one bit a dimension if None; fewer bytes than `dim / 8` reduce the
-    dimension first. `heavy` is the type of the rows on disk, which decide the scores: "float16",
-    "float32", "bfloat16" (any magnitude, 8 significant bits) or "int8" (whole numbers and a scale
-    for each row: half the bytes). `encoder` names a registered encoder; None: bring your own
-    vectors with `add_vectors`.
+    `dim` None means the encoder's width, or 384 for vectors that you bring. `encoder` names a
+    registered encoder; None: bring your own vectors with `add_vectors`. `heavy` is the type of the
+    rows on disk, which decide the scores: "float16", "float32", "bfloat16" (any magnitude, 8
+    significant bits) or "int8" (whole numbers and a scale for each row: half the bytes).
+
+    `light_bytes` is the size of the code in memory. None keeps all dimensions with `bits` each, and
+    takes one bit a dimension for the codes whose symbols are learned. Codes of fewer bytes reduce
+    the vectors first, by `reduction`: 'pca', 'prefix' (the first dimensions: for Matryoshka
+    encoders), or 'leanvec', which needs sample queries, and is 'pca' where a segment is written
+    without any. `code` is one of
+
+        'rabitq'     random rotation, `bits` 1 to 8 a dimension, nearest in angle
+        'sign'       random rotation, signs only: a baseline
+        'recurrent'  random rotation, `bits` rounds of signs of what is left
+        'scalar'     random rotation, an even grid of `bits` 4 or 8
+        'pq'         product quantiser of 4-bit symbols, learned
+        'opq'        the same with a learned rotation: the best at few bytes, slower to fit
+        'additive'   sums of codebooks: the most accurate, slow to encode
+
+    `bits` None is the usual number: 1 for 'rabitq' and 'sign', 2 for 'recurrent', 8 for 'scalar',
+    and 4 for the last three, whose symbols have no other size.
     """
 
     family: ClassVar[str] = "dense"
@@ -86,23 +115,44 @@ class DenseField:
     light_bytes: int | None = None
     encoder: str | None = None
     heavy: str = "float16"
+    code: str = "rabitq"
+    bits: int | None = None
+    reduction: str = "pca"
 
     def __post_init__(self) -> None:
         _check_encoder(self.encoder)
+        if not isinstance(self.code, str) or self.code not in CODES:
+            raise ConfigError(f"code={shown(self.code)} is not one of {', '.join(CODES)}")
+        accepted = CODES[self.code]
+        if self.bits is None:
+            object.__setattr__(self, "bits", USUAL_BITS[self.code])
+        if type(self.bits) is not int or self.bits not in accepted:
+            raise ConfigError(
+                f"bits={shown(self.bits)}: code={self.code!r} has "
+                f"{' or '.join(map(str, accepted)) if len(accepted) < 3 else '1 to 8'}; "
+                f"{USUAL_BITS[self.code]} is usual"
+            )
+        if self.reduction not in REDUCTIONS:
+            raise ConfigError(
+                f"reduction={shown(self.reduction)} is not one of {', '.join(REDUCTIONS)}"
+            )
         if self.dim is None and self.encoder is None:
             object.__setattr__(self, "dim", 384)
         if self.dim is not None:
             _check_int("dim", self.dim, 1, MAX_DIM, 384)
-            full = math.ceil(self.dim / 8)
+            most = _code_bytes(self.dim, self.code, self.bits)[1]
             if self.light_bytes is None:
-                object.__setattr__(self, "light_bytes", full)
-            elif isinstance(self.light_bytes, int) and self.light_bytes > full:
+                usual = math.ceil(self.dim / 8) if self.code in SYMBOLS else most
+                object.__setattr__(self, "light_bytes", usual)
+            elif isinstance(self.light_bytes, int) and self.light_bytes > most:
+                what = "one bit" if self.bits == 1 else f"{self.bits} bits"
                 raise ConfigError(
-                    f"light_bytes={shown(self.light_bytes)} is more than one bit for each of "
-                    f"{self.dim} dimensions; at most {full}"
+                    f"light_bytes={shown(self.light_bytes)} is more than {what} for each of "
+                    f"{self.dim} dimensions; at most {most}"
                 )
         if self.light_bytes is not None:
-            _check_int("light_bytes", self.light_bytes, 1, MAX_DIM // 8, 48)
+            least = _code_bytes(self.dim or MAX_DIM, self.code, self.bits)[0]
+            _check_int("light_bytes", self.light_bytes, least, MAX_DIM, 48)
         if self.metric not in METRICS:
             raise ConfigError(f"metric={shown(self.metric)} is not one of {', '.join(METRICS)}")
         if self.heavy not in HEAVY_DTYPES:
@@ -113,7 +163,10 @@ class DenseField:
         return self.encoder is not None
 
     def to_dict(self) -> dict[str, Any]:
-        return {"family": self.family, **asdict(self)}
+        """Everything, less the code's settings where they are the usual ones."""
+        told = {"family": self.family, **asdict(self)}
+        usual = {"code": "rabitq", "bits": USUAL_BITS[self.code], "reduction": "pca"}
+        return {k: v for k, v in told.items() if k not in usual or v != usual[k]}
 
 
 @dataclass(frozen=True)
@@ -221,6 +274,13 @@ def _check_int(name: str, value: object, low: int, high: int, likely: int) -> No
         raise ConfigError(
             f"{name}={shown(value)} must be a whole number from {low} to {high}; {likely} is usual"
         )
+
+
+def _code_bytes(dim: int, code: str, bits: int) -> tuple[int, int]:
+    """The least and the most bytes of a code: for one group of dimensions, for all of them."""
+    if code in ("rabitq", "sign", "recurrent"):  # planes of bits in groups of four dimensions
+        return math.ceil(bits / 2), math.ceil(bits * math.ceil(dim / 4) / 2)
+    return 1, math.ceil(dim * bits / 8)
 
 
 def _is_number(value: object) -> bool:

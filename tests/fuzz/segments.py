@@ -34,9 +34,14 @@ FIELDS: dict[str, Any] = {
     "l2": bigrain.DenseField(dim=9, metric="l2", heavy="float32"),
     "bf16": bigrain.DenseField(dim=9, metric="ip", heavy="bfloat16"),
     "int8": bigrain.DenseField(dim=9, metric="l2", heavy="int8"),
+    "three": bigrain.DenseField(dim=12, bits=3, light_bytes=3, reduction="prefix"),
+    "sign": bigrain.DenseField(dim=12, code="sign", metric="l2"),
+    "opq": bigrain.DenseField(dim=12, code="opq", light_bytes=2, metric="ip"),
+    "additive": bigrain.DenseField(dim=12, code="additive", light_bytes=5),
     "sparse": bigrain.SparseField(),
     "multivector": bigrain.MultiVectorField(dim=5),
 }
+CODES = ("three", "sign", "opq", "additive")
 N = 40
 NUMBERS = (0, 1, -1, 2, 31, 32, 33, 2**31 - 1, 2**31, 2**32 - 1, 2**32, 2**40, 2**53, 2**63 - 1,
            -(2**63), 2**64 - 1, 2**70, 10**400, 0.5, 1e308, True, None, "1", [], {})  # fmt: skip
@@ -62,6 +67,8 @@ def valid(name: str) -> bytes:
         col.add_vectors("dense", some, rng.normal(size=(m, 24)))
         for nine in ("l2", "bf16", "int8"):
             col.add_vectors(nine, some, rng.normal(size=(m, 9)))
+        for code in CODES:
+            col.add_vectors(code, some, rng.normal(size=(m, 12)))
         weights = scipy.sparse.random(m, 30, 0.3, "csr", random_state=5)
         col.add_vectors("sparse", some, abs(weights))
         offsets = np.arange(0, 3 * m + 1, 3)
@@ -138,7 +145,8 @@ def _change_meta(chance: random.Random, meta: dict[str, Any]) -> None:
     if chance.random() < 0.2:
         del target[key]
     else:
-        target[key] = chance.choice((*NUMBERS, "|u1", "<u2", "<u4", "<f4", "<f8", "O", "l2", "ip"))
+        target[key] = chance.choice((*NUMBERS, "|u1", "<u2", "<u4", "<f4", "<f8", "O", "l2", "ip",
+                                     "pq", "rabitq", "leanvec"))  # fmt: skip
 
 
 def _fit_shape(section: dict[str, Any], blob: bytes) -> None:
@@ -213,6 +221,7 @@ def _queries(name: str) -> list[Any]:
         "l2": [rng.normal(size=9)],
         "bf16": [rng.normal(size=9)],
         "int8": [rng.normal(size=9)],
+        **{code: [rng.normal(size=12)] for code in CODES},
         "sparse": [{i: 1.0 for i in range(30)}],
         "multivector": [rng.normal(size=(3, 5))],
     }[name]

@@ -753,6 +753,13 @@ def creations() -> Iterator[Case]:
     settings: list[tuple[type, dict[str, Any]]] = [
         *((bigrain.DenseField, {"dim": d}) for d in (0, -1, 4097, 2**70, 10**9999, 1.5, "8", True)),
         *((bigrain.DenseField, {"dim": 8, "light_bytes": b}) for b in (0, -1, 2, 10**9999, 0.5)),
+        *((bigrain.DenseField, {"code": c}) for c in ("", "RaBitQ", None, 5, ["pq"], 10**9999)),
+        *((bigrain.DenseField, {"bits": b}) for b in (0, -1, 9, "1", True, 1.0, 10**9999)),
+        *((bigrain.DenseField, {"code": "scalar", "bits": b}) for b in (1, 2, 5, 16)),
+        (bigrain.DenseField, {"code": "pq", "bits": 8}),
+        (bigrain.DenseField, {"dim": 64, "bits": 4, "light_bytes": 1}),
+        (bigrain.DenseField, {"dim": 64, "code": "opq", "light_bytes": 33}),
+        *((bigrain.DenseField, {"reduction": r}) for r in ("", "PCA", None, 5, ["pca"])),
         *((bigrain.DenseField, {"metric": m}) for m in ("", "dot", None, 5, ["ip"], 10**9999)),
         *((bigrain.DenseField, {"heavy": h}) for h in ("int4", None, np.float16, ["float16"])),
         *((bigrain.DenseField, {"encoder": e}) for e in ("", 5, ["x"], 10**9999)),

@@ -53,6 +53,28 @@ def test_an_all_zero_query_has_step_one() -> None:
     assert not luts.any() and scale[0] == 2 and bias[0] == 0
 
 
+@each_native
+@given(n=st.integers(0, 9), groups=st.integers(0, 40), seed=SEEDS)
+def test_rounded_tables_are_bit_identical(native: Kernels, n: int, groups: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tables = rng.normal(size=(n, groups, 16)).astype(np.float32)
+    tables[rng.random(tables.shape) < 0.1] = 0
+    for size in (0, 1, 1e-42, 1e30):
+        same(native.quantise_tables(tables * np.float32(size)),
+             reference.quantise_tables(tables * np.float32(size)))  # fmt: skip
+
+
+@each_level
+def test_rounded_tables_are_off_by_half_a_step(level: Kernels) -> None:
+    tables = np.random.default_rng(0).normal(size=(5, 12, 16)).astype(np.float32) + 3
+    luts, scale, bias = level.quantise_tables(tables)
+    least = tables.min(axis=2, keepdims=True)
+    assert (np.abs(luts * scale[:, None, None] + least - tables)
+            <= 0.51 * scale[:, None, None]).all()  # fmt: skip
+    np.testing.assert_allclose(bias, least.sum(axis=(1, 2)), rtol=1e-6)
+    assert (luts.max(axis=(1, 2)) == 255).all() and (luts.min(axis=2) == 0).all()
+
+
 def some_probes(
     rng: np.random.Generator, n_queries: int, n_lists: int, share: float
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

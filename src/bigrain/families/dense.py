@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from bigrain.families.base import (
 )
 from bigrain.index.base import View
 from bigrain.index.dense import DenseIndex, DenseSegment, DenseSpec, light_bytes_of
-from bigrain.index.dense_writing import DenseBuilder, merge_dense
+from bigrain.index.dense_writing import DenseBuilder, learned_bytes, merge_dense
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_dense
 from bigrain.registry import make_encoder
@@ -35,7 +36,12 @@ __all__ = ["DenseFamily"]
 
 FLOAT16_MAX = 65504.0
 FITTING_BYTES, FITTING_BYTES_SQUARED = 4 << 20, 20  # measured
-RECODED = ("light_bytes",)  # settings of the codes: they are made anew from the originals
+RECODED = (
+    "light_bytes",
+    "code",
+    "bits",
+    "reduction",
+)  # from the originals
 CHECKED_BYTES = 1 << 20  # some five times as much passes through memory
 Floats = npt.NDArray[np.float32]
 
@@ -71,38 +77,34 @@ class DenseFamily:
                     f"field {name!r}: dim={spec.dim}, but encoder {spec.encoder!r} gives "
                     f"{self.encoder.dim}; leave dim out"
                 )
-            spec = DenseField(
-                dim=self.encoder.dim,
-                metric=spec.metric,
-                light_bytes=spec.light_bytes,
-                encoder=spec.encoder,
-                heavy=spec.heavy,
-            )
-        assert spec.dim is not None and spec.light_bytes is not None
+            spec = replace(spec, dim=self.encoder.dim)
+        assert spec.dim is not None
         self.name, self.spec = name, spec
         self.dim = spec.dim
-        self._segment_spec = DenseSpec(spec.dim, spec.metric, spec.light_bytes, spec.heavy)
+        self._segment_spec = _segment_spec(spec)
 
     def recoded(self, spec: DenseField) -> DenseFamily:
         """The same field with other codes; its encoder and originals stay."""
-        old, new = self.spec.to_dict(), spec.to_dict()
+        old, new = asdict(self.spec), asdict(spec)
         if fixed := [key for key in old if old[key] != new[key] and key not in RECODED]:
             raise ConfigError(
                 f"field {self.name!r}: {fixed[0]}={old[fixed[0]]!r} is what its originals are; "
                 f"only {', '.join(RECODED)} can change, not to {fixed[0]}={new[fixed[0]]!r}"
             )
-        assert spec.dim is not None and spec.light_bytes is not None
         family = copy.copy(self)
         family.spec = spec
-        family._segment_spec = DenseSpec(spec.dim, spec.metric, spec.light_bytes, spec.heavy)
+        family._segment_spec = _segment_spec(spec)
         return family
 
     @property
     def fitting_bytes(self) -> int:
-        """What fitting a code that is narrower than the vectors takes, its products most of all."""
-        assert self.spec.light_bytes is not None
-        narrow = 8 * self.spec.light_bytes < self.dim
-        return FITTING_BYTES + FITTING_BYTES_SQUARED * self.dim**2 if narrow else 0
+        """What fitting takes: products of a narrow code, samples of a learned one."""
+        settings = self._segment_spec.settings
+        width = settings.width(self.dim)
+        n_bytes = learned_bytes(width, settings) if settings.learned else 0
+        if width < self.dim and self.spec.reduction != "prefix":
+            n_bytes = max(n_bytes, FITTING_BYTES_SQUARED * self.dim**2)
+        return FITTING_BYTES + n_bytes if n_bytes else 0
 
     def fingerprint(self) -> dict[str, Any]:
         if self.encoder is None:
@@ -215,10 +217,9 @@ class DenseFamily:
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[DenseSegment]
     ) -> DenseBuilder:
-        width = min(8 * self._segment_spec.light_bytes, self.dim)
-        alike = [s for s in segments if s.codec.width == width]
-        fitted = max(alike, key=lambda s: s.codec.fitted_on, default=None)
-        codec = None if fitted is None else fitted.codec
+        settings = self._segment_spec.settings
+        codecs = [s.codec for s in segments if s.codec.suits(settings)]
+        codec = max(codecs, key=lambda codec: codec.fitted_on, default=None)
         path = folder / f"{self.name}.rows"
         return DenseBuilder(self._segment_spec, files, path, memory_bytes, codec)
 
@@ -239,3 +240,10 @@ class DenseFamily:
 
     def explain(self, index: DenseIndex, query: Floats, unit: int) -> dict[str, Any]:
         return {"metric": self.spec.metric}
+
+
+def _segment_spec(spec: DenseField) -> DenseSpec:
+    assert spec.dim is not None and spec.light_bytes is not None and spec.bits is not None
+    return DenseSpec(
+        spec.dim, spec.metric, spec.light_bytes, spec.heavy, spec.code, spec.bits, spec.reduction
+    )

@@ -1,4 +1,4 @@
-"""Dense fields: 1-bit rotated codes in memory propose, float rows on disk decide.
+"""Dense fields: codes in memory propose, float rows on disk decide.
 
 A segment holds the records of the full vectors in ascending order of unit (`rows`), and the codes
 in the order of their lists: `blocks`, `scale`, for l2 `offset`, and `order`, the row of each. The
@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
+from bigrain.codecs.dense import CodeSettings, PreparedQueries
 from bigrain.codecs.partition import Partition
-from bigrain.codecs.rabitq import PreparedQueries, RabitqCodec
 from bigrain.codecs.rows import RowCodec
 from bigrain.errors import DamagedError
 from bigrain.index.base import (
@@ -33,6 +33,7 @@ from bigrain.index.base import (
     View,
     merge_ranked,
 )
+from bigrain.index.dense_codec import FURTHEST, read_bounded, read_codec
 from bigrain.index.effort import GRID, Calibration, Effort, LiveQueries
 from bigrain.storage.segment import SegmentFile
 
@@ -45,7 +46,6 @@ SPREAD = 0.2  # how much of a list's radius counts towards the best score to exp
 LEAST_SEEN = 4  # rows looked at for every candidate wanted
 NEARLY_ALL = 0.8  # a filter that leaves this share changes nothing
 UNCALIBRATED = 200  # candidates where no segment tells how many are needed
-FURTHEST = 1e16  # a centre: beyond every vector that is let in
 
 Probes = tuple[npt.NDArray[np.int64], npt.NDArray[np.int32], Floats]
 
@@ -58,6 +58,13 @@ class DenseSpec:
     metric: str
     light_bytes: int
     heavy: str
+    code: str = "rabitq"
+    bits: int = 1
+    reduction: str = "pca"
+
+    @property
+    def settings(self) -> CodeSettings:
+        return CodeSettings(self.light_bytes, self.code, self.bits, self.reduction)
 
     @cached_property
     def rows(self) -> RowCodec:
@@ -89,8 +96,8 @@ class DenseSegment:
     def __init__(self, spec: DenseSpec, file: SegmentFile) -> None:
         self.spec, self.file = spec, file
         self.units = UnitMap.read(file)
-        self.codec = _read_codec(file, spec)
-        n, groups = self.units.n_rows, -(-self.codec.width // 4)
+        self.codec = read_codec(file, spec.dim, spec.metric)
+        n, groups = self.units.n_rows, self.codec.groups
         self.blocks = file.read("blocks", "|u1", (-(-n // 32), groups, 16))
         self.offset = file.read("offset", "<f4", (n,)) if spec.metric == "l2" else None
         file.section("rows", "|u1", (n, spec.rows.record_bytes))
@@ -106,10 +113,10 @@ class DenseSegment:
             self.starts, self.order = np.array([0, n], np.int64), None
         self.spread = np.zeros(self.partition.n_lists, np.float32)
         if "spread" in file.sections:
-            self.spread = _read_bounded(file, "spread", self.spread.shape, FURTHEST)
+            self.spread = read_bounded(file, "spread", self.spread.shape, FURTHEST)
         self.list_offset = None
         if "list_offset" in file.sections:
-            self.list_offset = _read_bounded(file, "list_offset", self.spread.shape, FURTHEST**2)
+            self.list_offset = read_bounded(file, "list_offset", self.spread.shape, FURTHEST**2)
         self.sizes = np.diff(self.starts)
         self.calibration = _read_calibration(file)
 
@@ -440,27 +447,6 @@ class DenseIndex:
 # -- reading what a segment was made with ---------------------------------------------------
 
 
-def _read_codec(file: SegmentFile, spec: DenseSpec) -> RabitqCodec:
-    width = file.number("codec", "width")  # the field's may have changed since
-    if not (width == spec.dim or (0 < width < spec.dim and width % 8 == 0)):
-        raise DamagedError(
-            file.name, "table", f"whole bytes of code for {spec.dim} dimensions", f"{width} bits"
-        )
-    if file.meta["codec"].get("metric") != spec.metric:
-        raise DamagedError(file.name, "table", f"metric {spec.metric}", file.meta["codec"])
-    projection = None
-    if width < spec.dim:
-        projection = _read_bounded(file, "codec_projection", (width, spec.dim), 2)
-    return RabitqCodec(
-        metric=spec.metric,
-        width=width,
-        seed=file.number("codec", "seed", high=2**64 - 1),
-        centre=_read_bounded(file, "codec_centre", (spec.dim,), FURTHEST),
-        projection=projection,
-        fitted_on=file.number("codec", "fitted_on"),
-    )
-
-
 def _read_lists(
     file: SegmentFile, n: int, dim: int
 ) -> tuple[Partition, Rows, npt.NDArray[np.uint32] | None]:
@@ -471,7 +457,7 @@ def _read_lists(
     if n_lists == 1:
         return Partition.single(dim), starts, None
     table = file.read("centroids", "|i1", (n_lists, dim))
-    partition = Partition.of(table, _read_bounded(file, "centroid_scale", (n_lists,), FURTHEST))
+    partition = Partition.of(table, read_bounded(file, "centroid_scale", (n_lists,), FURTHEST))
     order = file.read("order", "<u4", (n,))
     seen = np.zeros(n, bool)
     for start in range(0, n, CHUNK_ROWS):
@@ -487,7 +473,7 @@ def _read_calibration(file: SegmentFile) -> Calibration | None:
         return None
     shape = file.section("calibration_gaps").shape
     gaps, ranks = file.read("calibration_gaps", "<f4"), file.read("calibration_ranks", "<i4", shape)
-    probed = _read_bounded(file, "calibration_probed", GRID.shape, 1)
+    probed = read_bounded(file, "calibration_probed", GRID.shape, 1)
     depths = Calibration.depths()
     if shape[1:] != (depths,) or np.isnan(gaps).any() or (ranks < 1).any():
         raise DamagedError(file.name, "calibration_gaps", f"(queries, {depths})", shape)
@@ -505,10 +491,3 @@ def _rounded(scale: Floats) -> tuple[npt.NDArray[np.float16], float]:
     """Factors as float16, in units of the largest."""
     unit = float(scale.max(initial=0)) or 1.0
     return (scale / np.float32(unit)).astype(np.float16), unit
-
-
-def _read_bounded(file: SegmentFile, name: str, shape: tuple[int, ...], largest: float) -> Floats:
-    values: Floats = file.read(name, "<f4", shape)
-    if not (np.abs(values) <= largest).all():
-        raise DamagedError(file.name, name, f"numbers up to {largest:g}", "others")
-    return values

@@ -1,9 +1,10 @@
 """Writing dense segments: rows as they come, codes sorted into lists, and the calibration.
 
-A first pass takes a sample, from which the codec is fitted, a second one the centroids of a large
-segment; the last one writes the rows and finds the true neighbours of the sample queries on the
-way. Codes wait in a file beside the segment until they are written in the order of their lists, so
-that memory is 2 bytes a row and the sample.
+A first pass takes a sample, from which the frame of the codes is fitted, a second one the centroids
+of a large segment; codes that are learned take a third one, of residuals. The last one writes the
+rows and finds the true neighbours of the sample queries on the way. Codes wait in a file beside the
+segment until they are written in the order of their lists, so that memory is 2 bytes a row and the
+sample.
 """
 
 from __future__ import annotations
@@ -16,22 +17,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bigrain.codecs.dense import CodeSettings, DenseCodec
+from bigrain.codecs.frame import Frame
+from bigrain.codecs.nibbles import BLOCK, blocks_of, packed_bytes
 from bigrain.codecs.partition import Partition, list_count, quantise
-from bigrain.codecs.rabitq import BLOCK, RabitqCodec, blocks_of
 from bigrain.errors import StorageError
 from bigrain.index.base import Floats, Keep, Rows, UnitMap, Units, View
 from bigrain.index.dense import DenseSegment, DenseSpec, chunk_rows
+from bigrain.index.dense_codec import write_codec
 from bigrain.index.neighbours import Neighbours
 from bigrain.index.numbering import Numbering, UnitLog, alive_bitmap, number_rows
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentWriter
 from bigrain.storage.spill import Spill
 
-__all__ = ["DenseBuilder", "merge_dense", "write_dense"]
+__all__ = ["DenseBuilder", "learned_bytes", "merge_dense", "write_dense"]
 
 SPILL_BUFFER = 1 << 18
 SAMPLE_ROWS = 20_000
 SAMPLE_BYTES = 64 << 20  # of the sample that k-means sees, one byte a number
+LEARNED_BYTES = 16 << 20  # of the sample that codes are learned from, as float32
 SORTED_AT_ONCE = 1 << 15
 TRUSTED_FIT_ROWS = 2_000  # a codec fitted on fewer is replaced when more vectors are at hand
 Array = npt.NDArray[Any]
@@ -47,7 +52,7 @@ class DenseBuilder:
         files: Files,
         spill: Path,
         memory_bytes: int,
-        codec: RabitqCodec | None,
+        codec: DenseCodec | None,
     ) -> None:
         self._spec, self._memory_bytes, self._codec = spec, memory_bytes, codec
         self._rows = Spill(
@@ -121,24 +126,36 @@ def write_dense(
     path: Path,
     numbering: Numbering,
     chunks: Chunks,
-    codec: RabitqCodec | None,
+    codec: DenseCodec | None,
     memory_bytes: int,
 ) -> None:
     """Stream vectors, in ascending order of unit, into a segment file.
 
-    `chunks` gives them all, some at a time, and is called up to three times.
+    `chunks` gives them all, some at a time, and is called up to four times.
     """
     n, n_lists = numbering.n_rows, list_count(numbering.n_rows)
+    settings = spec.settings
     some = Reservoir(spec.dim, min(n, SAMPLE_ROWS))
     sample = some.watch(_sample(chunks(), _sample_step(n, SAMPLE_ROWS)))
+    if codec is not None and not codec.suits(settings):
+        codec = None
     if codec is None or (codec.fitted_on < TRUSTED_FIT_ROWS and codec.fitted_on < n):
-        codec = RabitqCodec.fit(sample, spec.dim, metric=spec.metric, light_bytes=spec.light_bytes)
+        codec = None
+        frame = Frame.fit(
+            sample, spec.dim, settings.width(spec.dim), metric=spec.metric,
+            reduction=settings.reduction,
+        )  # fmt: skip
     else:
+        frame = codec.frame
         for _ in sample:
             pass
     partition = Partition.single(spec.dim)
     if n_lists > 1:
-        partition = _fit_partition(chunks, n, n_lists, codec, memory_bytes)
+        partition = _fit_partition(chunks, n, n_lists, frame, memory_bytes)
+    if codec is None or not codec.quantiser.scaled:
+        residuals = _residuals(chunks, n, frame, partition) if settings.learned else None
+        codec = DenseCodec.fit(frame, settings, residuals)
+        del residuals
     neighbours = Neighbours(spec, some.rows(), n)
     del some, sample
     codes = ListedCodes(files, path.with_name(path.name + ".codes"), n, spec, codec, partition)
@@ -159,7 +176,7 @@ def write_dense(
             writer.add("calibration_ranks", calibration.ranks.astype("<i4"))
             writer.add("calibration_probed", calibration.probed.astype("<f4"))
         units = UnitMap.write(writer, numbering.units)
-        meta |= {"heavy": spec.heavy, **_write_codec(writer, codec)}
+        meta |= {"heavy": spec.heavy, **write_codec(writer, codec)}
         writer.finish({"family": "dense", **units, **meta})
     except BaseException:
         writer.abandon()
@@ -178,14 +195,14 @@ class ListedCodes:
         path: Path,
         n: int,
         spec: DenseSpec,
-        codec: RabitqCodec,
+        codec: DenseCodec,
         partition: Partition,
     ) -> None:
         self.codec, self.partition = codec, partition
-        self._l2, self._bytes = spec.metric == "l2", -(-codec.width // 8)
+        self._l2, self._bytes = spec.metric == "l2", packed_bytes(codec.groups)
         self._spill = Spill(
             files, path, np.uint8, (self._bytes + 8,), buffer_bytes=SPILL_BUFFER
-        )  # bits, scale, offset
+        )  # symbols, scale, offset
         self.lists: npt.NDArray[Any] = np.zeros(
             n, np.uint16 if partition.n_lists <= 1 << 16 else np.int32
         )
@@ -205,7 +222,7 @@ class ListedCodes:
         if codes.offset is not None:
             factors[:, 1] = codes.offset
         start = self._spill.n_rows
-        self._spill.append(np.concatenate((codes.bits, factors.view(np.uint8)), axis=1))
+        self._spill.append(np.concatenate((codes.symbols, factors.view(np.uint8)), axis=1))
         self.lists[start : start + len(vectors)] = lists
         self.sizes += np.bincount(lists, minlength=self.partition.n_lists)
         self._offsets += np.bincount(lists, factors[:, 1], self.partition.n_lists)
@@ -226,17 +243,14 @@ class ListedCodes:
         return (self._offsets / np.maximum(self.sizes, 1)).astype(np.float32)
 
     def estimates(self, rows: Rows, turned: Floats, bases: Floats) -> Floats:
-        """(Q, n) estimates of rows (n,) by queries as they are rotated."""
-        bits, factors = self._codes(rows)
-        signs = np.unpackbits(bits, axis=1, count=self.codec.width, bitorder="little")
-        signed = signs.astype(np.float32)
-        signed *= 2
-        signed -= 1
-        found = factors[:, 0] * (turned @ signed.T) + bases[:, self.lists[rows]]
+        """(Q, n) estimates of rows (n,) by queries in the coordinates of codes."""
+        symbols, factors = self._codes(rows)
+        decoded = self.codec.quantiser.decode(symbols)
+        found = factors[:, 0] * (turned @ decoded.T) + bases[:, self.lists[rows]]
         return np.asarray(found + factors[:, 1], np.float32)
 
     def _codes(self, rows: Rows) -> tuple[npt.NDArray[np.uint8], Floats]:
-        """Bits and (n, 2) factors of rows."""
+        """Symbols and (n, 2) factors of rows."""
         if len(rows) and rows[-1] - rows[0] == len(rows) - 1:
             records = self._spill.read(int(rows[0]), int(rows[-1]) + 1)
         else:
@@ -246,11 +260,11 @@ class ListedCodes:
 
     def write(self, writer: SegmentWriter, step: int) -> dict[str, Any]:
         """Write codes and lists; returns what belongs into the segment's meta."""
-        groups, unit = -(-self.codec.width // 4), np.float32(self._unit or 1.0)
+        groups, unit = self.codec.groups, np.float32(self._unit or 1.0)
         with writer.section("blocks", np.uint8, (groups, 16)) as section:
             for rows in in_steps(self._ordered(), step // BLOCK * BLOCK):
-                bits, _ = self._codes(rows)
-                section.append(blocks_of(bits, self.codec.width))
+                symbols, _ = self._codes(rows)
+                section.append(blocks_of(symbols, groups))
         for at, name in enumerate(("scale", "offset") if self._l2 else ("scale",)):
             with writer.section(name, "<f4" if at else "<f2") as section:
                 for rows in in_steps(self._ordered(), step):
@@ -308,19 +322,39 @@ class Reservoir:
         return together
 
 
+def learned_bytes(width: int, settings: CodeSettings) -> int:
+    """About what learning a code takes: copies of the sample, and parts of a rotation."""
+    sample = min(4 * SAMPLE_ROWS * width, LEARNED_BYTES)
+    return 5 * sample + 80 * width**2
+
+
+def _residuals(chunks: Chunks, n: int, frame: Frame, partition: Partition) -> Floats:
+    """A sample of the vectors as codes will see them: less their centroids, reduced."""
+    wanted = min(SAMPLE_ROWS, LEARNED_BYTES // (4 * frame.width))
+    step = _sample_step(n, wanted)
+    sample = np.empty((-(-n // step), frame.width), np.float32)
+    start = 0
+    for vectors in _sample(chunks(), step):
+        centred = vectors - frame.centre
+        centred -= partition.centroids(partition.assign(centred))
+        sample[start : start + len(vectors)] = frame.reduced(centred)
+        start += len(vectors)
+    return sample[:start]
+
+
 def _fit_partition(
-    chunks: Chunks, n: int, n_lists: int, codec: RabitqCodec, memory_bytes: int
+    chunks: Chunks, n: int, n_lists: int, frame: Frame, memory_bytes: int
 ) -> Partition:
-    wanted = min(memory_bytes // 4, SAMPLE_BYTES) // len(codec.centre)
+    wanted = min(memory_bytes // 4, SAMPLE_BYTES) // len(frame.centre)
     step = _sample_step(n, max(2 * n_lists, wanted))
-    rows = np.empty((-(-n // step), len(codec.centre)), np.int8)
+    rows = np.empty((-(-n // step), len(frame.centre)), np.int8)
     scales = np.empty(len(rows), np.float32)
     start = 0
     for vectors in _sample(chunks(), step):
         part = slice(start, start + len(vectors))
-        rows[part], scales[part] = quantise(vectors - codec.centre)
+        rows[part], scales[part] = quantise(vectors - frame.centre)
         start += len(vectors)
-    return Partition.fit(rows[:start], scales[:start], n_lists, codec.seed)
+    return Partition.fit(rows[:start], scales[:start], n_lists, frame.seed)
 
 
 def in_steps(parts: Iterable[Array], step: int) -> Iterator[Array]:
@@ -350,18 +384,3 @@ def _sample(chunks: Iterator[Floats], step: int) -> Iterator[Floats]:
     for vectors in chunks:
         yield vectors[-seen % step :: step].astype(np.float32, copy=False)
         seen += len(vectors)
-
-
-def _write_codec(writer: SegmentWriter, codec: RabitqCodec) -> dict[str, Any]:
-    writer.add("codec_centre", codec.centre.astype("<f4"))
-    if codec.projection is not None:
-        writer.add("codec_projection", codec.projection.astype("<f4"))
-    return {
-        "codec": {
-            "name": "rabitq1",
-            "metric": codec.metric,
-            "width": codec.width,
-            "seed": codec.seed,
-            "fitted_on": codec.fitted_on,
-        }
-    }

@@ -81,7 +81,7 @@ class Neighbours:
         gaps = np.take_along_axis(below, codes.lists[rows].astype(np.int64), axis=1)
         shares = (codes.sizes / max(1, len(codes.lists))).astype(np.float32)
         probed = np.stack([(below <= margin) @ shares for margin in GRID], axis=1)
-        turned = codes.codec.rotated(prepared.routed)
+        turned = codes.codec.turned(prepared.routed)
         return gaps, self._ranks(codes, bases, turned, rows), probed
 
     def _ranks(

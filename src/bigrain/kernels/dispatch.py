@@ -31,6 +31,7 @@ class Kernels(Protocol):
     rotate: Callable[[F32, I8], F32]
     sign_encode: Callable[[F32], tuple[U8, F32]]
     build_luts: Callable[[F32], tuple[U8, F32, F32]]
+    quantise_tables: Callable[[F32], tuple[U8, F32, F32]]
     scan_lists: Callable[..., tuple[I64, F32, I64]]
     dot_table: Callable[[U8, int, I8], I32]
     route_lists: Callable[..., tuple[I64, I32, F32]]
@@ -133,6 +134,17 @@ def build_luts(queries: F32) -> tuple[U8, F32, F32]:
     return _chosen().build_luts(queries)
 
 
+def quantise_tables(tables: F32) -> tuple[U8, F32, F32]:
+    """Round lookup tables (Q, G, 16) float32 of any 4-bit code to bytes, for `scan_lists`.
+
+    Returns `luts` (Q, G, 16) uint8, `scale` (Q,) and `bias` (Q,) float32, such that
+    sum_g tables[q, g, j_g] ~ scale[q] * sum_g luts[q, g, j_g] + bias[q] for symbols j: entries less
+    their group's minimum, in steps of (largest group range) / 255, each off by half a step at most.
+    scale = step, bias = sum of the minima. A query whose tables are not finite is refused.
+    """
+    return _chosen().quantise_tables(tables)
+
+
 def scan_lists(
     blocks: U8,
     starts: I64,
@@ -153,13 +165,14 @@ def scan_lists(
     [+ row_offset[r]], base being that of the probe which names the row's list.
 
     Rows lie in the order of their lists: list l holds rows starts[l] to starts[l + 1] of `blocks`
-    (from `sign_encode`; lists need not begin with a block), `starts` (L + 1,) int64. `luts`,
-    `scale`, `bias` from `build_luts`; `row_scale` (n,) float16, `row_offset` (n,) float32 or None;
-    `live` a bitmap (bit r % 8 of byte r // 8), None: all live. Query q asks for the lists
-    `lists[probes[q]:probes[q + 1]]`, each with its entry of `bases`; a list named twice counts
-    twice. Returns rows (Q, keep) int64, estimates (Q, keep) float32, counts (Q,) int64: best first,
-    ties by smaller row, unused slots -1 and -inf. A row estimated NaN or -inf is never returned.
-    A list is read once for all queries of a call that ask for it: pass them together.
+    (laid out as by `sign_encode`; lists need not begin with a block), `starts` (L + 1,) int64.
+    `luts`, `scale`, `bias` from `build_luts` or `quantise_tables`; `row_scale` (n,) float16,
+    `row_offset` (n,) float32 or None; `live` a bitmap (bit r % 8 of byte r // 8), None: all live.
+    Query q asks for the lists `lists[probes[q]:probes[q + 1]]`, each with its entry of `bases`; a
+    list named twice counts twice. Returns rows (Q, keep) int64, estimates (Q, keep) float32, counts
+    (Q,) int64: best first, ties by smaller row, unused slots -1 and -inf. A row estimated NaN or
+    -inf is never returned. A list is read once for all queries of a call that ask for it: pass them
+    together.
     """
     return _chosen().scan_lists(
         blocks, starts, luts, scale, bias, row_scale, row_offset, live, probes, lists, bases, keep

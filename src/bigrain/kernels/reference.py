@@ -119,6 +119,23 @@ def build_luts(queries: F32) -> tuple[U8, F32, F32]:
     return luts, step * np.float32(2), bias
 
 
+def quantise_tables(tables: F32) -> tuple[U8, F32, F32]:
+    """Tables less each group's minimum, in steps common to a query."""
+    checks.array("tables", tables, "float32", 3)
+    checks.size("tables: entries per group", tables.shape[2], 16)
+    with np.errstate(over="ignore", invalid="ignore"):
+        least = tables.min(axis=2)
+        bias = least.sum(axis=1, dtype=np.float64).astype(np.float32)
+        table = tables - least[:, :, None]
+        step = table.max(axis=(1, 2), initial=0) / np.float32(255)
+    finite = np.isfinite(bias) & np.isfinite(table).all(axis=(1, 2))
+    if not finite.all():
+        raise ValueError(f"tables: query {int(np.argmin(finite))} is not finite")
+    step = np.where(step > 0, step, np.float32(1))
+    luts = np.minimum(np.rint(table / step[:, None, None]), 255).astype(np.uint8)
+    return luts, step, bias
+
+
 def scan_lists(
     blocks: U8,
     starts: I64,

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from bigrain import kernels
+from bigrain.codecs.nibbles import rows_of
+from bigrain.codecs.quantiser import unbiased
 from bigrain.collection import Collection
 from bigrain.config import LexicalField
 from bigrain.index.dense import DenseIndex, DenseSegment
@@ -38,6 +39,7 @@ __all__ = [
 ]
 
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
+BEAM_SEARCHED = 0.1  # a tie early in a beam search may end in another code
 SEARCHED, RECALLED = 3, 16
 
 
@@ -150,6 +152,7 @@ def check_grains(col: Collection) -> None:
 
 def _check_codes(name: str, segment: DenseSegment, live: Any) -> None:
     codec, n = segment.codec, segment.units.n_rows
+    tolerance = BEAM_SEARCHED if codec.quantiser.code == "additive" else ABSOLUTE
     place = np.arange(n)
     if segment.order is not None:
         place[segment.order] = np.arange(n)
@@ -157,23 +160,33 @@ def _check_codes(name: str, segment: DenseSegment, live: Any) -> None:
         stop = start + len(records)
         rows = live[(live >= start) & (live < stop)]
         at = place[rows]
-        bits = kernels.unpack_signs(segment.blocks[at // 32], 32 * len(at), codec.width)
-        bits = bits[np.arange(len(at)) * 32 + at % 32]
         vectors = segment.spec.rows.decode(records)[rows - start]
+        centred = vectors - codec.centre
         centroids = segment.partition.centroids(segment.lists(at).astype(np.int32))
-        rotated = codec.rotated(vectors - codec.centre - centroids)
-        size = np.abs(rotated)
-        # A coordinate at zero may round to either side, by the order of summation.
-        clear = size > ABSOLUTE * size.max(axis=1, initial=0, keepdims=True)
-        wrong = (((bits == 1) != (rotated > 0)) & clear).any(axis=1)
-        total = size.sum(axis=1)
-        scale = np.divide((size**2).sum(axis=1), total, out=np.zeros_like(total), where=total > 0)
-        stored = segment.scale[at].astype(np.float32) * segment.scale_unit
-        wrong |= ~np.isclose(stored, scale, rtol=2e-3, atol=1e-4 * segment.scale_unit)
+        expected = codec.encode(centred, centroids)
+        stored = rows_of(segment.blocks, at)
+        # A coordinate between two symbols may fall to either, by the order of summation: then the
+        # other code is as near to the vector in angle, and its factor is its own.
+        seen = codec.rotated(codec.frame.reduced(centred - centroids))
+        decoded = codec.quantiser.decode(stored)
+        other = (stored != expected.symbols).any(axis=1)
+        least = _cosines(seen, codec.quantiser.decode(expected.symbols)) - tolerance
+        wrong = other & (_cosines(seen, decoded) < least)
+        scale = segment.scale[at].astype(np.float32) * segment.scale_unit
+        wanted = np.where(other, unbiased(seen, decoded), expected.scale)
+        if codec.quantiser.code == "sign":
+            wanted = expected.scale
+        wrong |= ~np.isclose(scale, wanted, rtol=2e-3, atol=1e-4 * segment.scale_unit)
         assert not wrong.any(), (
             f"field {name!r}, {segment.file.name}: the codes of rows "
             f"{rows[wrong][:5].tolist()} are not those of their originals"
         )
+
+
+def _cosines(vectors: Any, others: Any) -> Any:
+    product = np.einsum("ij,ij->i", vectors, others)
+    size = np.linalg.norm(vectors, axis=1) * np.linalg.norm(others, axis=1)
+    return np.divide(product, size, out=np.zeros_like(product), where=size > 0)
 
 
 def check_encoders(col: Collection) -> None:

@@ -13,7 +13,7 @@ __all__ = ["TuneReport", "TuneRow", "codes_of"]
 
 def codes_of(field: DenseField) -> str:
     """What sets the codes of a field apart from others that were tried, in words."""
-    return f"light_bytes={field.light_bytes}"
+    return f"code={field.code!r}, light_bytes={field.light_bytes}"
 
 
 @dataclass(frozen=True)

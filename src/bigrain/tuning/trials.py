@@ -28,9 +28,17 @@ def fields_to_try(field: DenseField) -> list[DenseField]:
     """The field as it is, and with other codes; only the codes may differ."""
     assert field.dim is not None
     full = ceil(field.dim / 8)
-    sizes = {field.light_bytes, full, 3 * full // 4, full // 2, full // 4}
-    tried = [replace(field, light_bytes=n) for n in sorted(n for n in sizes if n)]
-    return sorted(tried, key=lambda other: other != field)  # as it is comes first
+    sizes = {
+        "rabitq": (full, 3 * full // 4, full // 2, full // 4),
+        "opq": (full, 2 * full // 3, full // 3),
+    }
+    others = [
+        replace(field, code=code, bits=None, light_bytes=n)
+        for code, of_code in sizes.items()
+        for n in of_code
+        if n
+    ]
+    return list(dict.fromkeys([field, *others]))
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from bigrain import config
+from bigrain.codecs.dense import CodeSettings
 from bigrain.errors import ConfigError
 from bigrain.index.dense import DenseSpec
+from bigrain.index.dense_codec import ONE_BIT
 from bigrain.storage.segment import SegmentFile
 
 __all__ = ["check_given"]
@@ -35,9 +37,16 @@ def _compared(spec: config.Field, file: SegmentFile) -> Iterator[tuple[str, obje
     codec = file.meta.get("codec")
     if isinstance(codec, dict):
         yield "metric", spec.metric, codec.get("metric")
-        width = file.number("codec", "width")
-        if width != min(8 * spec.light_bytes, spec.dim):
-            yield "light_bytes", spec.light_bytes, -(-width // 8)
+        one_bit = codec.get("name") == ONE_BIT
+        yield "code", spec.code, "rabitq" if one_bit else codec.get("name")
+        yield "bits", spec.bits, 1 if one_bit else codec.get("bits")
+        yield "reduction", spec.reduction, "pca" if one_bit else codec.get("reduction")
+        assert spec.bits is not None
+        settings = CodeSettings(spec.light_bytes, spec.code, spec.bits, spec.reduction)
+        if "blocks" in sections:
+            groups = sections["blocks"].shape[1]
+            if groups != settings.groups(spec.dim):
+                yield "light_bytes", spec.light_bytes, -(-groups // 2)
     if "rows" in sections:
         told = {  # by segments that do not name it
             DenseSpec(spec.dim, spec.metric, spec.light_bytes, heavy).rows.record_bytes: heavy
