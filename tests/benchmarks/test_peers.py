@@ -52,7 +52,7 @@ def test_the_script_measures_bigrain(tmp_path):
     assert done.returncode == 0, done.stderr
     system = json.loads((tmp_path / "out.json").read_text())["systems"]["bigrain"]
     points = system["threads"]["1"]["points"]
-    assert [p["setting"]["recall"] for p in points] == [0.8, 0.9, 0.95, 0.98, 0.99, 0.995]
+    assert [p["setting"]["recall"] for p in points] == [0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995]
     assert points[-1]["recall"] >= 0.97 and points[-1]["recall10@100"] >= 0.97
     assert system["build"]["cpu_s"] > 0 and system["build"]["index_bytes"] > n * 64
     assert points[0]["batch"]["cpu_us"] > 0 and "single search()" in points[0]

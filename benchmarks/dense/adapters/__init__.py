@@ -7,6 +7,7 @@ from typing import Any
 
 SYSTEMS = {
     "bigrain": "bigrain_field:Bigrain",
+    "bigrain-opq": "bigrain_field:BigrainOpq",
     "turbovec": "turbovec_flat:Turbovec",
     "rabitq-ivf": "rabitq:RabitqIvf",
     "symphonyqg": "rabitq:SymphonyQG",

@@ -86,12 +86,20 @@ class Codebooks:
                 out[:, part] += book[stage][symbols[:, first + stage]]
         return out
 
+    @cached_property
+    def _columns(self) -> npt.NDArray[np.intp]:
+        """(sections, longest) the dimensions of each section, `width` where it is shorter."""
+        edges = np.array(section_edges(self.width, self.sections))
+        columns = edges[:-1, None] + np.arange(self.books.shape[3])
+        return np.where(columns < edges[1:, None], columns, self.width)
+
     def tables(self, queries: Floats) -> Floats:
-        out = np.empty((len(queries), self.sections, self.stages * ENTRIES), np.float32)
-        for section, part in enumerate(self.parts):
-            book = self.book(section)
-            out[:, section] = queries[:, part] @ book.reshape(-1, book.shape[2]).T
-        return out.reshape(len(queries), self.groups, ENTRIES)
+        padded = np.pad(queries, ((0, 0), (0, 1)))[:, self._columns]  # (Q, sections, longest)
+        entries = self.books.reshape(self.sections, -1, self.books.shape[3])
+        products = padded.transpose(1, 0, 2) @ entries.transpose(0, 2, 1)
+        return np.ascontiguousarray(products.transpose(1, 0, 2)).reshape(
+            len(queries), self.groups, ENTRIES
+        )
 
     def luts(self: Any, queries: Floats) -> Tables:
         quantiser: Quantiser = self

@@ -169,6 +169,29 @@ class DenseFamily:
 
     def queries(self, queries: Sequence[Any]) -> Floats:
         """Text, or vectors of shape (dim,), as (Q, dim); unit length under cosine."""
+        out = self._vectors(queries)
+        if out is None:
+            out = self._one_by_one(queries)
+        if self.spec.metric == "cosine":
+            norms = np.sqrt(np.einsum("ij,ij->i", out, out, dtype=np.float64))[:, None]
+            out = np.asarray(out / np.where(norms > 0, norms, 1), np.float32)
+        return out
+
+    def _vectors(self, queries: Sequence[Any]) -> Floats | None:
+        """Sound vectors as (Q, dim); None if one is text or not sound."""
+        if any(getattr(query, "shape", None) != (self.dim,) for query in queries):
+            return None
+        with np.errstate(over="ignore"):
+            out = np.array(queries, np.float32)
+        largest = np.abs(out).max(axis=1, initial=0)
+        if self.spec.metric == "cosine":
+            sound = (largest > 0) & np.isfinite(largest)
+        else:
+            sound = largest <= LARGEST
+        return out if sound.all() else None
+
+    def _one_by_one(self, queries: Sequence[Any]) -> Floats:
+        """(Q, dim); refuses what is not sound, by name."""
         texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
         out = np.empty((len(queries), self.dim), np.float32)
         if texts:
@@ -185,9 +208,6 @@ class DenseFamily:
         for i, query in enumerate(queries):
             if not isinstance(query, str):
                 out[i] = self._vector_query(query)
-        if self.spec.metric == "cosine":
-            norms = np.linalg.norm(out.astype(np.float64), axis=1, keepdims=True)
-            out = (out / np.where(norms > 0, norms, 1)).astype(np.float32)
         return out
 
     def _vector_query(self, query: Any) -> Floats:

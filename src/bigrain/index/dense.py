@@ -145,11 +145,11 @@ class DenseSegment:
             parts = self._scan(again, probes, live.bits, keep)
             found[short], estimates[short], counts[short] = parts
         rows = found if self.order is None else self.order[found].astype(np.int64)
+        units = self.units.units(rows)
+        estimates += prepared.constant[:, None]
         return [
-            Ranked(self.units.units(r[:c]), e[:c] + constant)
-            for r, e, c, constant in zip(
-                rows, estimates, counts.tolist(), prepared.constant, strict=True
-            )
+            Ranked(units[q, :count], estimates[q, :count])
+            for q, count in enumerate(counts.tolist())
         ]
 
     def probes(self, prepared: PreparedQueries, effort: Effort, live: Live) -> Probes:

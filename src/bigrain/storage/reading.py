@@ -305,7 +305,7 @@ class CatalogueReader:
     def _heads(self, docnos: Sequence[int]) -> list[tuple[int, str, str]]:
         """(docno, id, metadata) of documents, without reading their texts where that can be."""
         found = []
-        with self._reading("documents", at_once=True) as db:
+        with self._reading("documents", at_once=len(docnos) > SELECT_BATCH) as db:
             for part in batches(docnos):
                 where = f"docno IN ({marks(part)})"
                 for row in db.execute(f"{select(db, HEAD)} {where}", part).fetchall():
