@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import bigrain
 from bigrain.codecs import partition
-from bigrain.index.effort import DEPTHS, NEVER, Calibration, Effort, LiveQueries
+from bigrain.index.effort import DECISIVE, DEPTHS, NEVER, Calibration, Effort, LiveQueries
 from bigrain.index.live import measured
 from bigrain.interval import mean_share_interval
 from bigrain.search import audit as auditing
@@ -112,10 +112,20 @@ def test_searches_look_further_where_the_stored_calibration_falls_short(
 def test_queries_like_documents_cost_no_more_after_an_audit(path: Path, topics: Topics) -> None:
     with bigrain.open(path) as col:
         before = effort(col)
-        col.search_many(topics.like(200))
+        col.search_many(topics.like(100))
         report = col.audit()
         assert report.holds and report.fields[0].asked == 0.95 and report.fields[0].low > 0.95
         assert effort(col) == before
+
+
+def test_what_is_asked_decides_once_enough_of_it_is_known(path: Path, topics: Topics) -> None:
+    with bigrain.open(path) as col:
+        before = effort(col)
+        for _ in range(3):
+            col.search_many(topics.like(100))
+            assert col.audit().holds
+        assert effort(col).n < before.n and effort(col).margin <= before.margin
+        assert recall_of(col, topics.like(200), 0.95) >= 0.93
 
 
 def test_what_was_learnt_fades_when_queries_change_back(
@@ -370,6 +380,20 @@ def test_live_queries_are_one_more_kind_that_must_reach_the_recall() -> None:
     assert (alone.n, both.n) == (17, 300) and alone.margin < 0.2 and 0.89 < both.margin < 0.93
     assert easy.effort(0.9, 10, 10**6, hard) == Effort(10**6)  # half are found nowhere
     assert Calibration.unknown().effort(0.4, 10, 10**6, hard).n == 300
+
+
+def test_many_live_queries_take_the_place_of_the_guesses() -> None:
+    guessed = Calibration(
+        np.full((400, 19), 0.9, np.float32), np.full((400, 19), 300, np.int32),
+        np.linspace(0, 1, 81, dtype=np.float32),
+    )  # fmt: skip
+    easy = [
+        LiveQueries(np.full((m, 19), 0.2, np.float32), np.full((m, 19), 25, np.int64))
+        for m in (DECISIVE - 1, DECISIVE)
+    ]
+    few, many = (guessed.effort(0.9, 10, 10**6, live) for live in easy)
+    assert few == guessed.effort(0.9, 10, 10**6) and few.n > 300
+    assert many.n == 25 and 0.19 < many.margin < 0.23
 
 
 @given(st.lists(st.integers(0, 10), min_size=1, max_size=200))

@@ -11,8 +11,8 @@ documents), serve as queries: their true neighbours are known, and for each neig
 `Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
 gap <= margin and rank <= n is the recall asked for, with each kind of sample query. Questions of
 another kind than the documents are harder than any mean of documents, so gaps and ranks are taken
-for somewhat larger. Those of queries that were really asked (`live`) are taken as they are, and
-these queries are one more kind that must reach the recall.
+for somewhat larger. Those of queries that were really asked (`live`) are taken as they are: few of
+them are one more kind that must reach the recall, DECISIVE of them take the place of all guesses.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "DECISIVE",
     "DEFAULT_RECALL",
     "DEPTHS",
     "MIXED",
@@ -40,6 +41,7 @@ Floats = npt.NDArray[np.float32]
 DEFAULT_RECALL = 0.95
 QUERIES = 256
 MIXED = (1, 2, 2, 3)
+DECISIVE = 200
 FEW = 64  # rows of a small segment for every four queries
 DEPTHS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
 NEAR, FAR = slice(0, 10), slice(9, 19)  # the first ten neighbours; every tenth of a hundred
@@ -96,6 +98,8 @@ class Calibration:
         which, factor = (NEAR, 1.0) if k <= 10 else (FAR, max(1.0, k / 100))
         kinds = self._kinds(which)
         if live is not None:
+            known = int(np.isfinite(live.gaps[:, which]).any(axis=1).sum())
+            kinds = kinds if known < DECISIVE else []
             kinds.append((live.gaps[:, which], live.ranks[:, which]))
         kinds = [kind for kind in kinds if np.isfinite(kind[0]).any()]
         if not kinds:

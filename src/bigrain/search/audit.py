@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from bigrain.index.base import Ranked, Selection
 from bigrain.index.dense import DenseIndex
-from bigrain.index.effort import LiveQueries
+from bigrain.index.effort import DECISIVE, LiveQueries
 from bigrain.index.live import NEIGHBOURS, joined, measured
 from bigrain.interval import mean_share_interval
 from bigrain.progress import Reporter, reporting
@@ -222,7 +222,7 @@ class Auditor:
             record.live = LiveQueries(both.gaps[-KEPT_LIVE:], both.ranks[-KEPT_LIVE:])
 
     def _verdicts(self, name: str, now: float) -> list[FieldAudit]:
-        """Judge a field; if it falls short, or did, its index heeds the live queries."""
+        """Judge a field; its index heeds live queries if it falls short, did, or many are known."""
         record = self._records[name]
         verdicts = []
         for asked, shares in sorted(record.shares.items()):
@@ -232,7 +232,7 @@ class Auditor:
             verdicts.append(FieldAudit(name, asked, len(shares), mean, low, high, now))
         short = any(not verdict.holds for verdict in verdicts)
         if record.live is not None and (
-            record.heeded or (short and len(record.live.gaps) >= LEAST_LIVE)
+            record.heeded or len(record.live.gaps) >= (LEAST_LIVE if short else DECISIVE)
         ):
             record.heeded = True
             self._tell_index(name, record.live)
