@@ -51,7 +51,7 @@ def truth(col: Any) -> list[Any]:
 
 
 def widths(col: Any) -> set[int]:
-    return {view.segment.codec.width for view in col._view.fields["vec"].index.views}
+    return {view.segment.codec.frame.width for view in col._view.fields["vec"].index.views}
 
 
 def test_codes_change_and_nothing_else(tmp_path: Path) -> None:

@@ -15,9 +15,11 @@ from bigrain import budget
 from bigrain.codecs import partition
 from bigrain.errors import InvalidInputError, InvalidQueryError, UnknownFieldError
 from bigrain.families import dense
+from bigrain.index.dense import DenseIndex
 from bigrain.testing import FaultyFiles, QuickDisk
 from bigrain.tuning import trials
 from bigrain.tuning import tune as tuning
+from bigrain.tuning.frontier import Whole
 
 N, DIM = 1500, 64
 
@@ -34,9 +36,16 @@ def vectors_and_queries() -> tuple[np.ndarray, list[Any]]:
 VECTORS, QUERIES = vectors_and_queries()
 
 
+def plain_fields(field: Any, queries: bool = False) -> list[Any]:
+    """Three sizes of the usual code."""
+    others = [bigrain.DenseField(dim=DIM, light_bytes=n) for n in (2, 4, 8)]
+    return [field, *(f for f in others if f != field)]
+
+
 @pytest.fixture
 def col(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(tuning, "SETTINGS", (0.8, 0.99))
+    monkeypatch.setattr(tuning, "fields_to_try", plain_fields)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fields = {"vec": bigrain.DenseField(dim=DIM)}
     with bigrain.create(tmp_path / "a.grain", fields, files=QuickDisk()) as made:
@@ -67,10 +76,10 @@ def recall_of(col: Any, queries: list[Any], setting: float) -> float:
 def test_the_table_tells_what_recall_costs(col: Any) -> None:
     report = col.tune(recall=0.93, queries=QUERIES[:60])
     assert [r.setting for r in report.rows[:3]] == [0.8, 0.93, 0.99]
-    assert {r.field.light_bytes for r in report.rows} == {2, 4, 6, 8}
+    assert {r.field.light_bytes for r in report.rows} == {2, 4, 8}
     assert not report.extrapolated and report.queries == 60 and report.rows_tried == N
     assert "60 queries that were given" in report.measured()
-    for size in (2, 4, 6, 8):
+    for size in (2, 4, 8):
         rows = [r for r in report.rows if r.field.light_bytes == size]
         assert all(r.low <= r.reached <= r.high for r in rows)
         assert rows[-1].reached > 0.94 and rows[0].reached < rows[-1].reached
@@ -84,7 +93,7 @@ def test_the_table_tells_what_recall_costs(col: Any) -> None:
     assert report.field == report.chosen.field and not report.applied
     assert col.fields["vec"].light_bytes == 8 and col.snapshot == 1, "nothing was to be changed"
     told = report.to_dict()
-    assert told["chosen"]["setting"] == report.chosen.setting and len(told["rows"]) == 12
+    assert told["chosen"]["setting"] == report.chosen.setting and len(told["rows"]) == 9
 
 
 def test_what_fits_the_memory_is_chosen_applied_and_holds(col: Any, little_memory: Any) -> None:
@@ -99,7 +108,7 @@ def test_what_fits_the_memory_is_chosen_applied_and_holds(col: Any, little_memor
     fresh = recall_of(col, QUERIES[100:], report.chosen.setting)
     assert fresh >= min(0.93, report.chosen.low) - 0.01
     again = col.tune(recall=0.93, memory_budget_bytes=little_memory(N * 6), queries=QUERIES[:100])
-    assert {r.field.light_bytes for r in again.rows} == {2, 4, 6, 8}, "from the originals"
+    assert {r.field.light_bytes for r in again.rows} == {2, 4, 8}, "from the originals"
     with bigrain.open(col.path, read_only=True) as other:
         assert other.fields["vec"].light_bytes == size
 
@@ -116,6 +125,38 @@ def test_what_cannot_be_held_is_said_with_the_nearest(col: Any, little_memory: A
     with pytest.raises(bigrain.BudgetError, match="nothing was changed"):
         col.tune(recall=0.93, memory_budget_bytes=tiny, queries=QUERIES[:40], apply=True)
     assert col.snapshot == 1 and col.fields["vec"].light_bytes == 8
+
+
+def test_other_codes_are_tried_and_fitted_to_queries(col: Any) -> None:
+    tried = trials.fields_to_try(col.fields["vec"])
+    assert {f.code for f in tried} == {"rabitq", "opq"}
+    assert {f.reduction for f in tried} == {"pca"} and len(set(tried)) == len(tried)
+    more = set(trials.fields_to_try(col.fields["vec"], queries=True)) - set(tried)
+    assert {(f.code, f.light_bytes, f.reduction) for f in more} == {
+        ("rabitq", n, "leanvec") for n in (2, 4, 6)
+    }
+    for field in (bigrain.DenseField(dim=DIM, reduction=r) for r in ("prefix", "leanvec")):
+        others = [f for f in trials.fields_to_try(field) if f != field]
+        assert {f.reduction for f in others} == {"prefix" if field.reduction == "prefix" else "pca"}
+    assert {f.code for f in trials.fields_to_try(bigrain.DenseField(dim=1))} == {"rabitq", "opq"}
+
+
+@pytest.mark.parametrize("metric", ["cosine", "l2"])
+@pytest.mark.parametrize("lists", [False, True])
+def test_bytes_in_memory_are_foretold_of_every_code(
+    col: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, metric: str, lists: bool
+) -> None:
+    monkeypatch.setattr(partition, "FLAT_BELOW", 300 if lists else 1000)
+    index = col._view.fields["vec"].index
+    for settings in ({}, {"bits": 3, "light_bytes": 5}, {"code": "opq", "light_bytes": 5}):
+        family = dense.DenseFamily("vec", bigrain.DenseField(dim=DIM, metric=metric, **settings))
+        some = trials.sample_rows(index.views, 333, 0, 0)
+        trial = trials.make_trial(family, family.spec, some, QuickDisk(), tmp_path, 1 << 22, None)
+        assert trial.file is not None
+        foretold = Whole(DenseIndex(family._segment_spec, some.searched), trial.index)
+        assert foretold.bytes_as(trial) == trial.index.views[0].segment.memory_bytes
+        trial.file.close()
+        (tmp_path / trial.file.name).unlink()
 
 
 def test_a_sample_foretells_what_all_rows_take(
@@ -156,7 +197,7 @@ def light_bytes(col: Any) -> int:
 def test_queries_come_from_live_ones_or_stored_vectors(
     col: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "fields_to_try", lambda field: [field])
+    monkeypatch.setattr(tuning, "fields_to_try", lambda field, queries: [field])
     report = col.tune()
     assert "stored vectors and means of two or three" in report.queries_from
     assert report.asked == 0.95 and report.rows_tried + 100 < N
@@ -166,7 +207,9 @@ def test_queries_come_from_live_ones_or_stored_vectors(
     assert "100 audited queries of this handle" in col.tune().queries_from
 
 
-def test_texts_are_encoded_as_queries(tmp_path: Path) -> None:
+def test_texts_are_encoded_as_queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tuning, "SETTINGS", (0.8,))
+    monkeypatch.setattr(tuning, "fields_to_try", lambda field, queries: [field])
     with bigrain.create(tmp_path / "a.grain", files=QuickDisk()) as col:
         col.add([f"grain number {i} lies in silo {i * i % 31}" for i in range(300)])
         col.commit()

@@ -122,6 +122,11 @@ class DenseCodec:
         return self.frame.fitted_on
 
     @property
+    def trust(self) -> tuple[bool, int]:
+        """The greater, the rather to be kept: one whose frame saw queries, then by vectors."""
+        return self.frame.n_queries > 0, self.frame.fitted_on
+
+    @property
     def centre(self) -> Floats:
         return self.frame.centre
 

@@ -32,6 +32,7 @@ class Frame:
     projection: Floats | None  # A (width, d); None: the first `width` dimensions
     query_projection: Floats | None  # B (width, d) where it is not A
     fitted_on: int
+    n_queries: int = 0  # that the reduction has looked at
 
     @classmethod
     def fit(
@@ -58,15 +59,18 @@ class Frame:
             moments.add(part)
         centre = moments.mean.astype(np.float32)
         rows = columns = None
+        n_queries = 0
         if narrow:
             found = moments.covariance()
-            if queries is None or not len(queries) or reduction == "pca":
+            if queries is not None and reduction != "pca":
+                n_queries = len(queries)
+            if queries is None or not n_queries:
                 rows = principal_components(found, width)
             elif reduction == "leanvec":
                 rows = query_aware_components(found, queries, width)
             else:
                 rows, columns = sphering(found, queries, width)
-        return cls(metric, width, seed, centre, rows, columns, moments.n)
+        return cls(metric, width, seed, centre, rows, columns, moments.n, n_queries)
 
     @property
     def dim(self) -> int:

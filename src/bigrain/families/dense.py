@@ -36,12 +36,7 @@ __all__ = ["DenseFamily"]
 
 FLOAT16_MAX = 65504.0
 FITTING_BYTES, FITTING_BYTES_SQUARED = 4 << 20, 20  # measured
-RECODED = (
-    "light_bytes",
-    "code",
-    "bits",
-    "reduction",
-)  # from the originals
+RECODED = ("light_bytes", "code", "bits", "reduction")  # from the originals
 CHECKED_BYTES = 1 << 20  # some five times as much passes through memory
 Floats = npt.NDArray[np.float32]
 
@@ -82,9 +77,13 @@ class DenseFamily:
         self.name, self.spec = name, spec
         self.dim = spec.dim
         self._segment_spec = _segment_spec(spec)
+        self._like: Floats | None = None
 
-    def recoded(self, spec: DenseField) -> DenseFamily:
-        """The same field with other codes; its encoder and originals stay."""
+    def recoded(self, spec: DenseField, like: Floats | None = None) -> DenseFamily:
+        """The same field with other codes; its encoder and originals stay.
+
+        A reduction that looks at queries is fitted to ones `like` these (m, dim).
+        """
         old, new = asdict(self.spec), asdict(spec)
         if fixed := [key for key in old if old[key] != new[key] and key not in RECODED]:
             raise ConfigError(
@@ -92,7 +91,7 @@ class DenseFamily:
                 f"only {', '.join(RECODED)} can change, not to {fixed[0]}={new[fixed[0]]!r}"
             )
         family = copy.copy(self)
-        family.spec = spec
+        family.spec, family._like = spec, like
         family._segment_spec = _segment_spec(spec)
         return family
 
@@ -239,7 +238,7 @@ class DenseFamily:
     ) -> DenseBuilder:
         settings = self._segment_spec.settings
         codecs = [s.codec for s in segments if s.codec.suits(settings)]
-        codec = max(codecs, key=lambda codec: codec.fitted_on, default=None)
+        codec = max(codecs, key=lambda codec: codec.trust, default=None)
         path = folder / f"{self.name}.rows"
         return DenseBuilder(self._segment_spec, files, path, memory_bytes, codec)
 
@@ -253,7 +252,7 @@ class DenseFamily:
         return DenseIndex(self._segment_spec, views)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
-        return merge_dense(self._segment_spec, files, path, views, memory_bytes)
+        return merge_dense(self._segment_spec, files, path, views, memory_bytes, self._like)
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return salvage_dense(self._segment_spec, file, damaged)

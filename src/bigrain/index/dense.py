@@ -7,9 +7,10 @@ codec and the centroids that made the codes are with them, so a segment can be r
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil, sqrt
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,7 +19,8 @@ import numpy.typing as npt
 
 from bigrain import kernels
 from bigrain.codecs.dense import CodeSettings, PreparedQueries
-from bigrain.codecs.partition import Partition
+from bigrain.codecs.nibbles import BLOCK
+from bigrain.codecs.partition import Partition, list_count
 from bigrain.codecs.rows import RowCodec
 from bigrain.errors import DamagedError
 from bigrain.index.base import (
@@ -37,7 +39,14 @@ from bigrain.index.dense_codec import FURTHEST, read_bounded, read_codec
 from bigrain.index.effort import GRID, Calibration, Effort, LiveQueries
 from bigrain.storage.segment import SegmentFile
 
-__all__ = ["DenseIndex", "DenseSegment", "DenseSpec", "chunk_rows", "light_bytes_of"]
+__all__ = [
+    "DenseIndex",
+    "DenseSegment",
+    "DenseSpec",
+    "chunk_rows",
+    "light_bytes_for",
+    "light_bytes_of",
+]
 
 CHUNK_ROWS = 4096
 CHUNK_BYTES = 1 << 20  # being encoded: some five times as much passes through memory
@@ -306,6 +315,16 @@ def light_bytes_of(file: SegmentFile) -> int:
     return sum(part.n_bytes for part in parts) + UnitMap.bytes_in(file)
 
 
+def light_bytes_for(spec: DenseSpec, n_rows: int) -> int:
+    """The same, but for the map of gaps, of a segment that is yet to be written."""
+    l2, lists = 4 * (spec.metric == "l2"), list_count(n_rows)
+    n_bytes = -(-n_rows // BLOCK) * spec.settings.groups(spec.dim) * (BLOCK // 2)
+    n_bytes += n_rows * (2 + l2) + 8 * (lists + 1)
+    if lists > 1:
+        n_bytes += 4 * n_rows + lists * (spec.dim + 4 + l2)
+    return n_bytes
+
+
 def expected_best(
     prepared: PreparedQueries, bases: Floats, spread: Floats, list_offset: Floats | None
 ) -> Floats:
@@ -348,8 +367,24 @@ class DenseIndex:
                 if live is not None:
                     efforts.append(Calibration.unknown().effort(recall, k, self.n_rows, live))
             n, margin = max(e.n for e in efforts), max(e.margin for e in efforts)
-            self._efforts[recall, k] = Effort(min(max(n, k), max(self.n_rows, 1)), margin)
+            n = max(n, k)
+            apart = n if any(c is not None for c in told) and None in told else 0
+            n += sum(self._places_apart(apart).values())
+            self._efforts[recall, k] = Effort(min(n, max(self.n_rows, 1)), margin, apart)
         return self._efforts[recall, k]
+
+    def _places_apart(self, n: int) -> dict[int, int]:
+        """Of n candidates, how many each small segment where nothing was measured has for itself.
+
+        Of m rows in N they are n sqrt(m / N): the best of few rows lie less deep, but not so much
+        as there are fewer.
+        """
+        unknown = [i for i, v in enumerate(self.views) if v.segment.calibration is None]
+        return {
+            i: min(live, ceil(n * sqrt(live / self.n_rows)))
+            for i in unknown
+            if n and (live := self.views[i].n_live)
+        }
 
     def heed(self, live: LiveQueries | None) -> None:
         """From now on efforts are enough for these queries too."""
@@ -370,7 +405,8 @@ class DenseIndex:
             found = view.segment.scan(prepared[codec.id], effort, self._alive(i, selection))
             for collected, ranked in zip(lists, found, strict=True):
                 collected.append(ranked)
-        return [merge_ranked(collected, effort.n) for collected in lists]
+        apart = self._places_apart(effort.apart)
+        return [_merged(collected, apart, effort.n) for collected in lists]
 
     def _alive(self, i: int, selection: Selection | None) -> Live:
         """What is live in a view, and selected."""
@@ -442,6 +478,19 @@ class DenseIndex:
                     best[i] = merge_ranked([best[i], found], k)
                 yield len(records)
         return best
+
+
+def _merged(lists: Sequence[Ranked], apart: Mapping[int, int], n: int) -> Ranked:
+    """The best n of all lists, among them so many of some as these have `apart`."""
+    if not apart:
+        return merge_ranked(lists, n)
+    parts, rest = [], list(lists)
+    for i, own in apart.items():
+        units, scores = lists[i].units, lists[i].scores
+        parts.append(Ranked(units[:own], scores[:own]))
+        rest[i] = Ranked(units[own:], scores[own:])
+    left = n - sum(len(part.units) for part in parts)
+    return merge_ranked([*parts, merge_ranked(rest, max(0, left))], n)
 
 
 # -- reading what a segment was made with ---------------------------------------------------

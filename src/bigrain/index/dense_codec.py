@@ -56,6 +56,7 @@ def write_codec(writer: SegmentWriter, codec: DenseCodec) -> dict[str, Any]:
             "bits": quantiser.bits,
             "reduction": codec.reduction,
             "projections": (frame.projection is not None) + (frame.query_projection is not None),
+            **({"queries": frame.n_queries} if frame.n_queries else {}),
             **quantiser.numbers(),
         }
     }
@@ -93,6 +94,7 @@ def read_codec(file: SegmentFile, dim: int, metric: str) -> DenseCodec:
         projection=rows,
         query_projection=columns,
         fitted_on=file.number("codec", "fitted_on"),
+        n_queries=file.number("codec", "queries") if "queries" in told else 0,
     )
     return DenseCodec(frame, _read_quantiser(file, code, width, bits), reduction)
 

@@ -101,9 +101,15 @@ def merge_dense(
     path: Path,
     views: Sequence[View[DenseSegment]],
     memory_bytes: int,
+    like: Floats | None = None,
 ) -> int:
-    """One segment out of the live rows of several, its codes fitted anew; its number of rows."""
+    """One segment out of the live rows of several, its codes fitted anew; its number of rows.
+
+    A reduction that was fitted to queries is kept, unless there are others to fit it to, `like`.
+    """
     segments = [view.segment for view in views]
+    codecs = [s.codec for s in segments if s.codec.frame.n_queries and s.codec.suits(spec.settings)]
+    codec = None if like is not None else max(codecs, key=lambda c: c.trust, default=None)
     numbering = number_rows([s.units for s in segments], [view.live for view in views])
 
     def chunks() -> Iterator[Floats]:
@@ -116,7 +122,7 @@ def merge_dense(
                 yield segments[run].finite(spec.rows.decode(records))
 
     if numbering.n_rows:
-        write_dense(spec, files, path, numbering, chunks, None, memory_bytes)
+        write_dense(spec, files, path, numbering, chunks, codec, memory_bytes, like)
     return numbering.n_rows
 
 
@@ -128,6 +134,7 @@ def write_dense(
     chunks: Chunks,
     codec: DenseCodec | None,
     memory_bytes: int,
+    like: Floats | None = None,
 ) -> None:
     """Stream vectors, in ascending order of unit, into a segment file.
 
@@ -139,11 +146,12 @@ def write_dense(
     sample = some.watch(_sample(chunks(), _sample_step(n, SAMPLE_ROWS)))
     if codec is not None and not codec.suits(settings):
         codec = None
-    if codec is None or (codec.fitted_on < TRUSTED_FIT_ROWS and codec.fitted_on < n):
+    trusted = codec is not None and codec.fitted_on >= min(n, TRUSTED_FIT_ROWS)
+    if codec is None or not (trusted or codec.frame.n_queries):
         codec = None
         frame = Frame.fit(
             sample, spec.dim, settings.width(spec.dim), metric=spec.metric,
-            reduction=settings.reduction,
+            reduction=settings.reduction, queries=like,
         )  # fmt: skip
     else:
         frame = codec.frame

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -56,14 +56,17 @@ SCAN_NS, VERIFY_NS = 1.0, 800.0  # of one code, of one row: only their ratio mat
 class Effort:
     """How many candidates to verify, and which lists to look into.
 
-    Lists are looked into that lie at most `margin` times (best - mean) below the best one.
+    Lists are looked into that lie at most `margin` times (best - mean) below the best one. `apart`
+    is n less the places that small segments where nothing was measured have for themselves: their
+    codes may be coarser than those of the others, which would crowd their neighbours out.
     """
 
     n: int
     margin: float = np.inf
+    apart: int = 0  # 0: there are none
 
     def deeper(self, n: int) -> Effort:
-        return Effort(n, self.margin)
+        return replace(self, n=n, apart=min(self.apart, self.apart * n // self.n))
 
 
 @dataclass(frozen=True)

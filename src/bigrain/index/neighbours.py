@@ -19,7 +19,7 @@ __all__ = ["Neighbours"]
 KEPT = int(DEPTHS[-1]) + max(MIXED)  # a mean of stored vectors finds these first
 TOGETHER = 64  # queries measured at a time
 STEP_BYTES = 1 << 20  # of codes, as float32
-LEAST_ROWS = 1_000  # of fewer, most are verified anyway
+LEAST_ROWS = 1_000  # of fewer many are verified anyway (`Effort.apart`)
 ROUNDING = 2e-6
 
 

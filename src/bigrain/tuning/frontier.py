@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Floats, Ranked
-from bigrain.index.dense import DenseIndex
+from bigrain.index.dense import DenseIndex, light_bytes_for
 from bigrain.index.effort import Effort
 from bigrain.index.live import in_figures
+from bigrain.index.numbering import number_rows
 from bigrain.interval import mean_share_interval
 from bigrain.progress import Reporter
 from bigrain.tuning.queries import Questions
@@ -45,6 +47,23 @@ class Whole:
         rows = self.index.n_rows / max(1, self.trial.n_rows)
         return grown[0] * rows, grown[1]
 
+    def bytes_as(self, trial: Trial) -> int:
+        """What all rows take in memory, coded as in the trial: as one segment, or as they are."""
+        if trial.file is None:
+            return sum(view.segment.memory_bytes for view in trial.index.views)
+        return light_bytes_for(trial.index.spec, self.index.n_rows) + self.gap_bytes
+
+    @cached_property
+    def gap_bytes(self) -> int:
+        """What it takes to know the units of one segment of all rows."""
+        views = self.index.views
+        numbering = number_rows([v.segment.units for v in views], [v.live for v in views])
+        runs, last = 0, -2
+        for units in numbering.units():
+            runs += int((np.diff(units, prepend=last) != 1).sum())
+            last = int(units[-1])
+        return 0 if runs <= 1 else min(8 * runs, 4 * numbering.n_rows)
+
 
 def truths_of(index: DenseIndex, queries: Floats, k: int, reporter: Reporter) -> list[Ranked]:
     """The true best k units of every query."""
@@ -63,6 +82,7 @@ def measure(
     """A row for each setting. `truths`: of the choosing and of the fresh half."""
     rows = []
     n_rows = whole.index.n_rows
+    n_bytes = whole.bytes_as(trial)
     for setting in settings:
         effort = trial.index.effort(setting, k)
         for query in questions.fresh[:WARM_UP]:
@@ -96,7 +116,7 @@ def measure(
                 low=low,
                 high=high,
                 microseconds=1e6 * (scanning * codes + verifying * candidates) / n,
-                bytes_in_memory=trial.bytes_for(n_rows),
+                bytes_in_memory=n_bytes,
             )
         )
         reporter.advance()

@@ -107,8 +107,9 @@ def tune_collection(
             raise BudgetError(f"nothing was changed: {report.verdict()}")
         if report.field == family.spec:
             return report
+        like = tuned.questions.fitting
         with col._changing:  # what was committed meanwhile is coded anew as well
-            col._recode(family.recoded(report.field), reporter)
+            col._recode(family.recoded(report.field, like), reporter)
             after = col._require_open()
         done = replace(report, applied=True, snapshot=after.number)
         coded = after.fields[family.name]

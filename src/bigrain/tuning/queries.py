@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,17 +16,19 @@ from bigrain.index.effort import sample_queries
 __all__ = ["LEAST_QUERIES", "Questions", "audited", "given", "of_documents"]
 
 LEAST_QUERIES = 20  # half of them choose, the others tell
-MOST_QUERIES = 1000
+LEAST_TO_FIT = 32
+MOST_QUERIES = 1500
 ENOUGH_AUDITED = 64
 
 
 @dataclass(frozen=True)
 class Questions:
-    """Queries in two random halves: one to choose by, and a fresh one."""
+    """Queries in two random halves, one to choose by and a fresh one, and others to fit codes to."""
 
     choosing: Floats
     fresh: Floats
     told: str  # where they are from
+    fitting: Floats | None = None
 
     @property
     def n(self) -> int:
@@ -34,13 +36,18 @@ class Questions:
 
     def first(self, n: int) -> Questions:
         """As many at most, half by half."""
-        return Questions(self.choosing[: n // 2], self.fresh[: n // 2], self.told)
+        return replace(self, choosing=self.choosing[: n // 2], fresh=self.fresh[: n // 2])
 
     @classmethod
-    def halves(cls, queries: Floats, told: str, seed: int) -> Questions:
+    def halves(cls, queries: Floats, told: str, seed: int, *, fit: bool = False) -> Questions:
+        """`fit`: lay a third of them aside, if there are enough, for codes to be fitted to."""
         order = np.random.default_rng(seed).permutation(len(queries))[:MOST_QUERIES]
+        fitting = None
+        if fit and len(order) // 3 >= LEAST_TO_FIT:
+            fitting, order = queries[order[: len(order) // 3]], order[len(order) // 3 :]
+            told += f", {len(fitting):,} of them only to fit codes to"
         half = len(order) // 2
-        return cls(queries[order[:half]], queries[order[half:]], told)
+        return cls(queries[order[:half]], queries[order[half:]], told, fitting)
 
 
 def given(family: DenseFamily, queries: Any, seed: int) -> Questions:
@@ -58,14 +65,15 @@ def given(family: DenseFamily, queries: Any, seed: int) -> Questions:
         told = f"{MOST_QUERIES:,} of {told}, drawn at random"
         some = np.random.default_rng(seed).choice(len(listed), MOST_QUERIES, replace=False)
         listed = [listed[i] for i in some.tolist()]
-    return Questions.halves(family.queries(listed), told, seed)
+    return Questions.halves(family.queries(listed), told, seed, fit=True)
 
 
 def audited(queries: Floats | None, seed: int) -> Questions | None:
     """Live queries, if there are enough of them."""
     if queries is None or len(queries) < ENOUGH_AUDITED:
         return None
-    return Questions.halves(queries, f"{len(queries):,} audited queries of this handle", seed)
+    told = f"{len(queries):,} audited queries of this handle"
+    return Questions.halves(queries, told, seed, fit=True)
 
 
 def of_documents(family: DenseFamily, vectors: Floats, n_rows: int, seed: int) -> Questions:

@@ -6,14 +6,18 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bigrain.config import DenseField
+from bigrain.config import USUAL_BITS, DenseField
 
 __all__ = ["TuneReport", "TuneRow", "codes_of"]
 
 
 def codes_of(field: DenseField) -> str:
     """What sets the codes of a field apart from others that were tried, in words."""
-    return f"code={field.code!r}, light_bytes={field.light_bytes}"
+    told = [f"code={field.code!r}"]
+    told += [f"bits={field.bits}"] if field.bits != USUAL_BITS[field.code] else []
+    told += [f"light_bytes={field.light_bytes}"]
+    told += [f"reduction={field.reduction!r}"] if field.reduction != "pca" else []
+    return ", ".join(told)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.codecs.partition import list_count
 from bigrain.config import DenseField
 from bigrain.families.dense import DenseFamily
 from bigrain.index.base import Bitmap, Floats, Units, View
@@ -18,26 +17,39 @@ from bigrain.index.dense import CHUNK_ROWS, DenseIndex, DenseSegment, chunk_rows
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
-__all__ = ["Sampled", "Trial", "fields_to_try", "make_trial", "sample_rows", "without"]
+__all__ = [
+    "Sampled",
+    "Trial",
+    "fields_to_try",
+    "make_trial",
+    "sample_rows",
+    "without",
+]
 
-ORDER_BYTES, CENTROID_BYTES = 4, 4  # beside its numbers: the row of a code, a centroid's scale
 CHUNK = 1 << 16
 
 
-def fields_to_try(field: DenseField) -> list[DenseField]:
-    """The field as it is, and with other codes; only the codes may differ."""
+def fields_to_try(field: DenseField, *, queries: bool = False) -> list[DenseField]:
+    """The field as it is, and with other codes; only the codes may differ.
+
+    `queries`: there are some that a reduction can be fitted to.
+    """
     assert field.dim is not None
     full = ceil(field.dim / 8)
     sizes = {
         "rabitq": (full, 3 * full // 4, full // 2, full // 4),
         "opq": (full, 2 * full // 3, full // 3),
     }
+    reduction = "pca" if field.reduction == "leanvec" else field.reduction
     others = [
-        replace(field, code=code, bits=None, light_bytes=n)
+        replace(field, code=code, bits=None, light_bytes=n, reduction=reduction)
         for code, of_code in sizes.items()
         for n in of_code
         if n
     ]
+    if queries:
+        narrow = [f for f in others if f.code == "rabitq" and 8 * (f.light_bytes or 0) < field.dim]
+        others += [replace(f, reduction="leanvec") for f in narrow]
     return list(dict.fromkeys([field, *others]))
 
 
@@ -58,22 +70,6 @@ class Trial:
     field: DenseField
     index: DenseIndex
     file: SegmentFile | None = None
-
-    def bytes_for(self, n_rows: int) -> int:
-        """What so many rows would take in memory."""
-        if self.file is None:
-            return sum(view.segment.memory_bytes for view in self.index.views)
-        segment: DenseSegment = self.index.views[0].segment
-        units, tried = segment.units, segment.units.n_rows
-        grown = segment.memory_bytes - units.n_bytes
-        lists = segment.partition.n_lists
-        each = self.index.spec.dim + CENTROID_BYTES + 8
-        if lists > 1:
-            grown -= lists * each + ORDER_BYTES * tried
-        total = -(-grown * n_rows // tried)
-        if list_count(n_rows) > 1:
-            total += list_count(n_rows) * each + ORDER_BYTES * n_rows
-        return total
 
 
 def sample_rows(
@@ -139,10 +135,10 @@ def _read(segment: DenseSegment, rows: npt.NDArray[np.int64]) -> Floats:
 
 def make_trial(
     family: DenseFamily, field: DenseField, sampled: Sampled, files: Files, folder: Path,
-    memory_bytes: int,
+    memory_bytes: int, like: Floats | None,
 ) -> Trial:  # fmt: skip
     """Write and open the segment of one way to code the sampled rows."""
-    recoded = family.recoded(field)
+    recoded = family.recoded(field, like)
     path = folder / f"{family.name}-trial.seg"
     recoded.merge(files, path, sampled.searched, memory_bytes)
     file = SegmentFile(files, path)

@@ -73,14 +73,16 @@ def tune(task: Task, files: Files, folder: Path, memory_bytes: int, reporter: Re
     notes: list[str] = []
     truths: tuple[Sequence[Ranked], ...] = ()
     whole: Whole | None = None
-    for field in fields_to_try(family.spec):
+    like = questions.fitting
+    for field in fields_to_try(family.spec, queries=like is not None):
         try:
             task.here(family.recoded(field))
         except ConfigError as error:
             notes.append(f"{codes_of(field)} was not tried: {error}")
             continue
         reporter.stage(f"coding {codes_of(field)}", sampled.n_searched, "vectors")
-        trial = make_trial(family, field, sampled, files, folder, memory_bytes)
+        fitted = like if field != family.spec else None  # the present codes as they are
+        trial = make_trial(family, field, sampled, files, folder, memory_bytes, fitted)
         assert trial.file is not None
         try:
             reporter.advance(sampled.n_searched)
