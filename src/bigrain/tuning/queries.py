@@ -23,7 +23,7 @@ ENOUGH_AUDITED = 64
 
 @dataclass(frozen=True)
 class Questions:
-    """Queries in two random halves, one to choose by and a fresh one, and others to fit codes to."""
+    """Queries in two random halves, to choose by and fresh ones; and others to fit codes to."""
 
     choosing: Floats
     fresh: Floats
