@@ -181,7 +181,7 @@ class DenseFamily:
         if any(getattr(query, "shape", None) != (self.dim,) for query in queries):
             return None
         with np.errstate(over="ignore"):
-            out = np.array(queries, np.float32)
+            out = np.array(queries, np.float32).reshape(-1, self.dim)
         largest = np.abs(out).max(axis=1, initial=0)
         if self.spec.metric == "cosine":
             sound = (largest > 0) & np.isfinite(largest)
