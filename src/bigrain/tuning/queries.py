@@ -16,14 +16,14 @@ from bigrain.index.effort import sample_queries
 __all__ = ["LEAST_QUERIES", "Questions", "audited", "given", "of_documents"]
 
 LEAST_QUERIES = 20  # half of them choose, the others tell
-LEAST_TO_FIT = 32
-MOST_QUERIES = 1500
+LEAST_TO_FIT = 100  # fewer gain nothing (docs/how-to/choose-a-code.md)
+MOST_QUERIES = 2000
 ENOUGH_AUDITED = 64
 
 
 @dataclass(frozen=True)
 class Questions:
-    """Queries in two random halves, one to choose by and a fresh one, and others to fit codes to."""
+    """Queries in two random halves: one to choose by, and a fresh one; others to fit codes to."""
 
     choosing: Floats
     fresh: Floats
