@@ -54,6 +54,7 @@ from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answer, answer
 from bigrain.search.plan import Plan, make_plan
+from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
 from bigrain.storage.drafts import drafting
@@ -477,15 +478,26 @@ class Collection:
             ignore_identical_ids=ignore_identical_ids, keep_runs=keep_runs, progress=progress,
         )  # fmt: skip
 
-    def audit(self, max_seconds: float | None = None, progress: ProgressLike = None) -> AuditReport:
+    def audit(
+        self,
+        max_seconds: float | None = None,
+        progress: ProgressLike = None,
+        *,
+        queries: Any = None,
+        recall: float | None = None,
+        k: int = 10,
+    ) -> AuditReport:
         """Answer a sample of this handle's searches again, exactly: is the asked recall reached?
 
         Searches that ask dense fields for a recall (given or default; `n_candidates` asks for none)
         of the best k, up to 100, are sampled as they are answered, the newest most likely. Here all
         rows are read once for 64 of them. Those of a snapshot that is gone are dropped.
         `max_seconds`: stop then, and go on from there the next time. Where less was reached than
-        asked, by more than chance, later searches of this handle look further. Raises
-        `InvalidInputError` or `DamagedError`.
+        asked, by more than chance, later searches of this handle look further.
+
+        `queries`: texts or vectors, all of which are first put to every dense field that takes
+        them, with this `recall` (None: the default, 0.95) of the top `k`. Raises
+        `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError` or `DamagedError`.
         """
         self._require_open()
         if max_seconds is not None and (
@@ -497,8 +509,26 @@ class Collection:
                 f"max_seconds={shown(max_seconds)} must be a number above 0, such as 10, or None "
                 "for as long as it takes"
             )
+        if queries is not None:
+            self._ask_all(_listed("queries", queries), recall, k)
         with reporting(progress) as reporter:
             return self._auditor.run(reporter, max_seconds)
+
+    def _ask_all(self, queries: list[Any], recall: float | None, k: int) -> None:
+        """Put queries to the dense fields, all of them to be audited."""
+        asked = DEFAULT_RECALL if recall is None else recall
+        if asked == 1 or (isinstance(k, int) and k > LARGEST_K):
+            raise InvalidInputError(
+                f"recall={shown(recall)}, k={shown(k)}: audited is a recall below 1 of at most the "
+                f"best {LARGEST_K}"
+            )
+        dense = [name for name, f in self._families.items() if isinstance(f, DenseFamily)]
+        able = [name for name in dense if all(map(self._families[name].accepts, queries))]
+        if not dense:
+            raise UnknownFieldError("no dense field in this collection; the others are exact")
+        with self._auditor.sampler.every_query():
+            for name in able or dense:
+                self.search_many(queries, k=k, fields=name, recall=asked, arrays=True)
 
     def tune(
         self,

@@ -19,7 +19,7 @@ from bigrain.types import Hit
 
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
-    "repair", "bench", "demo", "tune",
+    "repair", "bench", "demo", "tune", "audit",
 }  # fmt: skip
 
 
@@ -275,6 +275,20 @@ def test_tune_measures_and_applies(program, tmp_path, monkeypatch):
     (tmp_path / "few.tsv").write_text("1\tsilo\n")
     few = program("tune", tmp_path / "a.grain", "--queries", tmp_path / "few.tsv", code=2)
     assert "at least 20" in few.stderr
+
+
+def test_audit_tells_whether_a_recall_is_reached(program, tmp_path, monkeypatch):
+    texts = [f"grain number {i} in silo {i * i % 17}" for i in range(400)]
+    program("index", "-", "--to", tmp_path / "a.grain", stdin="\n".join(texts))
+    (tmp_path / "q.tsv").write_text("".join(f"{i}\tsilo {i}\n" for i in range(300)))
+    asked = ("audit", tmp_path / "a.grain", "--queries", tmp_path / "q.tsv")
+    assert "holds" in program(*asked).stdout
+    (told,) = program.json(*asked, "--recall", "0.9", "-k", "5")["fields"]
+    assert told["queries"] == 300 and told["asked"] == 0.9 and told["low"] <= told["reached"]
+    assert "audited is a recall below 1" in program(*asked, "--recall", "1", code=2).stderr
+    effort = bigrain.index.effort.Effort(10)
+    monkeypatch.setattr("bigrain.index.dense.DenseIndex.effort", lambda *_: effort)
+    assert "falls short" in program(*asked, "--recall", "0.999", code=1).stdout
 
 
 def test_stats_of_brought_vectors(program, tmp_path):

@@ -11,6 +11,7 @@ from bigrain.codecs import partition
 from bigrain.index import dense_writing
 from bigrain.index.base import View
 from bigrain.index.dense import DenseIndex
+from bigrain.progress import reporting
 from bigrain.testing.invariants import check_grains
 
 DIM = 24
@@ -155,3 +156,32 @@ def test_usual_settings_are_not_written_down() -> None:
     for field in (plain, bigrain.DenseField(code="recurrent"), bigrain.DenseField(bits=3),
                   bigrain.DenseField(code="opq", light_bytes=16, reduction="prefix")):  # fmt: skip
         assert bigrain.config.field_from_dict(field.to_dict()) == field
+
+
+def test_a_reduction_fitted_to_queries_outlives_merges(tmp_path: Path) -> None:
+    """Later segments and compaction have no queries: they keep what was fitted to some."""
+    field = bigrain.DenseField(dim=DIM, metric="ip", light_bytes=2, reduction="leanvec")
+    vectors, queries = clustered(1200), clustered(200, 1)
+    with bigrain.create(tmp_path / "docs.grain", {"vec": field}) as col:
+
+        def frames() -> list[Any]:
+            views = col._require_open().fields["vec"].index.views
+            return [view.segment.codec.frame for view in views]
+
+        def add(start: int, stop: int) -> None:
+            col.add_vectors("vec", [str(i) for i in range(start, stop)], vectors[start:stop])
+            col.commit()
+
+        add(0, 400)
+        plain = frames()[0]
+        assert plain.n_queries == 0
+        with reporting(None) as reporter:
+            col._recode(col._families["vec"].recoded(field, queries), reporter)
+        fitted = frames()[0]
+        assert fitted.n_queries == 200
+        assert not np.allclose(fitted.projection, plain.projection)
+        add(400, 1200)
+        col.compact()
+        assert [frame.n_queries for frame in frames()] == [200]
+        assert np.array_equal(frames()[0].projection, fitted.projection)
+        assert len(col) == 1200 and col.verify().ok

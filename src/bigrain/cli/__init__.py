@@ -11,6 +11,7 @@ A command imports what it works with when it is called, so that help and complet
 """
 
 from bigrain.cli.add import add
+from bigrain.cli.audit import audit
 from bigrain.cli.backup import backup
 from bigrain.cli.bench import bench
 from bigrain.cli.compact import compact
@@ -34,6 +35,7 @@ for _command in (
     search,
     evaluate,
     stats,
+    audit,
     tune,
     verify,
     repair,

@@ -3,7 +3,7 @@
 Exit codes, the same for every command:
 
       0  done
-      1  `verify` found damage, or `repair` could not bring everything back
+      1  `verify` found damage, `repair` could not bring everything back, or `audit` missed a recall
       2  wrong usage or input: an option, a query, a filter, a document, a field, an id
       3  the collection is damaged
       4  another process is writing to it

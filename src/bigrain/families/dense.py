@@ -102,7 +102,8 @@ class DenseFamily:
         width = settings.width(self.dim)
         n_bytes = learned_bytes(width, settings) if settings.learned else 0
         if width < self.dim and self.spec.reduction != "prefix":
-            n_bytes = max(n_bytes, FITTING_BYTES_SQUARED * self.dim**2)
+            squared = FITTING_BYTES_SQUARED * (5 if self.spec.reduction == "leanvec" else 1)
+            n_bytes = max(n_bytes, squared * self.dim**2)
         return FITTING_BYTES + n_bytes if n_bytes else 0
 
     def fingerprint(self) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import random
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,7 +56,17 @@ class Sampler:
         self._left = 0
         self._random = random.Random(seed)
         self._lock = threading.Lock()
+        self._all = False
         self._waiting: dict[str, list[Sample]] = {}
+
+    @contextmanager
+    def every_query(self) -> Iterator[None]:
+        """Take all of them for a while."""
+        self._all, self._left = True, 0
+        try:
+            yield
+        finally:
+            self._all = False
 
     def notice(
         self,
@@ -83,6 +94,9 @@ class Sampler:
         gap = 0
         for field in dense:
             waiting = self._waiting.setdefault(field.name, [])
+            if self._all:
+                waiting += (_sample(view, plan, field, i, a, asked) for i, a in enumerate(answers))
+                continue
             places = self._places(field)
             eager = len(waiting) < places // 2
             gap = max(gap, 0 if eager else self._random.randrange(2 * EVERY))

@@ -105,9 +105,12 @@ def tune_collection(
             return report
         if report.chosen is None:
             raise BudgetError(f"nothing was changed: {report.verdict()}")
-        if report.field == family.spec:
-            return report
         like = tuned.questions.fitting
+        unfitted = family.spec.reduction == "leanvec" and not any(
+            view.segment.codec.frame.n_queries for view in index.views
+        )
+        if report.field == family.spec and (like is None or not unfitted):
+            return report
         with col._changing:  # what was committed meanwhile is coded anew as well
             col._recode(family.recoded(report.field, like), reporter)
             after = col._require_open()

@@ -16,8 +16,8 @@ from bigrain.index.effort import sample_queries
 __all__ = ["LEAST_QUERIES", "Questions", "audited", "given", "of_documents"]
 
 LEAST_QUERIES = 20  # half of them choose, the others tell
-LEAST_TO_FIT = 32
-MOST_QUERIES = 1500
+LEAST_TO_FIT = 100  # fewer gain nothing (docs/how-to/choose-a-code.md)
+MOST_QUERIES = 2000
 ENOUGH_AUDITED = 64
 
 
