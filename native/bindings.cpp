@@ -432,6 +432,7 @@ int64_t read_stretches_(int fd, nb::handle stretches_, nb::handle buffer_) {
   for (size_t i = 0; i < stretches.dim(0); ++i) {
     const int64_t offset = stretches.data()[2 * i], length = stretches.data()[2 * i + 1];
     if (offset < 0 || length < 0) fail("stretches: row ", i, ": expected numbers from 0");
+    if (offset > INT64_MAX - length) fail("stretches: row ", i, ": expected an end below 2**63");
     if (static_cast<uint64_t>(length) > left) fail("buffer: bytes: expected more than ", buffer.size());
     left -= static_cast<size_t>(length);
   }

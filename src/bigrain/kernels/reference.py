@@ -368,17 +368,22 @@ def read_stretches(fd: int, stretches: I64, buffer: U8) -> int:
     checks.array("stretches", stretches, "int64", 2)
     checks.array("buffer", buffer, "uint8", 1)
     checks.size("stretches: columns", stretches.shape[1], 2)
-    if stretches.size and int(stretches.min()) < 0:
-        row = int(np.flatnonzero((stretches < 0).any(axis=1))[0])
-        raise ValueError(f"stretches: row {row}: expected numbers from 0")
-    if int(stretches[:, 1].sum()) > len(buffer):
-        raise ValueError(f"buffer: bytes: expected more than {len(buffer)}")
+    pairs: list[list[int]] = stretches.tolist()
+    left = len(buffer)
+    for row, (offset, length) in enumerate(pairs):
+        if offset < 0 or length < 0:
+            raise ValueError(f"stretches: row {row}: expected numbers from 0")
+        if offset + length >= 1 << 63:
+            raise ValueError(f"stretches: row {row}: expected an end below 2**63")
+        left -= length
+        if left < 0:
+            raise ValueError(f"buffer: bytes: expected more than {len(buffer)}")
     advise = getattr(os, "posix_fadvise", None)
-    if advise is not None and len(stretches) > 1:
-        for offset, length in stretches.tolist():
+    if advise is not None and len(pairs) > 1:
+        for offset, length in pairs:
             advise(fd, offset, length, os.POSIX_FADV_WILLNEED)
     view, done = buffer.data, 0
-    for offset, length in stretches.tolist():
+    for offset, length in pairs:
         wanted = done + length
         while done < wanted:
             got = os.preadv(fd, [view[done:wanted]], offset + length - (wanted - done))
