@@ -71,7 +71,7 @@ def ratios(result: dict[str, Any], clock: str) -> list[str]:
     own = systems.get("bigrain")
     if own is None:
         return []
-    peers = {k: s for k, s in systems.items() if k != "bigrain"}
+    peers = {k: s for k, s in systems.items() if not k.startswith("bigrain")}
     light = {k: s for k, s in peers.items() if s["verifies_from_disk"]}
     threads = [int(t) for t in own["threads"]]
     lines = []

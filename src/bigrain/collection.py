@@ -52,8 +52,8 @@ from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
-from bigrain.search.pipeline import Answer, answer
-from bigrain.search.plan import Plan, make_plan
+from bigrain.search.pipeline import answer
+from bigrain.search.plan import make_plan
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -431,28 +431,29 @@ class Collection:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
-        def run(start: int) -> tuple[Plan, list[Answer]]:
+        def run(start: int) -> Any:
             plan = make_plan(
                 view, listed[start : start + QUERY_BATCH], k=k, fields=fields, filter=filter,
                 recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
             )  # fmt: skip
             answers = answer(view, plan)
             self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
-            return plan, answers
+            if arrays:
+                return make_arrays(view, plan, answers)
+            return [make_hits(view, plan, i, found) for i, found in enumerate(answers)]
 
         starts = range(0, len(listed), QUERY_BATCH)
         if threads == 1 or len(starts) < 2:
-            done: Iterable[tuple[Plan, list[Answer]]] = map(run, starts)
+            done = [run(start) for start in starts]
         else:
             with ThreadPoolExecutor(threads) as pool:
                 done = list(pool.map(run, starts))
-        if arrays:
-            return make_arrays(view, k, list(done))
-        return [
-            make_hits(view, plan, i, found)
-            for plan, answers in done
-            for i, found in enumerate(answers)
-        ]
+        if not arrays:
+            return [hits for part in done for hits in part]
+        if not done:
+            return np.empty((0, k), object), np.empty((0, k), np.float32)
+        ids, scores = zip(*done, strict=True)
+        return np.concatenate(ids), np.concatenate(scores)
 
     def evaluate(
         self,

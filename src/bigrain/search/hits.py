@@ -50,24 +50,22 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
 
 
 def make_arrays(
-    view: SnapshotView, k: int, done: Sequence[tuple[Plan, Sequence[Answer]]]
+    view: SnapshotView, plan: Plan, answers: Sequence[Answer]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
     """(ids (n, k) object array, scores (n, k) float32); short rows end in None and -inf."""
-    answers = [answer for _, found in done for answer in found]
-    names: dict[int, str] = {}
-    for plan, found in done:
-        numbers = sorted({n for answer in found for n in answer.documents.tolist()} - names.keys())
-        if plan.filter is None:
-            names.update(view.catalogue.ids(numbers))
-        else:
-            for number, (name, metadata) in view.catalogue.ids_and_metadata(numbers).items():
-                _require_match(plan, name, metadata)
-                names[number] = name
-        lost = [number for number in numbers if number not in names]
-        if lost:
-            raise DamagedError(CATALOGUE, "documents", f"document number {lost[0]}", "nothing")
-    ids = np.full((len(answers), k), None, object)
-    scores = np.full((len(answers), k), -np.inf, np.float32)
+    numbers = sorted({n for answer in answers for n in answer.documents.tolist()})
+    if plan.filter is None:
+        names = view.catalogue.ids(numbers)
+    else:
+        names = {}
+        for number, (name, metadata) in view.catalogue.ids_and_metadata(numbers).items():
+            _require_match(plan, name, metadata)
+            names[number] = name
+    if len(names) < len(numbers):
+        lost = next(number for number in numbers if number not in names)
+        raise DamagedError(CATALOGUE, "documents", f"document number {lost}", "nothing")
+    ids = np.full((len(answers), plan.k), None, object)
+    scores = np.full((len(answers), plan.k), -np.inf, np.float32)
     for row, answer in enumerate(answers):
         n = len(answer.documents)
         ids[row, :n] = [names[number] for number in answer.documents.tolist()]
