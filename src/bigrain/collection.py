@@ -52,8 +52,8 @@ from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
-from bigrain.search.pipeline import answer
-from bigrain.search.plan import make_plan
+from bigrain.search.pipeline import Answer, answer
+from bigrain.search.plan import Plan, make_plan
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -431,16 +431,14 @@ class Collection:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
-        def run(start: int) -> Any:
+        def run(start: int) -> tuple[Plan, list[Answer]]:
             plan = make_plan(
                 view, listed[start : start + QUERY_BATCH], k=k, fields=fields, filter=filter,
                 recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
             )  # fmt: skip
             answers = answer(view, plan)
             self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
-            if arrays:
-                return make_arrays(view, plan, answers)
-            return [make_hits(view, plan, i, found) for i, found in enumerate(answers)]
+            return plan, answers
 
         starts = range(0, len(listed), QUERY_BATCH)
         if threads == 1 or len(starts) < 2:
@@ -448,11 +446,17 @@ class Collection:
         else:
             with ThreadPoolExecutor(threads) as pool:
                 done = list(pool.map(run, starts))
+        # Not by the threads: SQLite's module lets go of the interpreter at every row, and threads
+        # that do so wait for each other.
         if not arrays:
-            return [hits for part in done for hits in part]
+            return [
+                make_hits(view, plan, i, found)
+                for plan, answers in done
+                for i, found in enumerate(answers)
+            ]
         if not done:
             return np.empty((0, k), object), np.empty((0, k), np.float32)
-        ids, scores = zip(*done, strict=True)
+        ids, scores = zip(*(make_arrays(view, *part) for part in done), strict=True)
         return np.concatenate(ids), np.concatenate(scores)
 
     def evaluate(
