@@ -169,7 +169,9 @@ def main() -> None:
                 continue
             arguments = [sys.executable, __file__, "--step", step, "--keep", str(folder)]
             arguments += ["--limit", str(options.limit), "--queries", str(options.queries)]
-            arguments += ["--budget-mb", str(options.budget_mb)]
+            # A million candidates for every query take memory that a search never needs otherwise.
+            budget_mb = max(options.budget_mb, 2048) if step == "exactness" else options.budget_mb
+            arguments += ["--budget-mb", str(budget_mb)]
             out = subprocess.run(arguments, capture_output=True, text=True, check=True).stdout
             result[step] = json.loads(out)
             print(step, json.dumps(result[step], indent=2), flush=True)
