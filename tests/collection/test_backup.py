@@ -333,3 +333,20 @@ def test_cancelling_leaves_nothing(world: Any, tmp_path: Path) -> None:
         col.backup(tmp_path / "copy.grain", progress=cancel)
     assert {"catalogue", "documents", "segments"} <= stages
     assert os.listdir(tmp_path) == ["docs.grain"]
+
+
+def test_a_damaged_backup_names_what_is_lost_as_the_original_would(tmp_path: Path) -> None:
+    with bigrain.create(tmp_path / "docs.grain", {"lex": bigrain.LexicalField()}) as col:
+        for i in range(4):
+            col.add([{"id": f"{i}-{j}", "title": f"title {j:03d}", "text": "x"} for j in range(90)])
+            col.commit()
+        col.compact()
+        col.backup(tmp_path / "copy.grain")
+    for name in ("docs.grain", "copy.grain"):
+        file = tmp_path / name / "catalogue.sqlite"
+        data = bytearray(file.read_bytes())
+        data[data.find(b"title 007")] ^= 255
+        file.write_bytes(data)
+        report = bigrain.repair(tmp_path / name)
+        assert report.documents_lost == ["0-7"] and not report.documents_unnamed
+        assert report.notes == []

@@ -488,19 +488,18 @@ class Catalogue(CatalogueReader):
             return {file for (file,) in db.execute("SELECT file FROM segments")}
 
     def copy_to(self, folder: Path) -> None:
-        """Write what is committed at this moment into another folder: compact and synced."""
+        """Write what is committed at this moment into another folder, page by page, synced.
+
+        Pages keep their places: repair finds the tables of a damaged catalogue by them.
+        """
         target = (folder / CATALOGUE).absolute()
+        with storage_errors(f"cannot write the copy of {CATALOGUE}"):
+            copy = self._files.connect(target, read_only=False)
         try:
             with self._reading("everything") as db:
-                db.execute("VACUUM INTO ?", (str(target),))
-        except sqlite3.IntegrityError as error:
-            raise DamagedError(CATALOGUE, "documents", "each row once", error) from error
-        with storage_errors(f"cannot write the copy of {CATALOGUE}"):
-            db = self._files.connect(target, read_only=False)
-            try:
-                db.execute("PRAGMA synchronous = FULL")
-                # A transaction on the header, and its sync is one of the whole file.
-                db.execute("PRAGMA journal_mode = WAL")
-            finally:
-                db.close()
+                copy.execute("PRAGMA synchronous = FULL")
+                db.backup(copy)
+                copy.execute("PRAGMA journal_mode = WAL")
+        finally:
+            copy.close()
         self._files.sync_folder(folder)
