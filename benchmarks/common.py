@@ -68,3 +68,12 @@ def save(path: Path, result: dict[str, Any]) -> None:
     """Write a result beside its script, with the machine."""
     path.write_text(json.dumps({"machine": machine(), **result}, indent=2) + "\n")
     print(f"wrote {path}")
+
+
+def forget(path: Path) -> None:
+    """Let the system drop what it holds of a file in memory."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)

@@ -34,7 +34,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import save
+from common import forget, save
 from disk import reads_per_second
 
 import bigrain
@@ -190,15 +190,6 @@ def timed(ask: Callable[[Array], None], queries: Array, drop: Sequence[Path]) ->
     began = time.perf_counter()
     ask(queries)
     return time.perf_counter() - began
-
-
-def forget(path: Path) -> None:
-    """Let the system forget what it holds of a file."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(fd)
 
 
 def reached(col: bigrain.Collection, queries: Array, asked: float, truth: Array) -> float:

@@ -24,7 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import save
+from common import forget, save
 
 import bigrain
 from bigrain import kernels
@@ -157,15 +157,6 @@ def kernel_ns(level: str, records: Array, query: Array, heavy: str) -> float:
             score(records, len(query), heavy, query, "ip")
         best = min(best, time.process_time() - cpu)
     return round(best / 200 / len(records) * 1e9, 1)
-
-
-def forget(path: Path) -> None:
-    """Let the system drop what it holds of a file in memory."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    finally:
-        os.close(fd)
 
 
 if __name__ == "__main__":

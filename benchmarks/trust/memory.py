@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import DATA, machine, passages
+from common import DATA, forget, machine, passages
 
 import bigrain
 from bigrain.text import beir_queries
@@ -177,11 +177,7 @@ def drop_cache(folder: Path) -> None:
     """Let the system forget what it holds of every file."""
     for path in folder.rglob("*"):
         if path.is_file():
-            fd = os.open(path, os.O_RDONLY)
-            try:
-                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-            finally:
-                os.close(fd)
+            forget(path)
 
 
 def memory_of_process() -> dict[str, int]:

@@ -327,14 +327,6 @@ class CatalogueReader:
                 raise found
             yield found
 
-    def scan_documents(self, snapshot: int) -> Iterator[tuple[int, int] | DamagedError]:
-        """(number, passages) of every document of a snapshot, or what is wrong with it."""
-        for found in self.scan(snapshot):
-            if isinstance(found, DamagedError):
-                yield found
-            else:
-                yield found.docno, found.n_passages
-
     def scan(self, snapshot: int) -> Iterator[StoredDocument | DamagedError]:
         """Every document of a snapshot by number, or what is wrong with it.
 
