@@ -158,6 +158,16 @@ def test_a_damaged_gzip_file_is_named(tmp_path: Path) -> None:
         read(path)
 
 
+def test_a_skipped_rest_of_a_file_tells_how_much_was_read(tmp_path: Path) -> None:
+    rows = "".join(json.dumps({"text": f"row {i * i % 997}"}) + "\n" for i in range(5000))
+    path = put(tmp_path / "a.jsonl.gz", rows)
+    path.write_bytes(path.read_bytes()[:-2000])
+    notices: list[str] = []
+    found = read(path, on_error="skip", notice=notices.append)
+    assert 0 < len(found) < 5000
+    assert [n.partition(": ")[0] for n in notices] == [f"skipped after {len(found):,} documents"]
+
+
 def test_links_are_not_followed_out_or_around(tmp_path: Path) -> None:
     put(tmp_path / "outside.txt", "secret")
     folder = tmp_path / "in"

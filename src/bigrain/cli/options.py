@@ -68,5 +68,6 @@ def memory_option(function: Callable[..., Any]) -> Callable[..., Any]:
         "--memory",
         callback=lambda ctx, param, text: None if text is None else parse_size(text),
         metavar="SIZE",
-        help="Memory to work in, such as 512MB or 2GiB (default: a quarter of the machine's).",
+        help="Memory to work in, such as 512MB or 2GiB; at least 96MiB "
+        "(default: a quarter of the machine's).",
     )(function)

@@ -139,13 +139,19 @@ class _Reading:
             if one_of_many:
                 label = path.as_posix() if label in self.labels else label
                 self.labels.add(label)
+            n = 0
             try:
                 _check_label(label, path)
-                yield from self.file(path, label)
+                for document in self.file(path, label):
+                    n += 1
+                    yield document
             except MissingExtraError:
                 raise
             except BigrainError as error:
-                self.fail(error)
+                if not self.skip:
+                    raise
+                before = f" after {n:,} documents" if n else ""
+                self.notice(f"skipped{before}: {error}")
 
     def fail(self, error: BigrainError) -> None:
         if not self.skip:
