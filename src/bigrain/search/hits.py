@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from bigrain.errors import DamagedError
 from bigrain.search.matching import matches
-from bigrain.search.pipeline import Answer
+from bigrain.search.pipeline import Answer, Answers
 from bigrain.search.plan import Plan
 from bigrain.search.view import SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, StoredDocument
@@ -50,10 +50,28 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
 
 
 def make_arrays(
-    view: SnapshotView, plan: Plan, answers: Sequence[Answer]
+    view: SnapshotView, plan: Plan, answers: Sequence[Answers]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
     """(ids (n, k) object array, scores (n, k) float32); short rows end in None and -inf."""
-    numbers = sorted({n for answer in answers for n in answer.documents.tolist()})
+    numbers = np.unique(np.concatenate([found.documents.ravel() for found in answers]))
+    numbers = numbers[numbers >= 0]
+    names = np.full(len(numbers) + 1, None, object)
+    names[:-1] = _names(view, plan, numbers.tolist())
+    shape = sum(map(len, answers)), plan.k
+    ids, scores = np.full(shape, None, object), np.full(shape, -np.inf, np.float32)
+    start = 0
+    for found in answers:
+        rows, columns = slice(start, start + len(found)), slice(0, found.documents.shape[1])
+        there = found.documents >= 0
+        at = np.where(there, np.searchsorted(numbers, found.documents), len(numbers))
+        ids[rows, columns] = names[at]
+        scores[rows, columns] = np.where(there, found.scores, -np.inf)
+        start = rows.stop
+    return ids, scores
+
+
+def _names(view: SnapshotView, plan: Plan, numbers: Sequence[int]) -> list[str]:
+    """The ids of documents, which pass the filter."""
     if plan.filter is None:
         names = view.catalogue.ids(numbers)
     else:
@@ -64,13 +82,7 @@ def make_arrays(
     if len(names) < len(numbers):
         lost = next(number for number in numbers if number not in names)
         raise DamagedError(CATALOGUE, "documents", f"document number {lost}", "nothing")
-    ids = np.full((len(answers), plan.k), None, object)
-    scores = np.full((len(answers), plan.k), -np.inf, np.float32)
-    for row, answer in enumerate(answers):
-        n = len(answer.documents)
-        ids[row, :n] = [names[number] for number in answer.documents.tolist()]
-        scores[row, :n] = answer.scores
-    return ids, scores
+    return [names[number] for number in numbers]
 
 
 def _require_match(plan: Plan, identifier: str, metadata: Mapping[str, Any]) -> None:
