@@ -317,7 +317,8 @@ class View(Generic[S]):
         """(positions in `units`, their rows) of the units that are live here."""
         rows = self.segment.units.rows(units)
         at = np.flatnonzero(rows >= 0)
-        at = at[self.is_live(rows[at])]
+        if self.live is not None:
+            at = at[self.is_live(rows[at])]
         return at, rows[at]
 
     def live_rows(self) -> Rows:

@@ -347,14 +347,11 @@ class DenseIndex:
 
     def __init__(self, spec: DenseSpec, views: Sequence[View[DenseSegment]]) -> None:
         self.spec, self.views = spec, views
+        self.n_rows = sum(view.n_live for view in views)
         self._asked: LiveQueries | None = None
         self._efforts: dict[tuple[float, int], Effort] = {}
         self._live: dict[int, Live] = {}  # by view
         self._selected: WeakKeyDictionary[Selection, dict[int, Live]] = WeakKeyDictionary()
-
-    @property
-    def n_rows(self) -> int:
-        return sum(view.n_live for view in self.views)
 
     def effort(self, recall: float, k: int) -> Effort:
         """What finds `recall` of the true top k: the most that any segment needs."""

@@ -7,6 +7,7 @@ the index over it has none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
     """Hits of one query, texts read from the catalogue."""
     numbers = answer.documents.tolist()
     stored = view.catalogue.documents(numbers)
+    parts = _parts(plan, answer)
     hits = []
-    for row, number in enumerate(numbers):
+    for row, (number, score) in enumerate(zip(numbers, answer.scores.tolist(), strict=True)):
         if number not in stored:
             raise DamagedError(CATALOGUE, "documents", f"document number {number}", "nothing")
         document = stored[number]
@@ -36,12 +38,12 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
         hits.append(
             Hit(
                 id=document.id,
-                score=float(answer.scores[row]),
+                score=score,
                 rank=row + 1,
                 text=document.text,
                 title=document.title,
                 metadata=document.metadata,
-                parts=_parts(plan, answer, row),
+                parts=parts[row],
                 passage=_passage(plan, answer, row, document),
                 explanation=_explain(plan, query, answer, row) if plan.explain else None,
             )
@@ -95,23 +97,23 @@ def _require_match(plan: Plan, identifier: str, metadata: Mapping[str, Any]) -> 
         )
 
 
-def _parts(plan: Plan, answer: Answer, row: int) -> dict[str, Part]:
-    parts = {}
-    total = sum(field.weight for field in plan.fields)
-    for column, field in enumerate(plan.fields):
-        heavy, light = float(answer.heavy[row, column]), float(answer.light[row, column])
-        if np.isnan(heavy):
-            continue
-        weight = 1.0 if len(plan.fields) == 1 else field.weight
-        if len(plan.fields) > 1 and plan.fusion.method == "minmax" and total > 0:
-            weight = field.weight / total
-        parts[field.name] = Part(
-            float(answer.parts[row, column]),
-            heavy=heavy,
-            light=None if np.isnan(light) else light,
-            weight=weight,
-        )
-    return parts
+def _parts(plan: Plan, answer: Answer) -> list[dict[str, Part]]:
+    """What each field adds to every hit."""
+    weights = [field.weight for field in plan.fields]
+    if len(weights) == 1:
+        weights = [1.0]
+    elif plan.fusion.method == "minmax" and (total := sum(weights)) > 0:
+        weights = [weight / total for weight in weights]
+    named = list(zip((field.name for field in plan.fields), weights, strict=True))
+    told = (answer.parts.tolist(), answer.heavy.tolist(), answer.light.tolist())
+    return [
+        {
+            name: Part(part, heavy=heavy, light=None if isnan(light) else light, weight=weight)
+            for (name, weight), part, heavy, light in zip(named, *of_hit, strict=True)
+            if not isnan(heavy)
+        }
+        for of_hit in zip(*told, strict=True)
+    ]
 
 
 def _passage(plan: Plan, answer: Answer, row: int, document: StoredDocument) -> Passage | None:

@@ -52,7 +52,14 @@ class Answers(Sequence[Answer]):
         if isinstance(query, slice):
             return [self[q] for q in range(*query.indices(len(self)))]
         n = int(np.count_nonzero(self.documents[query] >= 0))
-        return Answer(*(getattr(self, one.name)[query, :n] for one in fields(Answer)))
+        return Answer(
+            self.documents[query, :n],
+            self.scores[query, :n],
+            self.parts[query, :n],
+            self.heavy[query, :n],
+            self.light[query, :n],
+            self.units[query, :n],
+        )
 
 
 def answer(view: SnapshotView, plan: Plan) -> Answers:
@@ -89,7 +96,7 @@ def _fused(plan: Plan, verified: Verified) -> Answers:
         nowhere = np.isnan(verified.scores).all(axis=2)
         parts = contributions(verified.scores, weights, plan.fusion)
         scores = np.where(nowhere, np.nan, parts.sum(axis=2))
-    best = np.argsort(-scores, axis=1, kind="stable")[:, : plan.k]  # documents ascend; NaN last
+    best = (-scores).argsort(axis=1, kind="stable")[:, : plan.k]  # documents ascend; NaN last
     query = np.arange(len(best))[:, None]
     documents, scores = verified.documents[query, best], scores[query, best]
     documents[np.isnan(scores)] = -1

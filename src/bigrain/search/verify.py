@@ -50,9 +50,9 @@ def _union(proposals: Sequence[Proposals]) -> tuple[Numbers, npt.NDArray[np.floa
     if len(proposals) > 1:
         documents = np.concatenate([p.documents for p in proposals], axis=1)
         estimates = np.concatenate([p.estimates for p in proposals], axis=1)
-    order = np.argsort(documents.view(np.uint64), axis=1)  # -1 comes last
-    documents = np.take_along_axis(documents, order, axis=1)
-    estimates = np.take_along_axis(estimates, order, axis=1)
+    row = np.arange(len(documents))[:, None]
+    order = documents.view(np.uint64).argsort(axis=1)  # -1 comes last
+    documents, estimates = documents[row, order], estimates[row, order]
     if len(proposals) == 1:
         return documents, estimates[:, :, None]
     new = np.diff(documents, axis=1, prepend=-1) != 0
@@ -80,6 +80,8 @@ def _score(
         found, units = _best_passages(view, plan, field, units, query)
     else:
         found = _exact(field, units, query)
+    if len(units) == documents.size:
+        return found.reshape(documents.shape), units.reshape(documents.shape)
     scores, best = np.full(documents.shape, np.nan, np.float32), documents.copy()
     scores[query, at], best[query, at] = found, units
     return scores, best

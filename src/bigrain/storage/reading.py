@@ -461,7 +461,8 @@ class CatalogueReader:
             if found != checksum:
                 raise DamagedError(self._path.name, f"document {id_!r}", f"crc32 {checksum}", found)
             spans = None if passages is None else np.frombuffer(passages, "<i4").reshape(-1, 2)
-            return StoredDocument(docno, id_, title, unpack_text(body), json.loads(metadata), spans)
+            told = {} if metadata == "{}" else json.loads(metadata)
+            return StoredDocument(docno, id_, title, unpack_text(body), told, spans)
         except NONSENSE as error:
             raise DamagedError(
                 self._path.name, f"document {id_!r}", "values of the schema", repr(error)
