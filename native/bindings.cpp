@@ -319,9 +319,34 @@ nb::object row_checksums_(const Level& level, nb::handle records_) {
   {
     Released released;
     const auto keys = checksum_keys((records.dim(1) + 3) / 4 + 2);
-    level.row_checksums(records.data(), records.dim(0), records.dim(1), keys.data(), out.data());
+    level.row_checksums(records.data(), records.dim(0), records.dim(1), records.dim(1),
+                        keys.data(), out.data());
   }
   return out.take();
+}
+
+int64_t first_damaged_(const Level& level, nb::handle records_) {
+  const Array<uint8_t> records("records", records_, 2);
+  const size_t n = records.dim(0);
+  if (records.dim(1) < 4)
+    fail("records: bytes per record: expected at least 4, got ", records.dim(1));
+  Released released;
+  const size_t found = first_damaged(level, records.data(), n, records.dim(1));
+  return found < n ? static_cast<int64_t>(found) : -1;
+}
+
+nb::object quantise_rows_(const Level&, nb::handle vectors_) {
+  const Array<float> vectors("vectors", vectors_, 2);
+  const size_t n = vectors.dim(0), dim = vectors.dim(1);
+  Result<int8_t> rows({n, dim});
+  Result<float> scale({n});
+  size_t done;
+  {
+    Released released;
+    done = quantise_rows(vectors.data(), n, dim, rows.data(), scale.data());
+  }
+  if (done < n) fail("vectors: row ", done, " is not finite");
+  return nb::make_tuple(rows.take(), scale.take());
 }
 
 void accumulate_bm25_(const Level& level, nb::handle rows_, nb::handle tfs_, nb::handle norms_,
@@ -556,6 +581,8 @@ NB_MODULE(_native, m) {
       .def("score_pairs", &Method<score_pairs_>::call, any("records"), nb::arg("dim"),
            nb::arg("dtype"), any("queries"), any("record_of"), any("query_of"), nb::arg("metric"))
       .def("row_checksums", &Method<row_checksums_>::call, any("records"))
+      .def("first_damaged", &Method<first_damaged_>::call, any("records"))
+      .def("quantise_rows", &Method<quantise_rows_>::call, any("vectors"))
       .def("accumulate_bm25", &Method<accumulate_bm25_>::call, any("rows"), any("tfs"),
            any("norms"), nb::arg("idf"), any("acc"))
       .def("accumulate_weights", &Method<accumulate_weights_>::call, any("rows"), any("weights"),

@@ -86,6 +86,10 @@ class Best {
 };
 
 std::vector<uint64_t> checksum_keys(size_t count);
+// The first record whose last four bytes are not the checksum of the others, or n.
+size_t first_damaged(const Level&, const uint8_t* records, size_t n, size_t stride);
+// Rounds rows to a grid of 255 steps each; returns the first row that is not finite, or n.
+size_t quantise_rows(const float* vectors, size_t n, size_t dim, int8_t* rows, float* scale);
 
 void pool_tokens(const Level&, const int32_t* ids, const int64_t* offsets, size_t n,
                  const int8_t* table, size_t dim, const float* scales, float power, bool normalise,

@@ -59,8 +59,9 @@ struct Level {
                        int32_t* winner);
   void (*score_rows)(const uint8_t* records, size_t n, size_t stride, size_t dim, Numbers,
                      const float* query, Metric, float* out);
-  void (*row_checksums)(const uint8_t* records, size_t n, size_t n_bytes, const uint64_t* keys,
-                        uint32_t* out);
+  // of the first `n_bytes` of every `stride`
+  void (*row_checksums)(const uint8_t* records, size_t n, size_t stride, size_t n_bytes,
+                        const uint64_t* keys, uint32_t* out);
   uint32_t (*max_id)(const uint32_t* ids, size_t n);
   void (*bm25_u8)(const uint32_t*, const uint8_t*, size_t, const float*, float, float*);
   void (*bm25_u16)(const uint32_t*, const uint16_t*, size_t, const float*, float, float*);

@@ -87,38 +87,33 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
   for (size_t q = 0; q < queries.count; ++q)
     std::memcpy(luts + q * stride, queries.luts + q * lut_bytes, lut_bytes);
 
+  // By list, so that every list is read once for all queries that want it.
   const size_t n_probes = static_cast<size_t>(probes.offsets[queries.count]);
-  std::vector<ScanQuery> scanned(n_probes);
-  std::vector<size_t> wanted, ends;  // lists, and where their queries end in `scanned`
-  const auto at = [&](size_t q, int64_t p) {
-    return ScanQuery{luts + q * stride, queries.scale[q], queries.bias[q], probes.bases[p],
-                     &best[q].selection()};
-  };
-  if (queries.count == 1) {
-    for (size_t p = 0; p < n_probes; ++p) {
-      scanned[p] = at(0, static_cast<int64_t>(p));
-      wanted.push_back(static_cast<size_t>(probes.lists[p]));
-      ends.push_back(p + 1);
+  std::vector<uint32_t> wanting(n_probes);
+  std::vector<float> bases(n_probes);
+  std::vector<size_t> ends(codes.n_lists + 1);
+  for (size_t p = 0; p < n_probes; ++p) ++ends[static_cast<size_t>(probes.lists[p]) + 1];
+  for (size_t l = 0; l < codes.n_lists; ++l) ends[l + 1] += ends[l];
+  for (size_t q = 0; q < queries.count; ++q)
+    for (auto p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p) {
+      const size_t at = ends[static_cast<size_t>(probes.lists[p])]++;
+      wanting[at] = static_cast<uint32_t>(q);
+      bases[at] = probes.bases[p];
     }
-  } else {  // by list: every list is read once for all queries that want it
-    ends.resize(codes.n_lists + 1);
-    for (size_t p = 0; p < n_probes; ++p) ++ends[static_cast<size_t>(probes.lists[p]) + 1];
-    for (size_t l = 0; l < codes.n_lists; ++l) ends[l + 1] += ends[l];
-    for (size_t q = 0; q < queries.count; ++q)
-      for (auto p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p)
-        scanned[ends[static_cast<size_t>(probes.lists[p])]++] = at(q, p);
-    size_t used = 0;
-    for (size_t l = 0; l < codes.n_lists; ++l)
-      if (ends[l] > (used ? ends[used - 1] : 0)) {
-        wanted.push_back(l);
-        ends[used++] = ends[l];
-      }
-  }
 
   ListScan scan(level, codes);
-  for (size_t i = 0, first = 0; i < wanted.size(); first = ends[i++])
-    scan.list(static_cast<size_t>(codes.starts[wanted[i]]),
-              static_cast<size_t>(codes.starts[wanted[i] + 1]), &scanned[first], ends[i] - first);
+  std::vector<ScanQuery> scanned;
+  for (size_t l = 0, p = 0; l < codes.n_lists; ++l) {
+    if (p == ends[l]) continue;
+    scanned.clear();
+    for (; p < ends[l]; ++p) {
+      const size_t q = wanting[p];
+      scanned.push_back({luts + q * stride, queries.scale[q], queries.bias[q], bases[p],
+                         &best[q].selection()});
+    }
+    scan.list(static_cast<size_t>(codes.starts[l]), static_cast<size_t>(codes.starts[l + 1]),
+              scanned.data(), scanned.size());
+  }
 
   for (size_t q = 0; q < queries.count; ++q)
     counts[q] = static_cast<int64_t>(best[q].finish(rows + q * keep, estimates + q * keep));

@@ -85,22 +85,19 @@ def measured(
         index = col._view.fields["vec"].index
         (segment,) = (view.segment for view in index.views)
         effort = index.effort(0.95, K)
-        asked = [c.units for c in index.candidates(queries, effort, None)]
+        asked = index.candidates(queries, effort, None).units
+
+        def score(some: slice) -> object:
+            query_of = np.repeat(np.arange(len(asked[some]), dtype=np.int32), asked.shape[1])
+            return index.score_pairs(queries[some], asked[some].ravel(), query_of)
+
         batches = range(0, len(queries), TOGETHER)
         warm = [
-            min(
-                timed(
-                    lambda s=s: index.score_many(queries[s : s + TOGETHER], asked[s : s + TOGETHER])
-                )
-                for _ in range(ROUNDS)
-            )
+            min(timed(lambda s=s: score(slice(s, s + TOGETHER))) for _ in range(ROUNDS))
             for s in batches
         ]
         single = [
-            min(
-                timed(lambda q=q: index.score_many(queries[[q]], asked[q : q + 1]))
-                for _ in range(ROUNDS)
-            )
+            min(timed(lambda q=q: score(slice(q, q + 1))) for _ in range(ROUNDS))
             for q in range(COLD_QUERIES)
         ]
         rounds = []
@@ -108,11 +105,11 @@ def measured(
             cold = []
             for q in range(COLD_QUERIES):
                 forget(path / "segments" / segment.file.name)
-                cold.append(timed(lambda q=q: index.score_many(queries[[q]], asked[q : q + 1])))
+                cold.append(timed(lambda q=q: score(slice(q, q + 1))))
             rounds.append(cold)
         cold = min(rounds, key=lambda times: sum(passed for _, passed in times))
-        rows = sum(map(len, asked))
-        few = sum(map(len, asked[:COLD_QUERIES]))
+        rows = asked.size
+        few = asked[:COLD_QUERIES].size
         codec = RowCodec(dim, heavy)
         part = np.asarray(vectors[:10_000], np.float32)
         encode = min(timed(lambda: codec.encode(part))[0] for _ in range(3))

@@ -86,11 +86,11 @@ void score_rows(const uint8_t* records, size_t n, size_t stride, size_t dim, Num
   score(records, n, stride, dim, kind, query, out);
 }
 
-void row_checksums(const uint8_t* records, size_t n, size_t n_bytes, const uint64_t* keys,
-                   uint32_t* out) {
+void row_checksums(const uint8_t* records, size_t n, size_t stride, size_t n_bytes,
+                   const uint64_t* keys, uint32_t* out) {
   const size_t words = n_bytes / 4, rest = n_bytes % 4;
   for (size_t r = 0; r < n; ++r) {
-    const uint8_t* p = records + r * n_bytes;
+    const uint8_t* p = records + r * stride;
     uint64_t h[8] = {keys[0]};
     const uint64_t* key = keys + 1;
     size_t i = 0;

@@ -52,7 +52,7 @@ from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
-from bigrain.search.pipeline import Answer, answer
+from bigrain.search.pipeline import Answers, answer
 from bigrain.search.plan import Plan, make_plan
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
@@ -79,7 +79,7 @@ BYTES_ADDING_UP = 4 + 4  # a row: its score, and its place in the longest list
 BYTES_OF_NORM = 4
 EXPANDED = 1 << 14  # deleted documents looked at together
 DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
-QUERY_BATCH = 256
+QUERY_BATCH = 1024
 AUDIT_SHARE = 0.05
 STATED_RECALLS = (0.9, 0.95, 0.99)
 
@@ -431,16 +431,17 @@ class Collection:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
-        def run(start: int) -> tuple[Plan, list[Answer]]:
+        def run(start: int) -> tuple[Plan, Answers]:
             plan = make_plan(
-                view, listed[start : start + QUERY_BATCH], k=k, fields=fields, filter=filter,
+                view, listed[start : start + step], k=k, fields=fields, filter=filter,
                 recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
             )  # fmt: skip
             answers = answer(view, plan)
             self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
             return plan, answers
 
-        starts = range(0, len(listed), QUERY_BATCH)
+        step = min(QUERY_BATCH, max(1, -(-len(listed) // threads)))
+        starts = range(0, len(listed), step)
         if threads == 1 or len(starts) < 2:
             done = [run(start) for start in starts]
         else:
@@ -456,8 +457,7 @@ class Collection:
             ]
         if not done:
             return np.empty((0, k), object), np.empty((0, k), np.float32)
-        ids, scores = zip(*(make_arrays(view, *part) for part in done), strict=True)
-        return np.concatenate(ids), np.concatenate(scores)
+        return make_arrays(view, done[0][0], [answers for _, answers in done])
 
     def evaluate(
         self,

@@ -122,6 +122,44 @@ def test_checksums_equal_the_reference(native: Kernels, n: int, n_bytes: int, se
 
 
 @each_level
+@given(
+    n=st.integers(0, 140),
+    n_bytes=st.integers(0, 90),
+    wrong=st.sets(st.integers(0, 139), max_size=3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_the_first_damaged_record_is_named(
+    level: Kernels, n: int, n_bytes: int, wrong: set[int], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    payload = rng.integers(0, 256, (n, n_bytes), dtype=np.uint8)
+    sums = reference.row_checksums(payload).astype("<u4").view(np.uint8).reshape(n, 4)
+    records = np.concatenate((payload, sums), axis=1)
+    there = sorted(row for row in wrong if row < n)
+    for row in there:
+        records[row, rng.integers(n_bytes + 4)] ^= 1 << rng.integers(8)
+    assert level.first_damaged(records) == (there[0] if there else -1)
+
+
+@each_level
+@given(n=st.integers(0, 9), dim=st.integers(0, 90), seed=st.integers(0, 2**32 - 1))
+def test_rows_are_rounded_to_half_a_step(level: Kernels, n: int, dim: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(n, dim)).astype(np.float32)
+    vectors *= rng.choice(np.array([0, 1e-45, 1e-40, 1, 1e30], np.float32), (n, 1))
+    rows, scale = level.quantise_rows(vectors)
+    same((rows, scale), reference.quantise_rows(vectors))
+    assert rows.dtype == np.int8 and scale.dtype == np.float32 and (scale > 0).all()
+    usual = np.abs(vectors).max(axis=1, initial=0) > 1e-30
+    error = np.abs(rows * scale[:, None].astype(np.float64) - vectors)[usual]
+    assert (error <= scale[usual, None] * 0.50001).all()
+    if n and dim:
+        vectors[-1, -1] = np.nan
+        with pytest.raises(ValueError, match=f"vectors: row {n - 1} is not finite"):
+            level.quantise_rows(vectors)
+
+
+@each_level
 def test_checksums_do_not_change_between_versions(level: Kernels) -> None:
     """They are written to disk: these values must stay."""
     records = np.arange(22, dtype=np.uint8).reshape(2, 11)

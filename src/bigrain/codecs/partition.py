@@ -23,7 +23,6 @@ PER_SQUARE_ROOT = 4  # lists for every square root of the number of rows
 ROUNDS = 6
 VERY_LONG = 10  # times the median length
 LISTS_AT_ONCE = 16
-ROUNDED_AT_ONCE = 1 << 17
 
 
 def list_count(n_rows: int) -> int:
@@ -135,12 +134,4 @@ class Partition:
 
 def quantise(vectors: Floats) -> tuple[npt.NDArray[np.int8], Floats]:
     """(int8 rows, scale of each): numbers rounded to a grid of 255 steps, zero among them."""
-    rows, scale = np.empty(vectors.shape, np.int8), np.empty(len(vectors), np.float32)
-    step = max(1, ROUNDED_AT_ONCE // max(1, vectors.shape[1]))
-    for start in range(0, len(vectors), step):
-        part = slice(start, start + step)
-        widest = np.maximum(vectors[part].max(axis=1), -vectors[part].min(axis=1))
-        scale[part] = np.where(widest > 0, widest, 1) / np.float32(127)
-        grid = vectors[part] / scale[part, None]
-        rows[part] = np.rint(grid, out=grid)
-    return rows, scale
+    return kernels.quantise_rows(np.ascontiguousarray(vectors))

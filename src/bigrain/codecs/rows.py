@@ -61,8 +61,8 @@ class RowCodec:
 
     def first_damaged(self, records: Bytes) -> int | None:
         """The first record whose checksum does not match, or None."""
-        wrong = np.flatnonzero(~self.sound(records))
-        return int(wrong[0]) if len(wrong) else None
+        wrong = kernels.first_damaged(records)
+        return wrong if wrong >= 0 else None
 
     def score(self, records: Bytes, query: Floats, metric: str) -> Floats:
         """Exact scores of records for one query: inner product, or negative squared distance."""

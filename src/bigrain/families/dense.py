@@ -173,13 +173,17 @@ class DenseFamily:
         if out is None:
             out = self._one_by_one(queries)
         if self.spec.metric == "cosine":
-            norms = np.sqrt(np.einsum("ij,ij->i", out, out, dtype=np.float64))[:, None]
-            out = np.asarray(out / np.where(norms > 0, norms, 1), np.float32)
+            wide = out.astype(np.float64)
+            norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
+            norms[norms == 0] = 1
+            wide /= norms[:, None]
+            out = wide.astype(np.float32)
         return out
 
     def _vectors(self, queries: Sequence[Any]) -> Floats | None:
         """Sound vectors as (Q, dim); None if one is text or not sound."""
-        if any(getattr(query, "shape", None) != (self.dim,) for query in queries):
+        shape = (self.dim,)
+        if not all(isinstance(query, np.ndarray) and query.shape == shape for query in queries):
             return None
         with np.errstate(over="ignore"):
             out = np.array(queries, np.float32).reshape(-1, self.dim)

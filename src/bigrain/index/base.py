@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ __all__ = [
     "FieldIndex",
     "Keep",
     "Ranked",
+    "RankedBatch",
     "Segment",
     "Selection",
     "UnitMap",
@@ -53,6 +54,39 @@ class Ranked:
 
     units: Units
     scores: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class RankedBatch(Sequence[Ranked]):
+    """The same of several queries, side by side: short rows end in unit -1 and score -inf."""
+
+    units: Units  # (Q, n)
+    scores: Floats  # (Q, n)
+
+    @classmethod
+    def of(cls, lists: Sequence[Ranked]) -> RankedBatch:
+        if isinstance(lists, RankedBatch):
+            return lists
+        shape = len(lists), max((len(one.units) for one in lists), default=0)
+        units, scores = np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32)
+        for row, one in enumerate(lists):
+            units[row, : len(one.units)] = one.units
+            scores[row, : len(one.units)] = one.scores
+        return cls(units, scores)
+
+    def __len__(self) -> int:
+        return len(self.units)
+
+    @overload
+    def __getitem__(self, query: int) -> Ranked: ...
+    @overload
+    def __getitem__(self, query: slice) -> Sequence[Ranked]: ...
+    def __getitem__(self, query: int | slice) -> Ranked | Sequence[Ranked]:
+        units, scores = self.units[query], self.scores[query]
+        if isinstance(query, slice):
+            return RankedBatch(units, scores)
+        n = int(np.count_nonzero(units >= 0))
+        return Ranked(units[:n], scores[:n])
 
 
 class UnitMap:
@@ -225,7 +259,7 @@ class FieldIndex(Protocol):
 
     def candidates(
         self, queries: Sequence[Any], effort: Effort, selection: Selection | None
-    ) -> list[Ranked]:
+    ) -> Sequence[Ranked]:
         """Per query, the units that the light grain puts first (its scores are estimates)."""
         ...
 
@@ -283,7 +317,8 @@ class View(Generic[S]):
         """(positions in `units`, their rows) of the units that are live here."""
         rows = self.segment.units.rows(units)
         at = np.flatnonzero(rows >= 0)
-        at = at[self.is_live(rows[at])]
+        if self.live is not None:
+            at = at[self.is_live(rows[at])]
         return at, rows[at]
 
     def live_rows(self) -> Rows:

@@ -24,10 +24,10 @@ from bigrain.codecs.partition import Partition, list_count
 from bigrain.codecs.rows import RowCodec
 from bigrain.errors import DamagedError
 from bigrain.index.base import (
-    EMPTY,
     Bitmap,
     Floats,
     Ranked,
+    RankedBatch,
     Rows,
     Selection,
     UnitMap,
@@ -140,11 +140,12 @@ class DenseSegment:
         bases = self.partition.products(prepared.routed)
         return bases, expected_best(prepared, bases, self.spread, self.list_offset)
 
-    def scan(self, prepared: PreparedQueries, effort: Effort, live: Live) -> list[Ranked]:
+    def scan(self, prepared: PreparedQueries, effort: Effort, live: Live) -> RankedBatch:
         """The best estimates per query. No more live rows than are wanted are all returned."""
         keep = min(effort.n, live.n)
         if not keep:
-            return [Ranked(EMPTY, np.empty(0, np.float32)) for _ in prepared.constant]
+            none = np.empty((len(prepared.constant), 0), np.float32)
+            return RankedBatch(none.astype(np.int64), none)
         probes = self.probes(prepared, Effort(effort.n) if live.n <= keep else effort, live)
         found, estimates, counts = self._scan(prepared, probes, live.bits, keep)
         # What a filter leaves may lie in lists that nobody would look into.
@@ -155,11 +156,10 @@ class DenseSegment:
             found[short], estimates[short], counts[short] = parts
         rows = found if self.order is None else self.order[found].astype(np.int64)
         units = self.units.units(rows)
+        if (counts < keep).any():
+            units[found < 0] = -1
         estimates += prepared.constant[:, None]
-        return [
-            Ranked(units[q, :count], estimates[q, :count])
-            for q, count in enumerate(counts.tolist())
-        ]
+        return RankedBatch(units, estimates)
 
     def probes(self, prepared: PreparedQueries, effort: Effort, live: Live) -> Probes:
         """The lists each query looks into, and what their estimates begin with.
@@ -347,14 +347,11 @@ class DenseIndex:
 
     def __init__(self, spec: DenseSpec, views: Sequence[View[DenseSegment]]) -> None:
         self.spec, self.views = spec, views
+        self.n_rows = sum(view.n_live for view in views)
         self._asked: LiveQueries | None = None
         self._efforts: dict[tuple[float, int], Effort] = {}
         self._live: dict[int, Live] = {}  # by view
         self._selected: WeakKeyDictionary[Selection, dict[int, Live]] = WeakKeyDictionary()
-
-    @property
-    def n_rows(self) -> int:
-        return sum(view.n_live for view in self.views)
 
     def effort(self, recall: float, k: int) -> Effort:
         """What finds `recall` of the true top k: the most that any segment needs."""
@@ -393,20 +390,22 @@ class DenseIndex:
 
     def candidates(
         self, queries: Sequence[Any], effort: Effort, selection: Selection | None
-    ) -> list[Ranked]:
+    ) -> RankedBatch:
         """Per query the best units by the codes in memory. `queries` is (Q, dim) float32."""
         batch = np.asarray(queries, np.float32)
         prepared: dict[str, PreparedQueries] = {}
-        lists: list[list[Ranked]] = [[] for _ in batch]
+        found = []
         for i, view in enumerate(self.views):
             codec = view.segment.codec
             if codec.id not in prepared:
                 prepared[codec.id] = codec.prepare(batch)
-            found = view.segment.scan(prepared[codec.id], effort, self._alive(i, selection))
-            for collected, ranked in zip(lists, found, strict=True):
-                collected.append(ranked)
+            found.append(view.segment.scan(prepared[codec.id], effort, self._alive(i, selection)))
+        if len(found) == 1:
+            return found[0]
         apart = self._places_apart(effort.apart)
-        return [_merged(collected, apart, effort.n) for collected in lists]
+        return RankedBatch.of(
+            [_merged([part[q] for part in found], apart, effort.n) for q in range(len(batch))]
+        )
 
     def _alive(self, i: int, selection: Selection | None) -> Live:
         """What is live in a view, and selected."""
@@ -430,22 +429,19 @@ class DenseIndex:
 
     def score(self, query: Any, units: Units) -> Floats:
         """Exact scores of units for one query (dim,), NaN where there is no live row."""
-        return self.score_many([query], [units])[0]
+        return self.score_pairs([query], units, np.zeros(len(units), np.int32))
 
-    def score_many(self, queries: Sequence[Any], units: Sequence[Units]) -> list[Floats]:
-        """Exact scores of each query's units; every row is read once for all of them."""
-        if len(units) == 1:
-            together, query_of = units[0], np.zeros(len(units[0]), np.int32)
-        else:
-            together = np.concatenate(units)
-            query_of = np.repeat(np.arange(len(units), dtype=np.int32), [len(u) for u in units])
+    def score_pairs(
+        self, queries: Sequence[Any], units: Units, query_of: npt.NDArray[np.int32]
+    ) -> Floats:
+        """Exact scores (m,) of pairs of a unit and a query; every row is read once for all."""
         batch = np.ascontiguousarray(queries, np.float32)
-        scores = np.full(len(together), np.nan, np.float32)
+        scores = np.full(len(units), np.nan, np.float32)
         for view in self.views:
-            at, rows = view.locate(together)
+            at, rows = view.locate(units)
             if len(at):
                 scores[at] = view.segment.score(rows, batch, query_of[at])
-        return np.split(scores, np.cumsum([len(u) for u in units])[:-1]) if units[1:] else [scores]
+        return scores
 
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
         """Per query the true best k, by reading every row once."""

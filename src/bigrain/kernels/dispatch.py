@@ -39,6 +39,8 @@ class Kernels(Protocol):
     score_rows: Callable[[U8, int, str, F32, str], F32]
     score_pairs: Callable[[U8, int, str, F32, I32, I32, str], F32]
     row_checksums: Callable[[U8], U32]
+    first_damaged: Callable[[U8], int]
+    quantise_rows: Callable[[F32], tuple[I8, F32]]
     accumulate_bm25: Callable[[U32, npt.NDArray[Any], F32, float, F32], None]
     accumulate_weights: Callable[[U32, npt.NDArray[Any], float, F32], None]
     count_live: Callable[[U32, U8], int]
@@ -292,6 +294,23 @@ def row_checksums(records: U8) -> U32:
     This is a checksum, not a protection against an adversary.
     """
     return _chosen().row_checksums(records)
+
+
+def first_damaged(records: U8) -> int:
+    """The first of `records` (n, n_bytes) uint8 that is not what its checksum says; -1: none.
+
+    The last four bytes of a record are the checksum of the others (`row_checksums`), little-endian.
+    """
+    return _chosen().first_damaged(records)
+
+
+def quantise_rows(vectors: F32) -> tuple[I8, F32]:
+    """Round vectors (n, D) float32 to (n, D) int8 and a scale (n,) float32 for each.
+
+    vector ~ scale * row: the scale is the largest |number| / 127 (1 / 127 where that is 0), so each
+    number is off by half a scale at most. A vector that is not finite is refused.
+    """
+    return _chosen().quantise_rows(vectors)
 
 
 def accumulate_bm25(rows: U32, tfs: npt.NDArray[Any], norms: F32, idf: float, acc: F32) -> None:

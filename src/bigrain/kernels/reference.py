@@ -422,6 +422,26 @@ def row_checksums(records: U8) -> U32:
     return (h >> np.uint64(32)).astype(np.uint32)
 
 
+def first_damaged(records: U8) -> int:
+    """The first record whose last four bytes are not the checksum of the others, or -1."""
+    checks.array("records", records, "uint8", 2)
+    checks.at_least("records: bytes per record", records.shape[1], 4)
+    stored = np.ascontiguousarray(records[:, -4:]).view("<u4")[:, 0]
+    wrong = np.flatnonzero(row_checksums(np.ascontiguousarray(records[:, :-4])) != stored)
+    return int(wrong[0]) if len(wrong) else -1
+
+
+def quantise_rows(vectors: F32) -> tuple[I8, F32]:
+    """Whole multiples, from -127 to 127, of largest / 127."""
+    checks.array("vectors", vectors, "float32", 2)
+    if (bad := np.flatnonzero(~np.isfinite(vectors).all(axis=1))).size:
+        raise ValueError(f"vectors: row {bad[0]} is not finite")
+    scale = np.abs(vectors).max(axis=1, initial=0) / np.float32(127)
+    scale[~(scale > 0)] = np.float32(1) / np.float32(127)
+    grid = np.clip(np.rint(vectors / scale[:, None]), -127, 127)
+    return grid.astype(np.int8), scale
+
+
 def accumulate_bm25(rows: U32, tfs: npt.NDArray[Any], norms: F32, idf: float, acc: F32) -> None:
     """acc[r] += idf * (tf / (tf + norms[r]))."""
     checks.array("rows", rows, "uint32", 1)

@@ -2,63 +2,76 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.base import Ranked
+from bigrain.index.base import Ranked, RankedBatch
 from bigrain.search.plan import BYTES_PER_CANDIDATE, FieldPlan, Plan
 from bigrain.search.view import SnapshotView
 
-__all__ = ["Proposal", "propose"]
+__all__ = ["Proposals", "propose"]
 
 MAX_ROUNDS = 6
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """A field's candidates for a query, best first: documents, best passages, estimates."""
+class Proposals:
+    """A field's candidates for each query, best first; short rows end in document -1."""
 
-    documents: npt.NDArray[np.int64]
-    units: npt.NDArray[np.int64]
-    estimates: npt.NDArray[np.float32]
+    documents: npt.NDArray[np.int64]  # (Q, n)
+    estimates: npt.NDArray[np.float32]  # (Q, n)
 
-
-def propose(view: SnapshotView, plan: Plan) -> list[list[Proposal]]:
-    """Proposals by query, then by field of the plan."""
-    by_field = []
-    for field in plan.fields:
-        index = field.field.index
-
-        def ask(n: int, field: FieldPlan = field) -> list[Proposal]:
-            if plan.exact:
-                found = field.field.index.exact(field.queries, n, plan.selection)
-            else:
-                effort = field.effort.deeper(n)
-                found = field.field.index.candidates(field.queries, effort, plan.selection)
-            return [_grouped(view, ranked) for ranked in found]
-
-        n = plan.k if plan.exact else field.effort.n
-        found = ask(n)
-        if field.field.family.per_passage and len(view.long_starts):
-            # Passages of one document count once: ask for more until enough documents are there.
-            want, limit = n, index.n_rows
-            for _ in range(MAX_ROUNDS):
-                if n >= limit or min(len(p.documents) for p in found) >= want:
-                    break
-                if 4 * n * plan.n_queries * BYTES_PER_CANDIDATE > view.search_bytes:
-                    break
-                n = min(limit, 4 * n)
-                found = ask(n)
-        by_field.append(found)
-    return [list(proposals) for proposals in zip(*by_field, strict=True)]
+    @property
+    def fewest(self) -> int:
+        """The number of documents for the query that has fewest."""
+        return int((self.documents >= 0).sum(axis=1).min(initial=self.documents.shape[1]))
 
 
-def _grouped(view: SnapshotView, ranked: Ranked) -> Proposal:
-    documents = view.documents_of(ranked.units)
+def propose(view: SnapshotView, plan: Plan) -> list[Proposals]:
+    """Proposals by field of the plan."""
+    return [_of_field(view, plan, field) for field in plan.fields]
+
+
+def _of_field(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
+    index = field.field.index
+
+    def ask(n: int) -> Proposals:
+        if plan.exact:
+            return _grouped(view, index.exact(field.queries, n, plan.selection))
+        return _grouped(
+            view, index.candidates(field.queries, field.effort.deeper(n), plan.selection)
+        )
+
+    n = plan.k if plan.exact else field.effort.n
+    found = ask(n)
+    if field.field.family.per_passage and len(view.long_starts):
+        # Passages of one document count once: ask for more until enough documents are there.
+        want, limit = n, index.n_rows
+        for _ in range(MAX_ROUNDS):
+            if n >= limit or found.fewest >= want:
+                break
+            if 4 * n * plan.n_queries * BYTES_PER_CANDIDATE > view.search_bytes:
+                break
+            n = min(limit, 4 * n)
+            found = ask(n)
+    return found
+
+
+def _grouped(view: SnapshotView, ranked: Sequence[Ranked]) -> Proposals:
+    """Every document once, where its best passage is."""
+    found = RankedBatch.of(ranked)
     if not len(view.long_starts):
-        return Proposal(documents, ranked.units, ranked.scores)
-    _, first = np.unique(documents, return_index=True)
-    first.sort()
-    return Proposal(documents[first], ranked.units[first], ranked.scores[first])
+        return Proposals(found.units, found.scores)
+    documents = view.documents_of(found.units)
+    order = np.argsort(documents, axis=1, kind="stable")
+    ascending = np.take_along_axis(documents, order, axis=1)
+    first = np.empty(documents.shape, bool)
+    np.put_along_axis(first, order, np.diff(ascending, axis=1, prepend=-1) != 0, axis=1)
+    kept = np.argsort(~first, axis=1, kind="stable")[:, : int(first.sum(axis=1).max(initial=0))]
+    documents = np.where(first, documents, -1)
+    return Proposals(
+        np.take_along_axis(documents, kept, axis=1), np.take_along_axis(found.scores, kept, axis=1)
+    )

@@ -55,9 +55,7 @@ DEFAULT_FUSION = Fusion()
 def contributions(
     scores: npt.NDArray[np.float32], weights: npt.NDArray[np.float64], fusion: Fusion
 ) -> npt.NDArray[np.float64]:
-    """(documents, fields) shares that add up to the fused scores; NaN scores give 0."""
-    if scores.shape[1] == 1:
-        return np.nan_to_num(scores.astype(np.float64), nan=-np.inf)
+    """(Q, documents, fields) shares that add up to the fused scores; NaN scores give 0."""
     total = weights.sum()
     shares = weights / total if total > 0 else weights
     part = _ranks(scores, fusion.rrf_c) if fusion.method == "rrf" else _scaled(scores)
@@ -66,23 +64,18 @@ def contributions(
 
 def _scaled(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
     """Each column from 0 to 1; a constant column tells nothing: 0.5, or 0 if nothing matched."""
-    out = np.zeros(scores.shape, np.float64)
-    for column in range(scores.shape[1]):
-        known = ~np.isnan(scores[:, column])
-        values = scores[known, column].astype(np.float64)
-        if len(values):
-            low, high = values.min(), values.max()
-            if high > low:
-                out[known, column] = (values - low) / (high - low)
-            else:
-                out[known, column] = 0.5 if high > 0 else 0.0
-    return out
+    known = ~np.isnan(scores)
+    values = scores.astype(np.float64)
+    low = np.where(known, values, np.inf).min(axis=1, keepdims=True, initial=np.inf)
+    high = np.where(known, values, -np.inf).max(axis=1, keepdims=True, initial=-np.inf)
+    wide = high > low
+    scaled = (values - np.where(wide, low, 0)) / np.where(wide, high - low, 1)
+    return np.where(known, np.where(wide, scaled, np.where(high > 0, 0.5, 0.0)), 0.0)
 
 
 def _ranks(scores: npt.NDArray[np.float32], c: float) -> npt.NDArray[np.float64]:
-    out = np.zeros(scores.shape, np.float64)
-    for column in range(scores.shape[1]):
-        known = np.flatnonzero(~np.isnan(scores[:, column]))
-        order = known[np.argsort(-scores[known, column], kind="stable")]
-        out[order, column] = 1.0 / (c + np.arange(1, len(order) + 1))
-    return out
+    order = np.argsort(-scores, axis=1, kind="stable")  # NaN last
+    ranks = np.empty(scores.shape, np.int64)
+    places = np.arange(1, scores.shape[1] + 1)[None, :, None]
+    np.put_along_axis(ranks, order, np.broadcast_to(places, scores.shape), axis=1)
+    return np.where(np.isnan(scores), 0.0, 1.0 / (c + ranks))

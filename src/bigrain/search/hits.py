@@ -7,6 +7,7 @@ the index over it has none.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from bigrain.errors import DamagedError
 from bigrain.search.matching import matches
-from bigrain.search.pipeline import Answer
+from bigrain.search.pipeline import Answer, Answers
 from bigrain.search.plan import Plan
 from bigrain.search.view import SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, StoredDocument
@@ -27,8 +28,9 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
     """Hits of one query, texts read from the catalogue."""
     numbers = answer.documents.tolist()
     stored = view.catalogue.documents(numbers)
+    parts = _parts(plan, answer)
     hits = []
-    for row, number in enumerate(numbers):
+    for row, (number, score) in enumerate(zip(numbers, answer.scores.tolist(), strict=True)):
         if number not in stored:
             raise DamagedError(CATALOGUE, "documents", f"document number {number}", "nothing")
         document = stored[number]
@@ -36,12 +38,12 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
         hits.append(
             Hit(
                 id=document.id,
-                score=float(answer.scores[row]),
+                score=score,
                 rank=row + 1,
                 text=document.text,
                 title=document.title,
                 metadata=document.metadata,
-                parts=_parts(plan, answer, row),
+                parts=parts[row],
                 passage=_passage(plan, answer, row, document),
                 explanation=_explain(plan, query, answer, row) if plan.explain else None,
             )
@@ -50,10 +52,28 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
 
 
 def make_arrays(
-    view: SnapshotView, plan: Plan, answers: Sequence[Answer]
+    view: SnapshotView, plan: Plan, answers: Sequence[Answers]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
     """(ids (n, k) object array, scores (n, k) float32); short rows end in None and -inf."""
-    numbers = sorted({n for answer in answers for n in answer.documents.tolist()})
+    numbers = np.unique(np.concatenate([found.documents.ravel() for found in answers]))
+    numbers = numbers[numbers >= 0]
+    names = np.full(len(numbers) + 1, None, object)
+    names[:-1] = _names(view, plan, numbers.tolist())
+    shape = sum(map(len, answers)), plan.k
+    ids, scores = np.full(shape, None, object), np.full(shape, -np.inf, np.float32)
+    start = 0
+    for found in answers:
+        rows, columns = slice(start, start + len(found)), slice(0, found.documents.shape[1])
+        there = found.documents >= 0
+        at = np.where(there, np.searchsorted(numbers, found.documents), len(numbers))
+        ids[rows, columns] = names[at]
+        scores[rows, columns] = np.where(there, found.scores, -np.inf)
+        start = rows.stop
+    return ids, scores
+
+
+def _names(view: SnapshotView, plan: Plan, numbers: Sequence[int]) -> list[str]:
+    """The ids of documents, which pass the filter."""
     if plan.filter is None:
         names = view.catalogue.ids(numbers)
     else:
@@ -64,13 +84,7 @@ def make_arrays(
     if len(names) < len(numbers):
         lost = next(number for number in numbers if number not in names)
         raise DamagedError(CATALOGUE, "documents", f"document number {lost}", "nothing")
-    ids = np.full((len(answers), plan.k), None, object)
-    scores = np.full((len(answers), plan.k), -np.inf, np.float32)
-    for row, answer in enumerate(answers):
-        n = len(answer.documents)
-        ids[row, :n] = [names[number] for number in answer.documents.tolist()]
-        scores[row, :n] = answer.scores
-    return ids, scores
+    return [names[number] for number in numbers]
 
 
 def _require_match(plan: Plan, identifier: str, metadata: Mapping[str, Any]) -> None:
@@ -83,23 +97,23 @@ def _require_match(plan: Plan, identifier: str, metadata: Mapping[str, Any]) -> 
         )
 
 
-def _parts(plan: Plan, answer: Answer, row: int) -> dict[str, Part]:
-    parts = {}
-    total = sum(field.weight for field in plan.fields)
-    for column, field in enumerate(plan.fields):
-        heavy, light = float(answer.heavy[row, column]), float(answer.light[row, column])
-        if np.isnan(heavy):
-            continue
-        weight = 1.0 if len(plan.fields) == 1 else field.weight
-        if len(plan.fields) > 1 and plan.fusion.method == "minmax" and total > 0:
-            weight = field.weight / total
-        parts[field.name] = Part(
-            float(answer.parts[row, column]),
-            heavy=heavy,
-            light=None if np.isnan(light) else light,
-            weight=weight,
-        )
-    return parts
+def _parts(plan: Plan, answer: Answer) -> list[dict[str, Part]]:
+    """What each field adds to every hit."""
+    weights = [field.weight for field in plan.fields]
+    if len(weights) == 1:
+        weights = [1.0]
+    elif plan.fusion.method == "minmax" and (total := sum(weights)) > 0:
+        weights = [weight / total for weight in weights]
+    named = list(zip((field.name for field in plan.fields), weights, strict=True))
+    told = (answer.parts.tolist(), answer.heavy.tolist(), answer.light.tolist())
+    return [
+        {
+            name: Part(part, heavy=heavy, light=None if isnan(light) else light, weight=weight)
+            for (name, weight), part, heavy, light in zip(named, *of_hit, strict=True)
+            if not isnan(heavy)
+        }
+        for of_hit in zip(*told, strict=True)
+    ]
 
 
 def _passage(plan: Plan, answer: Answer, row: int, document: StoredDocument) -> Passage | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import overload
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,7 @@ from bigrain.search.plan import BYTES_PER_CANDIDATE, Plan
 from bigrain.search.verify import Verified, verify
 from bigrain.search.view import SnapshotView
 
-__all__ = ["Answer", "answer"]
+__all__ = ["Answer", "Answers", "answer"]
 
 
 @dataclass(frozen=True)
@@ -28,45 +30,81 @@ class Answer:
     units: npt.NDArray[np.int64]  # (k', fields) best passages
 
 
-def answer(view: SnapshotView, plan: Plan) -> list[Answer]:
+@dataclass(frozen=True, eq=False)
+class Answers(Sequence[Answer]):
+    """The same of several queries, side by side: short rows end in document -1."""
+
+    documents: npt.NDArray[np.int64]  # (Q, k')
+    scores: npt.NDArray[np.float64]
+    parts: npt.NDArray[np.float64]
+    heavy: npt.NDArray[np.float32]
+    light: npt.NDArray[np.float32]
+    units: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.documents)
+
+    @overload
+    def __getitem__(self, query: int) -> Answer: ...
+    @overload
+    def __getitem__(self, query: slice) -> Sequence[Answer]: ...
+    def __getitem__(self, query: int | slice) -> Answer | Sequence[Answer]:
+        if isinstance(query, slice):
+            return [self[q] for q in range(*query.indices(len(self)))]
+        n = int(np.count_nonzero(self.documents[query] >= 0))
+        return Answer(
+            self.documents[query, :n],
+            self.scores[query, :n],
+            self.parts[query, :n],
+            self.heavy[query, :n],
+            self.light[query, :n],
+            self.units[query, :n],
+        )
+
+
+def answer(view: SnapshotView, plan: Plan) -> Answers:
     """Run the plan for every query in it, as many at a time as memory allows."""
     wanted = sum(min(field.effort.n, field.field.index.n_rows) for field in plan.fields)
     step = max(1, view.search_bytes // 2 // max(1, wanted * BYTES_PER_CANDIDATE))
-    answers = []
-    for start in range(0, plan.n_queries, step):
-        part = plan if step >= plan.n_queries else plan.part(start, start + step)
-        answers += [_fused(part, found) for found in verify(view, part, propose(view, part))]
-    return answers
+    parts = [plan] if step >= plan.n_queries else plan.parts(step)
+    return _joined([_fused(part, verify(view, part, propose(view, part))) for part in parts])
 
 
-def _fused(plan: Plan, verified: Verified) -> Answer:
-    if len(plan.fields) == 1:
-        return _single(plan, verified)
-    weights = np.array([field.weight for field in plan.fields])
-    parts = contributions(verified.scores, weights, plan.fusion)
-    scores = parts.sum(axis=1)
-    found = np.flatnonzero(~np.isnan(verified.scores).all(axis=1))
-    best = found[np.lexsort((verified.documents[found], -scores[found]))][: plan.k]
-    return Answer(
-        verified.documents[best],
-        scores[best],
-        parts[best],
-        verified.scores[best],
-        verified.estimates[best],
-        verified.units[best],
-    )
+def _joined(parts: Sequence[Answers]) -> Answers:
+    if len(parts) == 1:
+        return parts[0]
+    widest = max(part.documents.shape[1] for part in parts)
+    columns = []
+    for one in fields(Answers):
+        arrays = [getattr(part, one.name) for part in parts]
+        nothing = -1 if arrays[0].dtype == np.int64 else np.nan
+        shape = sum(map(len, arrays)), widest, *arrays[0].shape[2:]
+        columns.append(np.full(shape, nothing, arrays[0].dtype))
+        start = 0
+        for array in arrays:
+            columns[-1][start : start + len(array), : array.shape[1]] = array
+            start += len(array)
+    return Answers(*columns)
 
 
-def _single(plan: Plan, verified: Verified) -> Answer:
-    """With one field the score is that field's own."""
-    scores = verified.scores[:, 0].astype(np.float64)
-    order = np.argsort(-scores, kind="stable")  # documents ascend: ties go to the smaller
-    best = order[: min(plan.k, len(order) - int(np.count_nonzero(np.isnan(scores))))]
-    return Answer(
-        verified.documents[best],
-        scores[best],
-        scores[best, None],
-        verified.scores[best],
-        verified.estimates[best],
-        verified.units[best],
+def _fused(plan: Plan, verified: Verified) -> Answers:
+    """The best k; ties go to the smaller document."""
+    parts = verified.scores.astype(np.float64)  # with one field the score is that field's own
+    scores = parts[:, :, 0]
+    if len(plan.fields) > 1:
+        weights = np.array([field.weight for field in plan.fields])
+        nowhere = np.isnan(verified.scores).all(axis=2)
+        parts = contributions(verified.scores, weights, plan.fusion)
+        scores = np.where(nowhere, np.nan, parts.sum(axis=2))
+    best = (-scores).argsort(axis=1, kind="stable")[:, : plan.k]  # documents ascend; NaN last
+    query = np.arange(len(best))[:, None]
+    documents, scores = verified.documents[query, best], scores[query, best]
+    documents[np.isnan(scores)] = -1
+    return Answers(
+        documents,
+        scores,
+        parts[query, best],
+        verified.scores[query, best],
+        verified.estimates[query, best],
+        verified.units[query, best],
     )

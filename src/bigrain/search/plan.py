@@ -47,11 +47,16 @@ class Plan:
     explain: bool
     fusion: Fusion
 
-    def part(self, start: int, stop: int) -> Plan:
-        """The plan of some of its queries."""
-        stop = min(stop, self.n_queries)
-        fields = tuple(replace(f, queries=f.queries[start:stop]) for f in self.fields)
-        return replace(self, n_queries=stop - start, fields=fields)
+    def parts(self, n: int) -> list[Plan]:
+        """Plans of n of its queries each, in their order."""
+        return [
+            replace(
+                self,
+                n_queries=min(n, self.n_queries - start),
+                fields=tuple(replace(f, queries=f.queries[start : start + n]) for f in self.fields),
+            )
+            for start in range(0, self.n_queries, n)
+        ]
 
 
 def make_plan(

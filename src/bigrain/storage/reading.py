@@ -296,28 +296,26 @@ class CatalogueReader:
 
     def ids(self, docnos: Sequence[int]) -> dict[int, str]:
         """The id of each document number that is there."""
-        return {docno: id_ for docno, id_, _ in self._heads(docnos)}
+        return {row[0]: row[1] for row in self._heads(docnos)}
 
     def ids_and_metadata(self, docnos: Sequence[int]) -> dict[int, tuple[str, dict[str, Any]]]:
         """(id, metadata) of each document number that is there."""
-        return {docno: (id_, json.loads(told)) for docno, id_, told in self._heads(docnos)}
+        return {row[0]: (row[1], json.loads(row[5])) for row in self._heads(docnos)}
 
-    def _heads(self, docnos: Sequence[int]) -> list[tuple[int, str, str]]:
-        """(docno, id, metadata) of documents, without reading their texts where that can be."""
+    def _heads(self, docnos: Sequence[int]) -> list[tuple[Any, ...]]:
+        """HEAD of documents, checked, without reading their texts where that can be."""
         found = []
         with self._reading("documents", at_once=len(docnos) > SELECT_BATCH) as db:
             for part in batches(docnos):
                 where = f"docno IN ({marks(part)})"
-                for row in db.execute(f"{select(db, HEAD)} {where}", part).fetchall():
-                    if row[4] is None:  # format 1: one checksum over everything
-                        self._unpack(
-                            db.execute(
-                                f"{select(db, DOCUMENT)} docno = ?",
-                                row[:1],
-                            ).fetchone()
-                        )
-                    self._check_head(row)
-                    found.append((row[0], row[1], row[5]))
+                rows = db.execute(f"{select(db, HEAD)} {where}", part).fetchall()
+                for docno, id_, born, died, head, metadata in rows:
+                    if head is None:  # format 1: one checksum over everything
+                        whole = f"{select(db, DOCUMENT)} docno = ?"
+                        self._unpack(db.execute(whole, (docno,)).fetchone())
+                    elif sums.document_head(docno, id_, born, died, metadata) != head:
+                        self._check_head((docno, id_, born, died, head, metadata))
+                found += rows
         return found
 
     def live_documents(self, snapshot: int) -> Iterator[StoredDocument]:
@@ -461,7 +459,8 @@ class CatalogueReader:
             if found != checksum:
                 raise DamagedError(self._path.name, f"document {id_!r}", f"crc32 {checksum}", found)
             spans = None if passages is None else np.frombuffer(passages, "<i4").reshape(-1, 2)
-            return StoredDocument(docno, id_, title, unpack_text(body), json.loads(metadata), spans)
+            told = {} if metadata == "{}" else json.loads(metadata)
+            return StoredDocument(docno, id_, title, unpack_text(body), told, spans)
         except NONSENSE as error:
             raise DamagedError(
                 self._path.name, f"document {id_!r}", "values of the schema", repr(error)

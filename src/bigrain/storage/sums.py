@@ -128,10 +128,10 @@ def document_checksum(
     docno: int | None, id_: str, title: str, body: bytes, passages: bytes | None, metadata: str
 ) -> int:
     """CRC-32 over number, lengths and bytes; `docno` is None for documents written as format 1."""
-    crc = 0 if docno is None else zlib.crc32(docno.to_bytes(8, "little"))
+    told = [] if docno is None else [docno.to_bytes(8, "little")]
     for part in (id_.encode(), title.encode(), body, passages or b"", metadata.encode()):
-        crc = zlib.crc32(part, zlib.crc32(len(part).to_bytes(8, "little"), crc))
-    return crc
+        told += (len(part).to_bytes(8, "little"), part)
+    return zlib.crc32(b"".join(told))
 
 
 # -- numbers ------------------------------------------------------------------------------------

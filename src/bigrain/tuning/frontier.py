@@ -157,7 +157,7 @@ def _ask(index: DenseIndex, query: Floats, effort: Effort, k: int) -> tuple[Rank
     began = time.process_time()
     proposed = index.candidates([query], effort, None)[0].units
     between = time.process_time()
-    scores = index.score_many([query], [proposed])[0]
+    scores = index.score(query, proposed)
     best = np.argsort(-scores, kind="stable")[:k]
     ended = time.process_time()
     return Ranked(proposed[best], scores[best]), between - began, ended - between
