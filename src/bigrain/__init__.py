@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bigrain.encoders.base import CallableEncoder, Encoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
     from bigrain.search.fuse import Fusion
+    from bigrain.search.query import Query
     from bigrain.text.chunk import Chunking
     from bigrain.tuning.report import TuneReport, TuneRow
 
@@ -50,6 +51,7 @@ __all__ = [
     "Part",
     "Passage",
     "ProgressUpdate",
+    "Query",
     "SparseField",
     "TuneReport",
     "TuneRow",
@@ -70,6 +72,7 @@ _LATER = {
     "Encoder": "bigrain.encoders.base",
     "FieldAudit": "bigrain.search.audit_report",
     "Fusion": "bigrain.search.fuse",
+    "Query": "bigrain.search.query",
     "TuneReport": "bigrain.tuning.report",
     "TuneRow": "bigrain.tuning.report",
     "create": "bigrain.collection",

@@ -54,6 +54,7 @@ from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answer, answer
 from bigrain.search.plan import Plan, make_plan
+from bigrain.search.query import Query
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -385,7 +386,8 @@ class Collection:
     ) -> list[Hit]:
         """The best k documents, best first.
 
-        `query`: text, or a representation (a vector, a mapping column -> weight, token vectors).
+        `query`: text, a `bigrain.Query` if signs in it are operators, or a representation (a
+        vector, a mapping column -> weight, token vectors).
         `fields`: which fields to ask, or a mapping to their weights; None asks all that can answer.
         `filter`: a condition on metadata, as text or dictionary (`bigrain.search.filter`).
         `recall`: the share of the true top k wanted from dense codes, 1.0 looks at everything;
@@ -431,21 +433,21 @@ class Collection:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
-        def run(start: int) -> tuple[Plan, list[Answer]]:
+        def run(part: slice) -> tuple[Plan, list[Answer]]:
             plan = make_plan(
-                view, listed[start : start + QUERY_BATCH], k=k, fields=fields, filter=filter,
+                view, listed[part], k=k, fields=fields, filter=filter,
                 recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
             )  # fmt: skip
             answers = answer(view, plan)
             self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
             return plan, answers
 
-        starts = range(0, len(listed), QUERY_BATCH)
-        if threads == 1 or len(starts) < 2:
-            done = [run(start) for start in starts]
+        parts = list(_batches(listed))
+        if threads == 1 or len(parts) < 2:
+            done = [run(part) for part in parts]
         else:
             with ThreadPoolExecutor(threads) as pool:
-                done = list(pool.map(run, starts))
+                done = list(pool.map(run, parts))
         # Not by the threads: SQLite's module lets go of the interpreter at every row, and threads
         # that do so wait for each other.
         if not arrays:
@@ -1029,6 +1031,22 @@ def _listed(name: str, values: object) -> list[Any]:
     if not isinstance(values, Iterable):
         raise InvalidInputError(f"{name} takes a list, not {shown(values)}")
     return list(values)
+
+
+def _batches(queries: Sequence[Any]) -> Iterator[slice]:
+    """Stretches of queries that are planned together; one with operators is alone."""
+    start = 0
+    for at, query in enumerate(queries):
+        if isinstance(query, Query):
+            if at > start:
+                yield slice(start, at)
+            yield slice(at, at + 1)
+            start = at + 1
+        elif at + 1 - start == QUERY_BATCH:
+            yield slice(start, at + 1)
+            start = at + 1
+    if start < len(queries):
+        yield slice(start, len(queries))
 
 
 class _Held:

@@ -31,7 +31,7 @@ class LexicalFamily:
 
     def __init__(self, name: str, spec: LexicalField) -> None:
         self.name, self.spec = name, spec
-        self.analyser = Analyser(language=spec.language, stem=spec.stem, stop_words=spec.stop_words)
+        self.analyser = Analyser(spec.language, spec.stem, spec.stop_words, spec.analysis)
 
     def fingerprint(self) -> dict[str, Any]:
         return {"name": "analyser", "digest": self.analyser.fingerprint()}
@@ -40,7 +40,7 @@ class LexicalFamily:
         return self.analyser.coverage(texts)
 
     def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> list[list[str]]:
-        return self.analyser.analyse_many(texts)
+        return self.analyser.analyse_many(texts, index=True)
 
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Any:
         raise InvalidVectorsError(
@@ -61,6 +61,10 @@ class LexicalFamily:
                     f"the query has {len(words):,} words; at most {MAX_QUERY_WORDS:,}"
                 )
         return [dict(Counter(words)) for words in found]
+
+    def words(self, text: str) -> dict[str, float]:
+        """Word -> how often a text, of a query or a document, says it."""
+        return dict(Counter(self.analyser.analyse(text)))
 
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]

@@ -96,6 +96,19 @@ class LexicalIndex:
                 found.append(Term(word, idf * weight, places))
         return found
 
+    def n_with(self, word: str) -> int:
+        """How many live units hold a word."""
+        return self._look_up(word)[0]
+
+    def units_with(self, word: str) -> Units:
+        """The live units that hold a word, ascending."""
+        found = []
+        for view, at in zip(self.views, self._look_up(word)[1], strict=True):
+            if at >= 0:
+                rows = self._cache.get(view.segment.run, at)[0].astype(np.int64)
+                found.append(view.segment.units.units(rows[view.is_live(rows)]))
+        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+
     def _look_up(self, word: str) -> tuple[int, tuple[int, ...]]:
         known = self._df.get(word)
         if known is None:

@@ -13,6 +13,8 @@ from bigrain.index.base import Selection
 from bigrain.index.effort import DEFAULT_RECALL, Effort
 from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
+from bigrain.search.operators import Meaning, meaning_of
+from bigrain.search.query import Query
 from bigrain.search.view import FieldView, SnapshotView
 
 __all__ = ["FieldPlan", "Plan", "make_plan"]
@@ -46,6 +48,7 @@ class Plan:
     exact: bool
     explain: bool
     fusion: Fusion
+    meaning: Meaning | None = None  # of the only query, if it has operators
 
     def part(self, start: int, stop: int) -> Plan:
         """The plan of some of its queries."""
@@ -68,8 +71,11 @@ def make_plan(
 ) -> Plan:
     """Check every argument and prepare the queries.
 
-    Raises `InvalidQueryError`, `UnknownFieldError` or `InvalidFilterError`.
+    A `Query` comes alone. Raises `InvalidQueryError`, `UnknownFieldError` or `InvalidFilterError`.
     """
+    query = queries[0] if len(queries) == 1 and isinstance(queries[0], Query) else None
+    if query is not None:
+        queries = [_plain(query)]
     _check_int("k", k, 1, MAX_K)
     if n_candidates is not None:
         _check_int("n_candidates", n_candidates, 1, 1 << 31)
@@ -87,6 +93,10 @@ def make_plan(
     weights = _field_weights(view, queries, fields, fusion)
     parsed = None if filter is None else parse(filter)
     selection = None if parsed is None else view.select(parsed)
+    meaning = None
+    if query is not None and query.clauses:
+        meaning = meaning_of(view, query, list(weights), selection)
+        selection = meaning.selection
     exact = recall == 1
     plans = []
     for name, weight in weights.items():
@@ -97,10 +107,21 @@ def make_plan(
             effort = Effort(max(n_candidates, k), np.inf if everything else effort.margin)
         elif recall is None and len(weights) > 1:  # the others help to find what is missed
             effort = effort.deeper(max(FUSED_CANDIDATES, 2 * k))
-        prepared = field.family.queries(queries)
+        if meaning is not None and name in meaning.weights:
+            prepared: Sequence[Any] = [meaning.weights[name]]
+        else:
+            prepared = field.family.queries(queries)
         plans.append(FieldPlan(name, field, prepared, effort, weight))
     _require_memory(view, plans)
-    return Plan(k, len(queries), tuple(plans), parsed, selection, exact, explain, fusion)
+    return Plan(k, len(queries), tuple(plans), parsed, selection, exact, explain, fusion, meaning)
+
+
+def _plain(query: Query) -> str:
+    if query.clauses and not query.plain.strip():
+        raise InvalidQueryError(
+            "the query only says what must not be there; add a word that should be"
+        )
+    return query.plain
 
 
 def _require_memory(view: SnapshotView, plans: Sequence[FieldPlan]) -> None:

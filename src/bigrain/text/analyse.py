@@ -39,7 +39,10 @@ class Analyser:
     `language`: an ISO code or English name ("en", "german", "zh-TW"), stored as its code; None or
     "none" for several or unknown languages: words are matched exactly. `stem`: cut inflections by
     the Snowball stemmer of the language, if it has one. `stop_words`: leave out function words, if
-X
+    there is a list. Both are without effect for languages that become bigrams (zh, ja, th, ko...).
+    `revision` 2 adds to 1: names of program text by their parts (`identifiers`), spellings of one
+    word as one (`spelling`), and in the index the single characters beside bigrams.
+
     >>> Analyser("en").analyse("The dogs' owners were running in Ann's parks")
     ['dog', 'owner', 'were', 'run', 'ann', 'park']
 
@@ -74,18 +77,30 @@ X
         `index`: the terms that a document is found by, which are more than those it is searched
         with: where scripts become bigrams, every single character is one too.
         """
-        return self._mapped(texts, self.stop_words, self.revision > 1, index and self.revision > 1)
+        parts = self.revision > 1
+        return self._mapped(texts, self.stop_words, parts, "both" if index and parts else "pairs")
 
     def sequence(self, text: str) -> list[str]:
-        """The terms of `text` word by word, function words with them, to hold phrases against."""
-        return self._mapped([text], False, False, False)[0]
+        """The terms of `text` word by word, to hold phrases against.
+
+        Function words are among them; scripts without blanks give single characters.
+        """
+        return self._mapped([text], False, False, "single")[0]
+
+    def unstemmed(self, text: str) -> list[str]:
+        """The words of `text` in the spelling of the index, with their endings."""
+        return self._mapped([text], False, False, "pairs", stem=False)[0]
+
+    def terms_of_phrase(self, text: str) -> list[str]:
+        """The terms of the words of `text` alone: all are in a document that says it."""
+        return self._mapped([text], self.stop_words, False, "pairs")[0]
 
     def _mapped(
-        self, texts: Iterable[str], stops: bool, parts: bool, singles: bool
+        self, texts: Iterable[str], stops: bool, parts: bool, runs: str, *, stem: bool = True
     ) -> list[list[str]]:
         if isinstance(texts, str):
             raise InvalidDocumentError("analyse_many takes several texts, got one str: use [text]")
-        table = _terms(self.language or "none", self.stem, stops, self.revision)
+        table = _terms(self.language or "none", self.stem and stem, stops, self.revision)
         term_of = table.__getitem__
         dotless = self.language in ("tr", "az")
         found = []
@@ -94,7 +109,7 @@ X
                 raise InvalidDocumentError(
                     f"text {row} of analyse_many must be a str, got {type(text).__name__}"
                 )
-            words = tokens(text.replace("I", "ı") if dotless else text, singles=singles)
+            words = tokens(text.replace("I", "ı") if dotless else text, runs=runs)
             if parts:
                 words += parts_of_identifiers(text)
             found.append([term for term in map(term_of, words) if term])
@@ -230,7 +245,7 @@ class _Terms(dict[str, str]):
         return word
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=16)
 def _terms(language: str, stem: bool, with_stop_words: bool, revision: int) -> _Terms:
     stops = stop_words(language) if with_stop_words else frozenset[str]()
     if revision > 1:

@@ -16,12 +16,12 @@ import unicodedata
 
 __all__ = ["respell", "without_marks"]
 
-_FARSI = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "ة": "ه", "ۀ": "ه", "ۂ": "ه", "أ": "ا", "إ": "ا"})
+_FARSI = str.maketrans(
+    {"ي": "ی", "ى": "ی", "ك": "ک", "ة": "ه", "ۀ": "ه", "ۂ": "ه", "أ": "ا", "إ": "ا"}
+)
 _DEVANAGARI = ("hi", "mr", "ne")
 # A nasal with virama before a consonant of its own class is written as anusvara too.
-_NASAL = re.compile(
-    "ङ्(?=[क-घ])|ञ्(?=[च-झ])|ण्(?=[ट-ढ])|न्(?=[त-ध])|म्(?=[प-भ])"
-)
+_NASAL = re.compile("ङ्(?=[क-घ])|ञ्(?=[च-झ])|ण्(?=[ट-ढ])|न्(?=[त-ध])|म्(?=[प-भ])")
 _TONES = {
     a: b
     for old, new in (("oa", "oa"), ("oe", "oe"), ("uy", "uy"))
@@ -34,7 +34,9 @@ _TONES = {
     ]
 }
 _OPEN_END = re.compile(f"({'|'.join(_TONES)})$")
-_UNMARKED = frozenset("en porter fr es pt it ca gl ro nl dutch_porter af ga la id ms sw sq fil".split())
+_UNMARKED = frozenset(
+    "en porter fr es pt it ca gl ro nl dutch_porter af ga la id ms sw sq fil".split()
+)
 
 
 def respell(word: str, code: str) -> str:

@@ -24,11 +24,11 @@ from bigrain.text.normalise import fold
 __all__ = ["script_counts", "script_of", "tokens", "words"]
 
 
-def tokens(text: str, *, singles: bool = False) -> list[str]:
+def tokens(text: str, *, runs: str = "pairs") -> list[str]:
     """The words of `text` in order, folded (see `normalise.fold`).
 
-    `singles`: where words are bigrams, after those of a run its single characters (clusters) too,
-    except kana, which are no words.
+    `runs`: what becomes of scripts without blanks: "pairs" (bigrams), "both" (after the pairs the
+    single characters, except kana, which are no words) or "single".
 
     >>> tokens("It's the 2nd test: naïve Ｔest, 東京都へ!")
     ["it's", 'the', '2nd', 'test', 'naïve', 'test', '東京', '京都', 'へ']
@@ -37,7 +37,7 @@ def tokens(text: str, *, singles: bool = False) -> list[str]:
         if "'" not in text:
             return text.translate(_ASCII_TABLE).split()
         return _ASCII_WORD.findall(text.lower())
-    return _tokens_folded(fold(text), singles)
+    return _tokens_folded(fold(text), runs)
 
 
 def words(text: str) -> list[tuple[str, int, int]]:
@@ -80,7 +80,7 @@ _ASCII_WORD = re.compile("[a-z0-9]+(?:'[a-z0-9]+)*")
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
 
-def _tokens_folded(text: str, singles: bool = False) -> list[str]:
+def _tokens_folded(text: str, runs: str = "pairs") -> list[str]:
     text = text.translate(_APOSTROPHES) if "\u2019" in text or "\u02bc" in text else text
     if not _bigram_run().search(text):
         return _word().findall(text)
@@ -90,8 +90,11 @@ def _tokens_folded(text: str, singles: bool = False) -> list[str]:
             found.append(match[0])
         else:
             edges = _edges(text, match.start(), match.end())
-            found.extend(text[a:b] for a, b in _bigrams(edges))
-            if singles and len(edges) > 2 and text[edges[0]] not in _KANA:
+            if runs != "single":
+                found.extend(text[a:b] for a, b in _bigrams(edges))
+            if runs == "single" or (
+                runs == "both" and len(edges) > 2 and text[edges[0]] not in _KANA
+            ):
                 found.extend(text[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True))
     return found
 
