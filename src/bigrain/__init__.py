@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from bigrain.collection import Collection, create, open, repair  # noqa: A004
     from bigrain.encoders.base import CallableEncoder, Encoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
+    from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
     from bigrain.search.query import Query
     from bigrain.text.chunk import Chunking
@@ -43,6 +44,7 @@ __all__ = [
     "DenseField",
     "Document",
     "Encoder",
+    "Feedback",
     "FieldAudit",
     "Fusion",
     "Hit",
@@ -71,6 +73,7 @@ _LATER = {
     "Collection": "bigrain.collection",
     "Encoder": "bigrain.encoders.base",
     "FieldAudit": "bigrain.search.audit_report",
+    "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
     "Query": "bigrain.search.query",
     "TuneReport": "bigrain.tuning.report",

@@ -50,10 +50,11 @@ from bigrain.index.scratch import Scratch
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
+from bigrain.search.feedback import Feedback, checked, with_feedback
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answer, answer
-from bigrain.search.plan import Plan, make_plan
+from bigrain.search.plan import Plan, check_k, make_plan
 from bigrain.search.query import Query
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
@@ -383,6 +384,7 @@ class Collection:
         *,
         n_candidates: int | None = None,
         fusion: Fusion | None = None,
+        feedback: Feedback | str | None = None,
     ) -> list[Hit]:
         """The best k documents, best first.
 
@@ -392,16 +394,39 @@ class Collection:
         `filter`: a condition on metadata, as text or dictionary (`bigrain.search.filter`).
         `recall`: the share of the true top k wanted from dense codes, 1.0 looks at everything;
         `n_candidates` sets the number of verified candidates directly. `explain` fills
-        `Hit.explanation`. Scores come from the originals on disk, not from codes.
+        `Hit.explanation`. `feedback` (`bigrain.Feedback`, or "rm3", "rocchio") lets the best
+        documents of a first search add to the query. Scores come from the originals on disk, not
+        from codes.
         """
         view = self._require_open()
-        plan = make_plan(
+        plan, answers = self._answer(
             view, [query], k=k, fields=fields, filter=filter, recall=recall,
             n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
+            feedback=checked(feedback),
         )  # fmt: skip
-        answers = answer(view, plan)
-        self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
         return make_hits(view, plan, 0, answers[0])
+
+    def _answer(
+        self,
+        view: SnapshotView,
+        queries: Sequence[Any],
+        *,
+        k: int,
+        recall: float | None,
+        n_candidates: int | None,
+        feedback: Feedback | None,
+        **options: Any,
+    ) -> tuple[Plan, list[Answer]]:
+        """Plan and answer, twice where the first answers have a say in the second."""
+        check_k(k)
+        deep = k if feedback is None else max(k, feedback.documents)
+        plan = make_plan(view, queries, k=deep, recall=recall, n_candidates=n_candidates, **options)
+        answers = answer(view, plan)
+        if feedback is not None:
+            plan = with_feedback(view, plan, answers, feedback, k)
+            answers = answer(view, plan)
+        self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
+        return plan, answers
 
     def search_many(
         self,
@@ -415,6 +440,7 @@ class Collection:
         filter: object = None,
         n_candidates: int | None = None,
         fusion: Fusion | None = None,
+        feedback: Feedback | str | None = None,
     ) -> Any:
         """`search` for many queries, sharing the work on codes.
 
@@ -428,19 +454,16 @@ class Collection:
             )
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InvalidQueryError(f"threads={shown(threads)} must be a whole number from 1")
-        listed = _listed("queries", queries)
+        listed, believed = _listed("queries", queries), checked(feedback)
         if not listed:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
         def run(part: slice) -> tuple[Plan, list[Answer]]:
-            plan = make_plan(
-                view, listed[part], k=k, fields=fields, filter=filter,
-                recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
+            return self._answer(
+                view, listed[part], k=k, fields=fields, filter=filter, recall=recall,
+                n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
             )  # fmt: skip
-            answers = answer(view, plan)
-            self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
-            return plan, answers
 
         parts = list(_batches(listed))
         if threads == 1 or len(parts) < 2:

@@ -17,7 +17,7 @@ from bigrain.search.operators import Meaning, meaning_of
 from bigrain.search.query import Query
 from bigrain.search.view import FieldView, SnapshotView
 
-__all__ = ["FieldPlan", "Plan", "make_plan"]
+__all__ = ["FieldPlan", "Plan", "check_k", "make_plan"]
 
 FUSED_CANDIDATES = 100
 MAX_K = 1_000_000
@@ -76,7 +76,7 @@ def make_plan(
     query = queries[0] if len(queries) == 1 and isinstance(queries[0], Query) else None
     if query is not None:
         queries = [_plain(query)]
-    _check_int("k", k, 1, MAX_K)
+    check_k(k)
     if n_candidates is not None:
         _check_int("n_candidates", n_candidates, 1, 1 << 31)
     if recall is not None and (
@@ -122,6 +122,11 @@ def _plain(query: Query) -> str:
             "the query only says what must not be there; add a word that should be"
         )
     return query.plain
+
+
+def check_k(k: object) -> None:
+    """A number of hits, or `InvalidQueryError`."""
+    _check_int("k", k, 1, MAX_K)
 
 
 def _require_memory(view: SnapshotView, plans: Sequence[FieldPlan]) -> None:
