@@ -52,19 +52,16 @@ class LexicalFamily:
 
     def queries(self, queries: Sequence[Any]) -> list[dict[str, float]]:
         """Word -> how often the query says it, in order of first mention."""
-        found = self.analyser.analyse_many(
-            [check_text_query(self.name, query, self) for query in queries]
-        )
-        for words in found:
-            if len(words) > MAX_QUERY_WORDS:
-                raise InvalidQueryError(
-                    f"the query has {len(words):,} words; at most {MAX_QUERY_WORDS:,}"
-                )
-        return [dict(Counter(words)) for words in found]
+        return [self.words(check_text_query(self.name, query, self)) for query in queries]
 
     def words(self, text: str) -> dict[str, float]:
-        """Word -> how often a text, of a query or a document, says it."""
-        return dict(Counter(self.analyser.analyse(text)))
+        """Word -> how often a part of a query says it, or `InvalidQueryError`."""
+        words = self.analyser.analyse(text)
+        if len(words) > MAX_QUERY_WORDS:
+            raise InvalidQueryError(
+                f"the query has {len(words):,} words; at most {MAX_QUERY_WORDS:,}"
+            )
+        return dict(Counter(words))
 
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
