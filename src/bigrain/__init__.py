@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from bigrain.collection import Collection, create, open, repair  # noqa: A004
     from bigrain.encoders.base import CallableEncoder, Encoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
+    from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
+    from bigrain.search.query import Query
     from bigrain.text.chunk import Chunking
     from bigrain.tuning.report import TuneReport, TuneRow
 
@@ -42,6 +44,7 @@ __all__ = [
     "DenseField",
     "Document",
     "Encoder",
+    "Feedback",
     "FieldAudit",
     "Fusion",
     "Hit",
@@ -50,6 +53,7 @@ __all__ = [
     "Part",
     "Passage",
     "ProgressUpdate",
+    "Query",
     "SparseField",
     "TuneReport",
     "TuneRow",
@@ -69,7 +73,9 @@ _LATER = {
     "Collection": "bigrain.collection",
     "Encoder": "bigrain.encoders.base",
     "FieldAudit": "bigrain.search.audit_report",
+    "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
+    "Query": "bigrain.search.query",
     "TuneReport": "bigrain.tuning.report",
     "TuneRow": "bigrain.tuning.report",
     "create": "bigrain.collection",

@@ -50,10 +50,12 @@ from bigrain.index.scratch import Scratch
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
+from bigrain.search.feedback import Feedback, checked, with_feedback
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answers, answer
-from bigrain.search.plan import Plan, make_plan
+from bigrain.search.plan import Plan, check_k, make_plan
+from bigrain.search.query import Query
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -382,24 +384,49 @@ class Collection:
         *,
         n_candidates: int | None = None,
         fusion: Fusion | None = None,
+        feedback: Feedback | str | None = None,
     ) -> list[Hit]:
         """The best k documents, best first.
 
-        `query`: text, or a representation (a vector, a mapping column -> weight, token vectors).
+        `query`: text, a `bigrain.Query` if signs in it are operators, or a representation (a
+        vector, a mapping column -> weight, token vectors).
         `fields`: which fields to ask, or a mapping to their weights; None asks all that can answer.
         `filter`: a condition on metadata, as text or dictionary (`bigrain.search.filter`).
         `recall`: the share of the true top k wanted from dense codes, 1.0 looks at everything;
         `n_candidates` sets the number of verified candidates directly. `explain` fills
-        `Hit.explanation`. Scores come from the originals on disk, not from codes.
+        `Hit.explanation`. `feedback` (`bigrain.Feedback`, or "rm3", "rocchio") lets the best
+        documents of a first search add to the query. Scores come from the originals on disk, not
+        from codes.
         """
         view = self._require_open()
-        plan = make_plan(
+        plan, answers = self._answer(
             view, [query], k=k, fields=fields, filter=filter, recall=recall,
             n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
+            feedback=checked(feedback),
         )  # fmt: skip
-        answers = answer(view, plan)
-        self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
         return make_hits(view, plan, 0, answers[0])
+
+    def _answer(
+        self,
+        view: SnapshotView,
+        queries: Sequence[Any],
+        *,
+        k: int,
+        recall: float | None,
+        n_candidates: int | None,
+        feedback: Feedback | None,
+        **options: Any,
+    ) -> tuple[Plan, Answers]:
+        """Plan and answer, twice where the first answers have a say in the second."""
+        check_k(k)
+        deep = k if feedback is None else max(k, feedback.documents)
+        plan = make_plan(view, queries, k=deep, recall=recall, n_candidates=n_candidates, **options)
+        answers = answer(view, plan)
+        if feedback is not None:
+            plan = with_feedback(view, plan, answers, feedback, k)
+            answers = answer(view, plan)
+        self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
+        return plan, answers
 
     def search_many(
         self,
@@ -413,6 +440,7 @@ class Collection:
         filter: object = None,
         n_candidates: int | None = None,
         fusion: Fusion | None = None,
+        feedback: Feedback | str | None = None,
     ) -> Any:
         """`search` for many queries, sharing the work on codes.
 
@@ -426,27 +454,23 @@ class Collection:
             )
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InvalidQueryError(f"threads={shown(threads)} must be a whole number from 1")
-        listed = _listed("queries", queries)
+        listed, believed = _listed("queries", queries), checked(feedback)
         if not listed:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
-        def run(start: int) -> tuple[Plan, Answers]:
-            plan = make_plan(
-                view, listed[start : start + step], k=k, fields=fields, filter=filter,
-                recall=recall, n_candidates=n_candidates, fusion=fusion or self._fusion,
+        def run(part: slice) -> tuple[Plan, Answers]:
+            return self._answer(
+                view, listed[part], k=k, fields=fields, filter=filter, recall=recall,
+                n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
             )  # fmt: skip
-            answers = answer(view, plan)
-            self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
-            return plan, answers
 
-        step = min(QUERY_BATCH, max(1, -(-len(listed) // threads)))
-        starts = range(0, len(listed), step)
-        if threads == 1 or len(starts) < 2:
-            done = [run(start) for start in starts]
+        parts = list(_batches(listed, min(QUERY_BATCH, max(1, -(-len(listed) // threads)))))
+        if threads == 1 or len(parts) < 2:
+            done = [run(part) for part in parts]
         else:
             with ThreadPoolExecutor(threads) as pool:
-                done = list(pool.map(run, starts))
+                done = list(pool.map(run, parts))
         # Not by the threads: SQLite's module lets go of the interpreter at every row, and threads
         # that do so wait for each other.
         if not arrays:
@@ -1029,6 +1053,22 @@ def _listed(name: str, values: object) -> list[Any]:
     if not isinstance(values, Iterable):
         raise InvalidInputError(f"{name} takes a list, not {shown(values)}")
     return list(values)
+
+
+def _batches(queries: Sequence[Any], most: int) -> Iterator[slice]:
+    """Stretches of queries that are planned together; one with operators is alone."""
+    start = 0
+    for at, query in enumerate(queries):
+        if isinstance(query, Query):
+            if at > start:
+                yield slice(start, at)
+            yield slice(at, at + 1)
+            start = at + 1
+        elif at + 1 - start == most:
+            yield slice(start, at + 1)
+            start = at + 1
+    if start < len(queries):
+        yield slice(start, len(queries))
 
 
 class _Held:

@@ -30,6 +30,7 @@ __all__ = [
 METRICS = ("cosine", "ip", "l2")
 HEAVY_DTYPES = ("float16", "float32", "bfloat16", "int8")
 MAX_DIM = 4096
+MAX_TITLE_WEIGHT = 20
 CODES: dict[str, Sequence[int]] = {  # and their bits
     "rabitq": range(1, 9),
     "sign": (1,),
@@ -52,7 +53,9 @@ class LexicalField:
     """BM25 over the words of title and text (Lucene's formula).
 
     `language` chooses stemmer and stop words ("en", "de", ..., None for plain words). `k1` and `b`
-    are BM25's term saturation and length normalisation.
+    are BM25's term saturation and length normalisation. `title_weight`, from 0 to 20, is how many
+    times the words of a title count. `analysis` is the revision of the rules that make terms of
+    text (`bigrain.text.Analyser`): 2 is the newest, 1 that of collections made before it.
     """
 
     family: ClassVar[str] = "lexical"
@@ -62,8 +65,12 @@ class LexicalField:
     b: float = 0.75
     stem: bool = True
     stop_words: bool = True
+    title_weight: int = 1
+    analysis: int = 2
 
     def __post_init__(self) -> None:
+        _check_int("title_weight", self.title_weight, 0, MAX_TITLE_WEIGHT, 1)
+        _check_int("analysis", self.analysis, 1, 2, 2)
         if self.language is not None and not isinstance(self.language, str):
             raise ConfigError(
                 f"language={shown(self.language)} must be a code such as 'en', or None"
@@ -241,6 +248,8 @@ def field_from_dict(spec: Mapping[str, Any]) -> Field:
     family = values.pop("family", None)
     if not isinstance(family, str) or family not in _FAMILIES:
         raise ConfigError(f"field family {shown(family)} is not one of {', '.join(_FAMILIES)}")
+    if family == LexicalField.family:
+        values.setdefault("analysis", 1)  # as it was when fields did not say
     known = [item.name for item in dataclass_fields(_FAMILIES[family])]
     unknown = next((key for key in values if key not in known), None)
     if unknown is not None:

@@ -30,6 +30,11 @@ POSTINGS = ("lexical", "sparse")  # families without codes of single documents
 @click.option("--filter", "condition", metavar="CONDITION", help="A condition on metadata.")
 @click.option("--recall", type=float, metavar="SHARE",
               help="Share of the true best hits wanted, such as 0.98; 1 looks at all.")  # fmt: skip
+@click.option("--operators", is_flag=True,
+              help='Signs in QUERY are operators: "a phrase" +must -not word^2 begin* nearly~ '
+                   "title:word.")  # fmt: skip
+@click.option("--feedback", type=click.Choice(["rm3", "rocchio"]),
+              help="Let the best documents of a first search add to the query.")  # fmt: skip
 @click.option("--explain", is_flag=True, help="Show how each score came about.")
 @memory_option
 @common
@@ -41,6 +46,8 @@ def search(
     fields: tuple[str, ...],
     condition: str | None,
     recall: float | None,
+    operators: bool,
+    feedback: str | None,
     explain: bool,
     memory: int | None,
 ) -> None:
@@ -54,6 +61,7 @@ def search(
       bigrain search docs.grain "how do plants store energy?"
       bigrain search docs.grain "solar cells" -k 3 --filter "year >= 2020 AND lang = 'en'"
       bigrain search docs.grain "BM25" --field lexical --explain
+      bigrain search docs.grain --operators '+grain "heavy water" -moon silo*'
       bigrain search docs.grain - --json < queries.jsonl > hits.jsonl
     """
     import bigrain
@@ -63,9 +71,11 @@ def search(
     with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
         language = language_of(col)
         for at, (identifier, text) in enumerate(_from_stdin() if many else [(None, query)]):
+            asked = bigrain.Query(text) if operators else text
             hits = col.search(
-                text, k, fields=weights, filter=condition, recall=recall, explain=explain
-            )
+                asked, k, fields=weights, filter=condition, recall=recall, explain=explain,
+                feedback=feedback,
+            )  # fmt: skip
             if state.as_json:
                 name = {} if identifier is None else {"_id": identifier}
                 answer = {**name, "query": text, "hits": [_hit_dict(hit) for hit in hits]}
@@ -74,7 +84,8 @@ def search(
             if many:
                 click.echo(("\n" if at else "") + f"# {plain_text(text)}")
             families = {name: field.family for name, field in col.fields.items()}
-            print_hits(hits, text, language, families=families if explain else None)
+            shown = asked.plain if isinstance(asked, bigrain.Query) else text
+            print_hits(hits, shown, language, families=families if explain else None)
 
 
 def language_of(col: Collection) -> str | None:
@@ -144,6 +155,11 @@ def _explained(hit: Hit, families: Mapping[str, str]) -> Iterator[str]:
         if terms:
             ranked = sorted(terms.items(), key=lambda item: -item[1])[:8]
             yield "  " + ", ".join(f"{term} {value:.3g}" for term, value in ranked)
+        for phrase in told.get("phrases", ()):
+            yield f'  says "{phrase}"'
+        for begin, words in told.get("expanded", {}).items():
+            more = f" and {len(words) - 8} more" if len(words) > 8 else ""
+            yield f"  {begin} stands for {', '.join(words[:8]) or 'nothing'}{more}"
 
 
 def _short(value: object) -> str:

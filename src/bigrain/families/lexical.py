@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ class LexicalFamily:
 
     def __init__(self, name: str, spec: LexicalField) -> None:
         self.name, self.spec = name, spec
-        self.analyser = Analyser(language=spec.language, stem=spec.stem, stop_words=spec.stop_words)
+        self.analyser = Analyser(spec.language, spec.stem, spec.stop_words, spec.analysis)
 
     def fingerprint(self) -> dict[str, Any]:
         return {"name": "analyser", "digest": self.analyser.fingerprint()}
@@ -39,7 +40,7 @@ class LexicalFamily:
         return self.analyser.coverage(texts)
 
     def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> list[list[str]]:
-        return self.analyser.analyse_many(texts)
+        return self.analyser.analyse_many(texts, index=True)
 
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Any:
         raise InvalidVectorsError(
@@ -49,16 +50,18 @@ class LexicalFamily:
     def accepts(self, query: Any) -> bool:
         return isinstance(query, str)
 
-    def queries(self, queries: Sequence[Any]) -> list[list[str]]:
-        found = self.analyser.analyse_many(
-            [check_text_query(self.name, query, self) for query in queries]
-        )
-        for words in found:
-            if len(words) > MAX_QUERY_WORDS:
-                raise InvalidQueryError(
-                    f"the query has {len(words):,} words; at most {MAX_QUERY_WORDS:,}"
-                )
-        return found
+    def queries(self, queries: Sequence[Any]) -> list[dict[str, float]]:
+        """Word -> how often the query says it, in order of first mention."""
+        return [self.words(check_text_query(self.name, query, self)) for query in queries]
+
+    def words(self, text: str) -> dict[str, float]:
+        """Word -> how often a part of a query says it, or `InvalidQueryError`."""
+        words = self.analyser.analyse(text)
+        if len(words) > MAX_QUERY_WORDS:
+            raise InvalidQueryError(
+                f"the query has {len(words):,} words; at most {MAX_QUERY_WORDS:,}"
+            )
+        return dict(Counter(words))
 
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
@@ -80,7 +83,7 @@ class LexicalFamily:
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return None  # everything is made again from the texts
 
-    def explain(self, index: LexicalIndex, query: list[str], unit: int) -> dict[str, Any]:
+    def explain(self, index: LexicalIndex, query: Mapping[str, float], unit: int) -> dict[str, Any]:
         """What each word adds to the score."""
         units = np.array([unit], np.int64)
         parts = index.contributions(query, units)[:, 0]

@@ -285,7 +285,7 @@ class Selection:
         if name not in self._bitmaps:
             units = view.segment.units
             parts = [
-                np.packbits(self._has(units.slice(a, b)), bitorder="little")
+                np.packbits(self.has(units.slice(a, b)), bitorder="little")
                 for a in range(0, units.n_rows, CHUNK)
                 for b in [min(a + CHUNK, units.n_rows)]
             ]
@@ -293,9 +293,10 @@ class Selection:
             self._bitmaps[name] = bits if view.live is None else bits & view.live
         return self._bitmaps[name]
 
-    def _has(self, units: Units) -> npt.NDArray[np.uint8]:
+    def has(self, units: Units) -> npt.NDArray[np.bool_]:
+        """Whether each unit is let through."""
         held = self.bits[units >> 3]
-        return np.asarray((held >> (units & 7).astype(np.uint8)) & 1, np.uint8)
+        return np.asarray((held >> (units & 7).astype(np.uint8)) & 1, bool)
 
     @property
     def n_bytes(self) -> int:

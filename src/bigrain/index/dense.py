@@ -427,6 +427,17 @@ class DenseIndex:
                 estimates[at[part]] = view.segment.estimate(prepared, rows[part])
         return estimates
 
+    def vectors(self, units: Units) -> Floats:
+        """(n, dim) stored vectors of those units that have a live row, in any order."""
+        parts = [np.empty((0, self.spec.dim), np.float32)]
+        for view in self.views:
+            rows = np.unique(view.locate(units)[1])
+            if len(rows):
+                records = view.segment.file.gather_rows("rows", rows)
+                view.segment.check(records, rows)
+                parts.append(view.segment.finite(self.spec.rows.decode(records)))
+        return np.concatenate(parts)
+
     def score(self, query: Any, units: Units) -> Floats:
         """Exact scores of units for one query (dim,), NaN where there is no live row."""
         return self.score_pairs([query], units, np.zeros(len(units), np.int32))

@@ -5,6 +5,7 @@ the best instructions the processor has. `BIGRAIN_KERNELS=reference|baseline|avx
 """
 
 from bigrain.kernels.dispatch import (
+    PostingList,
     WordPiece,
     accumulate_bm25,
     accumulate_weights,
@@ -12,12 +13,14 @@ from bigrain.kernels.dispatch import (
     build_luts,
     count_live,
     dot_table,
+    encode_lists,
     first_damaged,
     level,
     maxsim,
     nearest,
     pack_table,
     pool_tokens,
+    posting_list,
     quantise_rows,
     quantise_tables,
     read_stretches,
@@ -34,6 +37,7 @@ from bigrain.kernels.dispatch import (
 )
 
 __all__ = [
+    "PostingList",
     "WordPiece",
     "accumulate_bm25",
     "accumulate_weights",
@@ -42,12 +46,14 @@ __all__ = [
     "count_live",
     "dot_table",
     "first_damaged",
+    "encode_lists",
     "level",
     "maxsim",
     "nearest",
     "pack_table",
     "pool_tokens",
     "quantise_rows",
+    "posting_list",
     "quantise_tables",
     "read_stretches",
     "rotate",

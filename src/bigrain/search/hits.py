@@ -150,5 +150,6 @@ def _explain(plan: Plan, query: int, answer: Answer, row: int) -> dict[str, Any]
             "exact_score": heavy,
             "light_estimate": None if np.isnan(light) else light,
             **own,
+            **(plan.meaning.told.get(field.name, {}) if plan.meaning is not None else {}),
         }
     return told

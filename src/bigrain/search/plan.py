@@ -13,9 +13,11 @@ from bigrain.index.base import Selection
 from bigrain.index.effort import DEFAULT_RECALL, Effort
 from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
+from bigrain.search.operators import Meaning, meaning_of
+from bigrain.search.query import Query
 from bigrain.search.view import FieldView, SnapshotView
 
-__all__ = ["FieldPlan", "Plan", "make_plan"]
+__all__ = ["FieldPlan", "Plan", "check_k", "make_plan"]
 
 FUSED_CANDIDATES = 100
 MAX_K = 1_000_000
@@ -46,6 +48,7 @@ class Plan:
     exact: bool
     explain: bool
     fusion: Fusion
+    meaning: Meaning | None = None  # of the only query, if it has operators
 
     def parts(self, n: int) -> list[Plan]:
         """Plans of n of its queries each, in their order."""
@@ -73,9 +76,12 @@ def make_plan(
 ) -> Plan:
     """Check every argument and prepare the queries.
 
-    Raises `InvalidQueryError`, `UnknownFieldError` or `InvalidFilterError`.
+    A `Query` comes alone. Raises `InvalidQueryError`, `UnknownFieldError` or `InvalidFilterError`.
     """
-    _check_int("k", k, 1, MAX_K)
+    query = queries[0] if len(queries) == 1 and isinstance(queries[0], Query) else None
+    if query is not None:
+        queries = [_plain(query)]
+    check_k(k)
     if n_candidates is not None:
         _check_int("n_candidates", n_candidates, 1, 1 << 31)
     if recall is not None and (
@@ -92,6 +98,10 @@ def make_plan(
     weights = _field_weights(view, queries, fields, fusion)
     parsed = None if filter is None else parse(filter)
     selection = None if parsed is None else view.select(parsed)
+    meaning = None
+    if query is not None and query.clauses:
+        meaning = meaning_of(view, query, list(weights), selection)
+        selection = meaning.selection
     exact = recall == 1
     plans = []
     for name, weight in weights.items():
@@ -102,10 +112,26 @@ def make_plan(
             effort = Effort(max(n_candidates, k), np.inf if everything else effort.margin)
         elif recall is None and len(weights) > 1:  # the others help to find what is missed
             effort = effort.deeper(max(FUSED_CANDIDATES, 2 * k))
-        prepared = field.family.queries(queries)
+        if meaning is not None and name in meaning.weights:
+            prepared: Sequence[Any] = [meaning.weights[name]]
+        else:
+            prepared = field.family.queries(queries)
         plans.append(FieldPlan(name, field, prepared, effort, weight))
     _require_memory(view, plans)
-    return Plan(k, len(queries), tuple(plans), parsed, selection, exact, explain, fusion)
+    return Plan(k, len(queries), tuple(plans), parsed, selection, exact, explain, fusion, meaning)
+
+
+def _plain(query: Query) -> str:
+    if query.clauses and not query.plain.strip():
+        raise InvalidQueryError(
+            "the query only says what must not be there; add a word that should be"
+        )
+    return query.plain
+
+
+def check_k(k: object) -> None:
+    """A number of hits, or `InvalidQueryError`."""
+    _check_int("k", k, 1, MAX_K)
 
 
 def _require_memory(view: SnapshotView, plans: Sequence[FieldPlan]) -> None:

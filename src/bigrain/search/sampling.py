@@ -78,7 +78,8 @@ class Sampler:
     ) -> None:
         """Take down some of these queries, or none."""
         self._left -= len(answers)
-        if self._left >= 0 or n_candidates is not None or plan.exact:
+        narrowed = plan.meaning is not None and plan.meaning.selection is not None
+        if self._left >= 0 or n_candidates is not None or plan.exact or narrowed:
             return
         with self._lock:
             self._left = self._take(view, plan, answers, recall)

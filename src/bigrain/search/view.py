@@ -64,6 +64,12 @@ class SnapshotView:
         first = np.repeat(np.cumsum(counts) - counts, counts)
         return documents[owner] + (np.arange(len(owner)) - first), owner
 
+    @property
+    def n_units(self) -> int:
+        """One more than the highest passage number that a segment holds."""
+        views = [v for f in self.fields.values() for v in f.index.views]
+        return max((v.segment.units.last + 1 for v in views), default=0)
+
     def select(self, source: object) -> Selection:
         """The live units that a filter lets through; recent filters are remembered."""
         parsed = filters.parse(source)
@@ -71,12 +77,11 @@ class SnapshotView:
             if parsed in self._selections:
                 self._selections.move_to_end(parsed)
                 return self._selections[parsed]
-        views = [v for f in self.fields.values() for v in f.index.views]
-        size = max((v.segment.units.last + 1 for v in views), default=0)
+        size = self.n_units
         bits = filters.resolve(
             parsed, self.catalogue.metadata_keys(), self.catalogue.mark_docnos, size
         )
-        selection = Selection(self._with_passages(bits, size))
+        selection = Selection(self.with_passages(bits, size))
         with self._lock:
             self._selections[parsed] = selection
             kept = sum(s.n_bytes for s in self._selections.values())
@@ -86,7 +91,7 @@ class SnapshotView:
                 kept -= self._selections.popitem(last=False)[1].n_bytes
         return selection
 
-    def _with_passages(self, bits: Bitmap, size: int) -> Bitmap:
+    def with_passages(self, bits: Bitmap, size: int) -> Bitmap:
         """Every passage goes with its document."""
         inside = self.long_starts < size
         if not inside.any():

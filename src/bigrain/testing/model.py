@@ -48,7 +48,7 @@ class Model:
         self._encoded: dict[tuple[str, str], Any] = {}
         self._shown, self._pending = _State(), _State()
         self._analysers = {
-            name: Analyser(language=f.language, stem=f.stem, stop_words=f.stop_words)
+            name: Analyser(f.language, f.stem, f.stop_words, f.analysis)
             for name, f in self.fields.items()
             if isinstance(f, config.LexicalField)
         }
@@ -156,8 +156,11 @@ class Model:
     def _lexical(self, name: str, spec: config.LexicalField, query: str) -> dict[str, float]:
         analyser = self._analysers[name]
         ids = list(self._shown.documents)
-        texts = [f"{d.title}\n{d.text}" if d.title else d.text for d in self.documents.values()]
-        words, (asked,) = analyser.analyse_many(texts), analyser.analyse_many([query])
+        titles = spec.title_weight
+        texts = [
+            f"{d.title}\n" * titles + d.text if d.title else d.text for d in self.documents.values()
+        ]
+        words, asked = analyser.analyse_many(texts, index=True), analyser.analyse(query)
         scores = bm25_scores(words, asked, k1=spec.k1, b=spec.b)
         return {i: float(s) for i, s in zip(ids, scores, strict=True) if s > 0}
 

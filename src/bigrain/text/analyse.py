@@ -15,15 +15,18 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from typing import Any
 
-from bigrain.errors import ConfigError, InvalidDocumentError, MissingExtraError
+from bigrain.errors import ConfigError, InvalidDocumentError, MissingExtraError, shown
+from bigrain.text.identifiers import parts_of_identifiers
 from bigrain.text.languages import Language, find_language
+from bigrain.text.spelling import respell, without_marks
 from bigrain.text.stop_words import stop_words
 from bigrain.text.tokenise import script_counts, tokens
 
 __all__ = ["ANALYSIS_VERSION", "Analyser"]
 
-# Raise it whenever the same settings would give other terms for some text.
+# Part of every fingerprint. Rules that give other terms for some text get another `revision`.
 ANALYSIS_VERSION = 1
+REVISIONS = (1, 2)
 
 # Longer words (data in base 64, mostly) are cut: no one types them.
 MAX_TERM_CHARS = 255
@@ -37,6 +40,8 @@ class Analyser:
     "none" for several or unknown languages: words are matched exactly. `stem`: cut inflections by
     the Snowball stemmer of the language, if it has one. `stop_words`: leave out function words, if
     there is a list. Both are without effect for languages that become bigrams (zh, ja, th, ko...).
+    `revision` 2 adds to 1: names of program text by their parts (`identifiers`), spellings of one
+    word as one (`spelling`), and in the index the single characters beside bigrams.
 
     >>> Analyser("en").analyse("The dogs' owners were running in Ann's parks")
     ['dog', 'owner', 'were', 'run', 'ann', 'park']
@@ -48,8 +53,14 @@ class Analyser:
     language: str | None = "en"
     stem: bool = True
     stop_words: bool = True
+    revision: int = REVISIONS[-1]
 
     def __post_init__(self) -> None:
+        if type(self.revision) is not int or self.revision not in REVISIONS:
+            raise ConfigError(
+                f"revision={shown(self.revision)} of the analysis is not known; use "
+                f"{REVISIONS[-1]}, or 1 for collections made before there were others"
+            )
         for name in ("stem", "stop_words"):
             value = getattr(self, name)
             if not isinstance(value, bool):
@@ -60,11 +71,37 @@ class Analyser:
         """The terms of `text` in order, repeated as often as they occur."""
         return self.analyse_many([text])[0]
 
-    def analyse_many(self, texts: Iterable[str]) -> list[list[str]]:
-        """The terms of each text; the same as `analyse` one by one, and faster."""
+    def analyse_many(self, texts: Iterable[str], *, index: bool = False) -> list[list[str]]:
+        """The terms of each text; the same as `analyse` one by one, and faster.
+
+        `index`: the terms that a document is found by, which are more than those it is searched
+        with: where scripts become bigrams, every single character is one too.
+        """
+        parts = self.revision > 1
+        return self._mapped(texts, self.stop_words, parts, "both" if index and parts else "pairs")
+
+    def sequence(self, text: str) -> list[str]:
+        """The terms of `text` word by word, to hold phrases against.
+
+        Function words are among them; scripts without blanks give single characters.
+        """
+        return self._mapped([text], False, False, "single")[0]
+
+    def unstemmed(self, text: str) -> list[str]:
+        """The words of `text` in the spelling of the index, with their endings."""
+        return self._mapped([text], False, False, "pairs", stem=False)[0]
+
+    def terms_of_phrase(self, text: str) -> list[str]:
+        """The terms of the words of `text` alone: all are in a document that says it."""
+        return self._mapped([text], self.stop_words, False, "pairs")[0]
+
+    def _mapped(
+        self, texts: Iterable[str], stops: bool, parts: bool, runs: str, *, stem: bool = True
+    ) -> list[list[str]]:
         if isinstance(texts, str):
             raise InvalidDocumentError("analyse_many takes several texts, got one str: use [text]")
-        term_of = _terms(self.language, self.stem, self.stop_words).__getitem__
+        table = _terms(self.language or "none", self.stem and stem, stops, self.revision)
+        term_of = table.__getitem__
         dotless = self.language in ("tr", "az")
         found = []
         for row, text in enumerate(texts):
@@ -72,9 +109,10 @@ class Analyser:
                 raise InvalidDocumentError(
                     f"text {row} of analyse_many must be a str, got {type(text).__name__}"
                 )
-            if dotless and "I" in text:
-                text = text.replace("I", "ı")
-            found.append([term for term in map(term_of, tokens(text)) if term])
+            words = tokens(text.replace("I", "ı") if dotless else text, runs=runs)
+            if parts:
+                words += parts_of_identifiers(text)
+            found.append([term for term in map(term_of, words) if term])
         return found
 
     def coverage(self, texts: Iterable[str]) -> tuple[str, ...]:
@@ -105,19 +143,22 @@ class Analyser:
         return hashlib.sha256(what.encode()).hexdigest()[:16]
 
     def to_dict(self) -> dict[str, Any]:
-        """The settings, as JSON values."""
-        return asdict(self)
+        """The settings, as JSON values; the first revision is told by silence."""
+        told = asdict(self)
+        if self.revision == 1:
+            del told["revision"]
+        return told
 
     @classmethod
     def from_dict(cls, config: Mapping[str, Any]) -> Analyser:
         """The analyser that `to_dict` described; ConfigError for keys it does not know."""
-        unknown = sorted(set(config) - {"language", "stem", "stop_words"})
+        unknown = sorted(set(config) - {"language", "stem", "stop_words", "revision"})
         if unknown:
             raise ConfigError(
                 f"an analyser has no setting {', '.join(map(repr, unknown))}; "
-                "it has language, stem, stop_words"
+                "it has language, stem, stop_words, revision"
             )
-        return cls(**config)
+        return cls(**{"revision": 1, **config})
 
 
 _CODES_OF_SCRIPT = {
@@ -159,10 +200,13 @@ class _Terms(dict[str, str]):
 
     MAX_WORDS = 30_000  # about 6 MB; then it starts afresh
 
-    def __init__(self, language: Language, stem: bool, stops: frozenset[str]) -> None:
+    def __init__(
+        self, language: Language, stem: bool, stops: frozenset[str], revision: int
+    ) -> None:
         super().__init__()
         self._language = language
         self._stops = stops
+        self._respells = revision > 1
         self._lock = threading.Lock()
         self._stemmer: Any = _stemmer(language) if stem and language.stemmer else None
         elisions = "|".join(language.elisions)
@@ -179,13 +223,15 @@ class _Terms(dict[str, str]):
     def _term(self, word: str) -> str:
         if "'" in word:
             word = self._without_apostrophe(word)
+        code = self._language.code
+        if self._respells:
+            word = respell(word, code)
         if word in self._stops:
             return ""
-        if self._stemmer is None:
-            return word
-        with self._lock:
-            stem: str = self._stemmer.stemWord(word)
-        return stem or word
+        if self._stemmer is not None:
+            with self._lock:
+                word = self._stemmer.stemWord(word) or word
+        return without_marks(word, code) if self._respells else word
 
     def _without_apostrophe(self, word: str) -> str:
         code = self._language.code
@@ -199,10 +245,12 @@ class _Terms(dict[str, str]):
         return word
 
 
-@lru_cache(maxsize=8)
-def _terms(language: str, stem: bool, with_stop_words: bool) -> _Terms:
+@lru_cache(maxsize=16)
+def _terms(language: str, stem: bool, with_stop_words: bool, revision: int) -> _Terms:
     stops = stop_words(language) if with_stop_words else frozenset[str]()
-    return _Terms(find_language(language), stem, stops)
+    if revision > 1:
+        stops = frozenset(respell(word, language) for word in stops)
+    return _Terms(find_language(language), stem, stops, revision)
 
 
 def _stemmer(language: Language) -> Any:

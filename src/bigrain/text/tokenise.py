@@ -24,8 +24,11 @@ from bigrain.text.normalise import fold
 __all__ = ["script_counts", "script_of", "tokens", "words"]
 
 
-def tokens(text: str) -> list[str]:
+def tokens(text: str, *, runs: str = "pairs") -> list[str]:
     """The words of `text` in order, folded (see `normalise.fold`).
+
+    `runs`: what becomes of scripts without blanks: "pairs" (bigrams), "both" (after the pairs the
+    single characters, except kana, which are no words) or "single".
 
     >>> tokens("It's the 2nd test: naïve Ｔest, 東京都へ!")
     ["it's", 'the', '2nd', 'test', 'naïve', 'test', '東京', '京都', 'へ']
@@ -34,7 +37,7 @@ def tokens(text: str) -> list[str]:
         if "'" not in text:
             return text.translate(_ASCII_TABLE).split()
         return _ASCII_WORD.findall(text.lower())
-    return _tokens_folded(fold(text))
+    return _tokens_folded(fold(text), runs)
 
 
 def words(text: str) -> list[tuple[str, int, int]]:
@@ -71,12 +74,13 @@ def script_of(text: str) -> str:
     return next(iter(script_counts(text)), "")
 
 
+_KANA = frozenset(map(chr, range(0x3041, 0x3100)))
 _ASCII_TABLE = {i: chr(i).lower() if chr(i).isalnum() else " " for i in range(128)}
 _ASCII_WORD = re.compile("[a-z0-9]+(?:'[a-z0-9]+)*")
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u02bc": "'"})
 
 
-def _tokens_folded(text: str) -> list[str]:
+def _tokens_folded(text: str, runs: str = "pairs") -> list[str]:
     text = text.translate(_APOSTROPHES) if "\u2019" in text or "\u02bc" in text else text
     if not _bigram_run().search(text):
         return _word().findall(text)
@@ -85,7 +89,13 @@ def _tokens_folded(text: str) -> list[str]:
         if match.lastgroup == "word":
             found.append(match[0])
         else:
-            found.extend(text[a:b] for a, b in _bigrams(text, match.start(), match.end()))
+            edges = _edges(text, match.start(), match.end())
+            if runs != "single":
+                found.extend(text[a:b] for a, b in _bigrams(edges))
+            if runs == "single" or (
+                runs == "both" and len(edges) > 2 and text[edges[0]] not in _KANA
+            ):
+                found.extend(text[a:b] for a, b in zip(edges[:-1], edges[1:], strict=True))
     return found
 
 
@@ -96,16 +106,19 @@ def _spans_folded(text: str) -> list[tuple[str, int, int]]:
         if match.lastgroup == "word":
             found.append((match[0], match.start(), match.end()))
         else:
-            pairs = _bigrams(text, match.start(), match.end())
+            pairs = _bigrams(_edges(text, match.start(), match.end()))
             found.extend((text[a:b], a, b) for a, b in pairs)
     return found
 
 
-def _bigrams(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    edges = [match.start() for match in _cluster().finditer(text, start, end)]
-    edges.append(end)
+def _edges(text: str, start: int, end: int) -> list[int]:
+    """Where the clusters of a run begin, and its end."""
+    return [*(match.start() for match in _cluster().finditer(text, start, end)), end]
+
+
+def _bigrams(edges: list[int]) -> list[tuple[int, int]]:
     if len(edges) <= 3:
-        return [(start, end)]
+        return [(edges[0], edges[-1])]
     return list(zip(edges[:-2], edges[2:], strict=True))
 
 

@@ -190,7 +190,7 @@ class WriteSession:
 
     def _encode(self, families: Sequence[Family], stored: Sequence[Stored]) -> None:
         for family in families:
-            units, texts = texts_of(stored, family.per_passage)
+            units, texts = texts_of(stored, family)
             named = _namer(stored, family.per_passage)
             self._append(family.name, units, family.encode_documents(texts, named))
 
@@ -395,10 +395,11 @@ def _namer(stored: Sequence[Stored], per_passage: bool) -> Callable[[int], str]:
     return name
 
 
-def texts_of(stored: Sequence[Stored], per_passage: bool) -> tuple[Units, list[str]]:
+def texts_of(stored: Sequence[Stored], family: Family) -> tuple[Units, list[str]]:
     """What a field reads of documents: the units, and the text of each."""
-    if not per_passage:
-        texts = [f"{s.title}\n{s.text}" if s.title else s.text for s in stored]
+    if not family.per_passage:
+        times = getattr(family.spec, "title_weight", 1)
+        texts = [f"{s.title}\n" * times + s.text if s.title else s.text for s in stored]
         return np.array([s.docno for s in stored], np.int64), texts
     return _passages(stored)
 

@@ -1,0 +1,138 @@
+"""Queries with operators, and what their signs mean. A plain `str` is never read this way.
+
+    "heavy water"     must be there, word after word     +word    must be there
+    word^2.5          weighs 2.5 times as much           -word    must not be there
+    grain*            words that begin so                grian~   words so spelt, or nearly (~1, ~2)
+    title:word        must be in the title               title:"heavy water"
+
+A sign is one where it touches a word, at the beginning or end of what stands between two blanks;
+elsewhere it is a character like others: `C++`, `AT&T`, `-5`, `a * b`, `what?`, a quotation mark
+without its fellow. So every text is a query, and reading it never fails.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from bigrain.errors import InvalidQueryError
+
+__all__ = ["Clause", "Query"]
+
+LARGEST_BOOST = 1000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One part of a query that has operators.
+
+    `kind`: "words" (said one after another), "prefix" or "fuzzy". `occur`: "+", "-" or "" where it
+    need not be there. `edits`: the most of a fuzzy word, None by its length.
+    """
+
+    text: str
+    kind: str = "words"
+    occur: str = ""
+    boost: float = 1.0
+    title: bool = False
+    edits: int | None = None
+
+
+@dataclass(frozen=True)
+class Query:
+    """A text in which signs are operators: `col.search(bigrain.Query('+grain "heavy water"'))`.
+
+    `rest` is what has no operators, `clauses` what has. `plain` is the text without signs and
+    without what must not be there: what encoders of vectors are given.
+
+    >>> query = Query('silos "heavy water" -moon C++')
+    >>> query.rest, query.plain
+    ('silos C++', 'silos heavy water C++')
+    >>> [clause.text for clause in query.clauses]
+    ['heavy water', 'moon']
+    """
+
+    text: str
+    clauses: tuple[Clause, ...] = field(init=False, repr=False, compare=False)
+    rest: str = field(init=False, repr=False, compare=False)
+    plain: str = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise InvalidQueryError(f"a Query is made of text, got {type(self.text).__name__}")
+        pieces = list(_read(self.text))
+        clauses = tuple(piece for piece in pieces if isinstance(piece, Clause))
+        rest = [piece for piece in pieces if isinstance(piece, str)]
+        plain = [
+            piece if isinstance(piece, str) else piece.text
+            for piece in pieces
+            if isinstance(piece, str) or piece.occur != "-"
+        ]
+        object.__setattr__(self, "clauses", clauses)
+        object.__setattr__(self, "rest", " ".join(rest))
+        object.__setattr__(self, "plain", " ".join(plain))
+
+
+_QUOTED = re.compile(r'([+-]?)(title:)?"([^"]*)"(?:\^(\d+(?:\.\d+)?))?(?!\S)')
+_PIECE = re.compile(r"\S+")
+_BOOST = re.compile(r"(?<=[\w*~\"])\^(\d{1,9}(?:\.\d{1,9})?)\Z")
+_FUZZY = re.compile(r"~([12]?)\Z")
+_ONE_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
+_ALIKE = str.maketrans("\u201c\u201d\u201e", '"""')  # quotation marks as word processors set them
+TITLE = "title:"
+
+
+def _read(text: str) -> Iterator[Clause | str]:
+    """Clauses, and between them the pieces that have no operator."""
+    alike, at = text.translate(_ALIKE), 0
+    while piece := _PIECE.search(alike, at):
+        at = piece.start()
+        quoted = _QUOTED.match(alike, at)
+        if quoted is not None and (clause := _phrase(quoted)) is not None:
+            at = quoted.end()
+            yield clause
+        else:
+            at = piece.end()
+            yield _word(piece[0]) or text[piece.start() : at]
+
+
+def _phrase(found: re.Match[str]) -> Clause | None:
+    sign, title, words, boost = found.groups()
+    weight = 1.0 if boost is None else float(boost)
+    if not _has_word(words) or not 0 < weight <= LARGEST_BOOST:
+        return None
+    return Clause(words.strip(), "words", sign or "+", weight, title is not None)
+
+
+def _word(piece: str) -> Clause | None:
+    """The clause of a piece without blanks, None if no sign in it is an operator."""
+    word, boost, kind, edits = piece, 1.0, "words", None
+    sign = word[0] if word[0] in "+-" and word[1:2].isalpha() else ""
+    word = word[len(sign) :]
+    title = word.startswith(TITLE) and word[len(TITLE) : len(TITLE) + 1].isalnum()
+    word = word[len(TITLE) :] if title else word
+    weighed = _BOOST.search(word)
+    if weighed is not None and 0 < float(weighed[1]) <= LARGEST_BOOST:
+        word, boost = word[: weighed.start()], float(weighed[1])
+    fuzzy = _FUZZY.search(word)
+    if not title and word.endswith("*") and _stem_of(word[:-1], 2):
+        word, kind = word[:-1], "prefix"
+    elif not title and fuzzy is not None and _stem_of(word[: fuzzy.start()], 3):
+        word, kind = word[: fuzzy.start()], "fuzzy"
+        edits = int(fuzzy[1]) if fuzzy[1] else None
+    plain = not sign and not title and boost == 1.0 and kind == "words"
+    if plain or not _has_word(word):
+        return None
+    return Clause(word, kind, sign or ("+" if title else ""), boost, title, edits)
+
+
+def _stem_of(word: str, at_least: int) -> bool:
+    """One word of so many characters; one is enough beyond the alphabets."""
+    return _ONE_WORD.fullmatch(word) is not None and (
+        len(word) >= at_least or ord(word[0]) >= 0x0E00
+    )
+
+
+def _has_word(text: str) -> bool:
+    return any(map(str.isalnum, text))
