@@ -16,7 +16,13 @@ AddCounts(added=2, replaced=0, passages=2, warnings=())
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bigrain.config import DenseField, LexicalField, MultiVectorField, SparseField
+from bigrain.config import (
+    DenseField,
+    LexicalField,
+    MultiVectorField,
+    SparseField,
+    SubstringField,
+)
 from bigrain.errors import *  # noqa: F403
 from bigrain.errors import __all__ as _errors
 from bigrain.progress import ProgressUpdate
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from bigrain.encoders.base import CallableEncoder, Encoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
     from bigrain.search.fuse import Fusion
+    from bigrain.search.occurrences import Occurrences
     from bigrain.text.chunk import Chunking
     from bigrain.tuning.report import TuneReport, TuneRow
 
@@ -47,10 +54,12 @@ __all__ = [
     "Hit",
     "LexicalField",
     "MultiVectorField",
+    "Occurrences",
     "Part",
     "Passage",
     "ProgressUpdate",
     "SparseField",
+    "SubstringField",
     "TuneReport",
     "TuneRow",
     "create",
@@ -70,6 +79,7 @@ _LATER = {
     "Encoder": "bigrain.encoders.base",
     "FieldAudit": "bigrain.search.audit_report",
     "Fusion": "bigrain.search.fuse",
+    "Occurrences": "bigrain.search.occurrences",
     "TuneReport": "bigrain.tuning.report",
     "TuneRow": "bigrain.tuning.report",
     "create": "bigrain.collection",

@@ -40,9 +40,13 @@ def row_number(row: int) -> str:
 
 
 class Family(Protocol):
-    """One field at work. `per_passage`: a row for every passage, else one a document."""
+    """One field at work. `per_passage`: a row for every passage, else one a document.
+
+    `between` stands between title and text in what the field reads.
+    """
 
     per_passage: bool
+    between: str
 
     @property
     def name(self) -> str: ...

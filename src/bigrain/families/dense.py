@@ -58,6 +58,7 @@ class _Given:
 
 class DenseFamily:
     per_passage = True
+    between = " "
 
     def __init__(self, name: str, spec: DenseField) -> None:
         self.encoder = None if spec.encoder is None else make_encoder(spec.encoder)

@@ -27,6 +27,7 @@ MAX_QUERY_WORDS = 10_000
 
 class LexicalFamily:
     per_passage = False
+    between = "\n"
 
     def __init__(self, name: str, spec: LexicalField) -> None:
         self.name, self.spec = name, spec

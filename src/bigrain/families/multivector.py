@@ -42,6 +42,7 @@ Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 class MultiVectorFamily:
     per_passage = True
+    between = " "
 
     def __init__(self, name: str, spec: MultiVectorField) -> None:
         self.name, self.spec = name, spec

@@ -44,6 +44,7 @@ class Csr(NamedTuple):
 
 class SparseFamily:
     per_passage = True
+    between = " "
 
     def __init__(self, name: str, spec: SparseField) -> None:
         self.name, self.spec = name, spec

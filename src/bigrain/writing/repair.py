@@ -219,7 +219,7 @@ class _Repair:
                     self.reporter.advance(int(chosen.sum()))
             kept.mark(plan.encode, PASSAGE)
             for stored in self._documents_with(plan.encode, contents):
-                units, texts = texts_of(stored, family.per_passage)
+                units, texts = texts_of(stored, family.per_passage, family.between)
                 wanted = np.isin(units, plan.encode)
                 chosen_texts = [t for t, w in zip(texts, wanted.tolist(), strict=True) if w]
                 builder.append(units[wanted], family.encode_documents(chosen_texts))

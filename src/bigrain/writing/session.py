@@ -190,7 +190,7 @@ class WriteSession:
 
     def _encode(self, families: Sequence[Family], stored: Sequence[Stored]) -> None:
         for family in families:
-            units, texts = texts_of(stored, family.per_passage)
+            units, texts = texts_of(stored, family.per_passage, family.between)
             named = _namer(stored, family.per_passage)
             self._append(family.name, units, family.encode_documents(texts, named))
 
@@ -395,22 +395,23 @@ def _namer(stored: Sequence[Stored], per_passage: bool) -> Callable[[int], str]:
     return name
 
 
-def texts_of(stored: Sequence[Stored], per_passage: bool) -> tuple[Units, list[str]]:
+def texts_of(stored: Sequence[Stored], per_passage: bool, between: str) -> tuple[Units, list[str]]:
     """What a field reads of documents: the units, and the text of each."""
     if not per_passage:
-        texts = [f"{s.title}\n{s.text}" if s.title else s.text for s in stored]
+        texts = [f"{s.title}{between}{s.text}" if s.title else s.text for s in stored]
         return np.array([s.docno for s in stored], np.int64), texts
-    return _passages(stored)
+    return _passages(stored, between)
 
 
-def _passages(stored: Sequence[Stored]) -> tuple[Units, list[str]]:
+def _passages(stored: Sequence[Stored], between: str) -> tuple[Units, list[str]]:
     units: list[int] = []
     texts: list[str] = []
     for s in stored:
         spans = [(0, len(s.text))] if s.passages is None else s.passages.tolist()
         for i, (start, end) in enumerate(spans):
             units.append(s.docno + i)
-            texts.append(f"{s.title} {s.text[start:end]}" if s.title else s.text[start:end])
+            text = s.text[start:end]
+            texts.append(f"{s.title}{between}{text}" if s.title else text)
     return np.array(units, np.int64), texts
 
 
