@@ -17,17 +17,6 @@ bool marked(int32_t position, uint8_t before) {
   return position % kFmSample == 0 || before == ' ' || before == 0 || before == 0xff;
 }
 
-size_t count_bits(const uint8_t* bits, size_t n) {
-  size_t count = 0;
-  for (size_t i = 0; i + 64 <= n; i += 64) {
-    uint64_t word;
-    std::memcpy(&word, bits + i / 8, 8);
-    count += static_cast<size_t>(__builtin_popcountll(word));
-  }
-  for (size_t i = n / 64 * 64; i < n; ++i) count += bits[i / 8] >> (i % 8) & 1;
-  return count;
-}
-
 }  // namespace
 
 size_t fm_n_samples(const uint8_t* text, int32_t n) {
@@ -83,12 +72,23 @@ int64_t fm_rank(const uint8_t* record, size_t offset, uint8_t symbol) {
   return count;
 }
 
-FmStep fm_step(const uint8_t* record, size_t offset) {
-  const uint8_t symbol = record[kFmText + offset];
+size_t fm_marks(const uint8_t* record, size_t start, size_t stop) {
   const uint8_t* marks = record + kFmMarks;
-  if (marks[offset / 8] >> (offset % 8) & 1)
-    return {symbol, 0, static_cast<int64_t>(number_at(record + 4) + count_bits(marks, offset))};
-  return {symbol, fm_rank(record, offset, symbol), -1};
+  size_t count = 0;
+  for (; start < stop && start % 64; ++start) count += marks[start / 8] >> (start % 8) & 1;
+  for (; start + 64 <= stop; start += 64) {
+    uint64_t word;
+    std::memcpy(&word, marks + start / 8, 8);
+    count += static_cast<size_t>(__builtin_popcountll(word));
+  }
+  for (; start < stop; ++start) count += marks[start / 8] >> (start % 8) & 1;
+  return count;
+}
+
+size_t fm_marks_before(const uint8_t* record) { return number_at(record + 4); }
+
+bool fm_marked(const uint8_t* record, size_t offset) {
+  return record[kFmMarks + offset / 8] >> (offset % 8) & 1;
 }
 
 }  // namespace bigrain

@@ -26,11 +26,9 @@ void fm_blocks(const uint8_t* text, const int32_t* sa, int32_t n, const int64_t*
 // Occurrences of a symbol before `offset` characters of this block.
 int64_t fm_rank(const uint8_t* record, size_t offset, uint8_t symbol);
 
-struct FmStep {
-  uint8_t symbol;  // before the suffix
-  int64_t rank;    // how many of this symbol stand before; 0 where there is a mark
-  int64_t mark;    // the number of the sample, -1 where there is no mark
-};
-FmStep fm_step(const uint8_t* record, size_t offset);
+// Marks on the characters from start to stop of this block; those in the blocks before it.
+size_t fm_marks(const uint8_t* record, size_t start, size_t stop);
+size_t fm_marks_before(const uint8_t* record);
+bool fm_marked(const uint8_t* record, size_t offset);
 
 }  // namespace bigrain

@@ -118,11 +118,22 @@ nb::object fm_steps_(const Level&, nb::handle records, nb::handle slots, nb::han
   Result<int64_t> ranks({places.size()}), marks({places.size()});
   {
     Released released;
+    const uint8_t* last = nullptr;  // marks are counted on from the place before, in its block
+    size_t done = 0, count = 0;
     for (size_t i = 0; i < places.size(); ++i) {
-      const FmStep step = fm_step(places.record(i), places.offset(i));
-      symbols.data()[i] = step.symbol;
-      ranks.data()[i] = step.rank;
-      marks.data()[i] = step.mark;
+      const uint8_t* record = places.record(i);
+      const size_t offset = places.offset(i);
+      symbols.data()[i] = record[kFmText + offset];
+      if (!fm_marked(record, offset)) {
+        ranks.data()[i] = fm_rank(record, offset, symbols.data()[i]);
+        marks.data()[i] = -1;
+        continue;
+      }
+      if (record != last || offset < done) last = record, done = 0, count = fm_marks_before(record);
+      count += fm_marks(record, done, offset);
+      done = offset;
+      ranks.data()[i] = 0;
+      marks.data()[i] = static_cast<int64_t>(count);
     }
   }
   return nb::make_tuple(symbols.take(), ranks.take(), marks.take());

@@ -102,11 +102,19 @@ class Shard:
         found[(twice == SEAM) | (twice == END)] = 0
         return found[: len(low)], found[len(low) :]
 
+    def rows_of(self, cache: BlockCache, suffixes: Places) -> Rows:
+        """The segment's rows in which suffixes begin."""
+        found = [
+            self._rows_of(cache, suffixes[start : start + PLACES_AT_ONCE])
+            for start in range(0, len(suffixes), PLACES_AT_ONCE)
+        ]
+        return np.concatenate(found or [np.empty(0, np.int64)]) + self.first_row
+
     def rows(self, cache: BlockCache, found: Range) -> Iterator[Rows]:
-        """The segment's rows in which suffixes begin, a stretch of suffixes at a time."""
+        """The rows of a range of suffixes, a stretch at a time."""
         for start in range(*found, PLACES_AT_ONCE):
-            places = np.arange(start, min(start + PLACES_AT_ONCE, found[1]))
-            yield self._rows_of(cache, places) + self.first_row
+            stop = min(start + PLACES_AT_ONCE, found[1])
+            yield self.rows_of(cache, np.arange(start, stop))
 
     def _rows_of(self, cache: BlockCache, places: Places) -> Rows:
         """Walk back through the text, all at once, until each has come to a mark."""
@@ -135,36 +143,39 @@ class Shard:
     ) -> Iterator[tuple[Places, list[bytes], Places, Places]]:
         """(which places, records, their slots, offsets), so many records at a time."""
         blocks = np.minimum(places // BLOCK, self.n_blocks - 1)
-        distinct, slots = np.unique(blocks, return_inverse=True)
-        if len(distinct) <= BLOCKS_AT_ONCE:
-            records = cache.records(self._file, self._blocks, distinct.tolist())
-            every = np.arange(len(places))
-            yield every, records, slots.astype(np.int64), places - blocks * BLOCK
-            return
+        offsets = places - blocks * BLOCK
+        order = np.argsort(blocks, kind="stable")
+        new = np.diff(blocks[order], prepend=-1) != 0
+        begins, slots = np.flatnonzero(new), np.cumsum(new) - 1
+        distinct, edges = blocks[order[begins]], [*begins.tolist(), len(places)]
         for start in range(0, len(distinct), BLOCKS_AT_ONCE):
             some = distinct[start : start + BLOCKS_AT_ONCE].tolist()
-            part = np.flatnonzero((slots >= start) & (slots < start + BLOCKS_AT_ONCE))
+            stretch = slice(edges[start], edges[start + len(some)])
             records = cache.records(self._file, self._blocks, some)
-            yield part, records, slots[part] - start, (places - blocks * BLOCK)[part]
+            part = order[stretch]
+            yield part, records, slots[stretch] - start, offsets[part]
 
     def _sampled(self, cache: BlockCache, marks: Places) -> Rows:
-        rows = np.empty(len(marks), np.int64)
-        distinct, slots = np.unique(marks // ROW_RECORD, return_inverse=True)
-        if len(distinct) and distinct[-1] >= self._n_row_records:
+        if not len(marks):
+            return marks
+        numbers = np.zeros((len(marks), 4), np.uint8)
+        blocks, places = np.divmod(marks, ROW_RECORD)
+        distinct = np.unique(blocks)
+        if distinct[-1] >= self._n_row_records:
             raise DamagedError(
                 self._file.name, self._rows, f"marks in {self._n_row_records} records", distinct[-1]
             )
         for start in range(0, len(distinct), BLOCKS_AT_ONCE):
-            some = distinct[start : start + BLOCKS_AT_ONCE].tolist()
-            records = cache.records(self._file, self._rows, some)
-            for slot, record in enumerate(records, start):
-                numbers = np.zeros((ROW_RECORD, 4), np.uint8)
-                numbers[:, : self._width] = np.frombuffer(record, np.uint8)[4:].reshape(
-                    ROW_RECORD, self._width
-                )
-                part = slots == slot
-                rows[part] = numbers.view("<u4")[marks[part] % ROW_RECORD, 0]
-        if len(rows) and int(rows.max()) >= self.n_rows:
+            some = distinct[start : start + BLOCKS_AT_ONCE]
+            records = cache.records(self._file, self._rows, some.tolist())
+            data = np.frombuffer(b"".join(records), np.uint8)
+            part = np.flatnonzero((blocks >= some[0]) & (blocks <= some[-1]))
+            at = np.searchsorted(some, blocks[part]) * len(records[0]) + 4
+            at += places[part] * self._width
+            for byte in range(self._width):
+                numbers[part, byte] = data[at + byte]
+        rows = numbers.view("<u4")[:, 0].astype(np.int64)
+        if int(rows.max()) >= self.n_rows:
             raise DamagedError(self._file.name, self._rows, f"rows below {self.n_rows}", rows.max())
         return rows
 

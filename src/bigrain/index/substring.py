@@ -3,17 +3,17 @@
 The n-grams of a query are its stretches of `shortest` to `longest` words, as the query spells them,
 that occur in live documents. They are taken from the rarest on, for as long as they occur WORK
 times together (at most MOST of them): what is more common tells little, and costs most. The score
-is SEAL's (Bevilacqua et al. 2022, papers/B-1 section 1.7), with the share of the n-gram in the
-query in place of a language model's probability:
+is SEAL's (Bevilacqua et al. 2022, papers/B-1 section 1.7), with the n-gram's share of the query in
+place of a language model's probability, and without the smoothing that one needs:
 
-    p = times in the query / (words of the query + 1),  c = occurrences,  N = characters
-    r = (c + 5) / (N + 5)
+    p = times in the query / (words of the query + 1)
+    r = occurrences / characters
     w = max(0, log(p (1 - r)) - log(r (1 - p)))^2
     score(d) = sum over the n-grams in d, in falling order of w, of w (1 - b + b new), b = 0.8
 
 `new` is the share of the n-gram's words that no n-gram before it in d had: what overlaps is not
-counted twice. c and N are of live documents, so scores equal those of an index built afresh, and
-what is returned is exactly the best k.
+counted twice. Occurrences and characters are those of live documents, so scores equal those of an
+index built afresh, and what is returned is exactly the best k.
 """
 
 from __future__ import annotations
@@ -47,10 +47,11 @@ from bigrain.index.scratch import Scratch
 __all__ = ["MOST", "WORK", "Ngram", "NgramQuery", "SubstringIndex", "Tally", "weight_of"]
 
 WORK, MOST = 1 << 16, 256
-SMOOTHING, POWER, OVERLAP = 5, 2, 0.8
+POWER, OVERLAP = 2, 0.8
 ENDS_AT_ONCE = 64
 CELLS = 1 << 20  # of (rows, n-grams and words) looked at together
 CHUNK = 1 << 16
+ROW_BITS = 32
 KNOWN_QUERIES = 32
 Counts = npt.NDArray[np.int64]
 Postings = tuple[Rows, Counts]  # rows of a segment, rising, and the occurrences in each
@@ -96,7 +97,7 @@ class Tally:
 
 def weight_of(times: int, n_words: int, count: int, n_characters: int) -> float:
     """The weight of an n-gram, as the module describes it."""
-    p, r = times / (n_words + 1), (count + SMOOTHING) / (n_characters + SMOOTHING)
+    p, r = times / (n_words + 1), count / n_characters
     if r >= 1:
         return 0.0
     return float(max(0.0, math.log(p * (1 - r)) - math.log(r * (1 - p))) ** POWER)
@@ -133,8 +134,10 @@ class SubstringIndex:
         """The live and selected units that hold a pattern, ascending."""
         found = [EMPTY]
         for view in self.views:
-            held = self._postings(view, self._ranges(view, pattern), view.bitmap(selection))
-            found.append(view.segment.units.units(held[0]))
+            ((rows, _),) = self._postings(
+                view, [self._ranges(view, pattern)], view.bitmap(selection)
+            )
+            found.append(view.segment.units.units(rows))
         return np.sort(np.concatenate(found))
 
     def tally(self, pattern: bytes, k: int, selection: Selection | None) -> Tally:
@@ -176,25 +179,55 @@ class SubstringIndex:
         return sum(int(_has(live, rows).sum()) for rows in self._rows(view, ranges))
 
     def _postings(
-        self, view: View[SubstringSegment], ranges: Sequence[Range], live: Bitmap | None
-    ) -> Postings:
-        """The rows that live (None: all), and the occurrences in each."""
-        key = (view.segment.file.name, "postings", tuple(ranges))
-        found: Postings | None = self._cache.get(key)
-        if found is None:
+        self, view: View[SubstringSegment], many: Sequence[Sequence[Range]], live: Bitmap | None
+    ) -> list[Postings]:
+        """Per pattern the rows that live (None: all), and the occurrences in each."""
+        found: list[Postings | None] = []
+        waiting: list[int] = []
+        work = 0
+        for i, ranges in enumerate(many):
+            found.append(self._cache.get(_key(view, ranges)))
+            if found[-1] is not None:
+                continue
             raw = sum(high - low for low, high in ranges)
-            parts = []
-            for rows in self._rows(view, ranges):
-                if live is not None and raw > WORK:
-                    rows = rows[_has(live, rows)]
-                parts.append(np.unique(rows, return_counts=True))
-            found = _added(parts)
-            if raw <= WORK:
-                self._cache.keep(key, found, found[0].nbytes + found[1].nbytes)
+            if raw > WORK:
+                parts = [_distinct(rows, live) for rows in self._rows(view, ranges)]
+                found[-1] = _added(parts)
+                continue
+            waiting.append(i)
+            work += raw
+            if work > WORK:
+                self._look_up(view, many, waiting, found)
+                waiting, work = [], 0
+        self._look_up(view, many, waiting, found)
+        held = [one for one in found if one is not None]
         if live is None:
-            return found
-        alive = _has(live, found[0])
-        return found[0][alive], found[1][alive]
+            return held
+        alive = [_has(live, rows) for rows, _ in held]
+        return [(r[lives], c[lives]) for (r, c), lives in zip(held, alive, strict=True)]
+
+    def _look_up(
+        self,
+        view: View[SubstringSegment],
+        many: Sequence[Sequence[Range]],
+        wanted: Sequence[int],
+        found: list[Postings | None],
+    ) -> None:
+        """Postings of some patterns together, dead rows included, which are kept for the next."""
+        parts: list[Counts] = [EMPTY]
+        for s, shard in enumerate(view.segment.shards):
+            ranges = [(i, *many[i][s]) for i in wanted if len(many[i]) and many[i][s][1]]
+            suffixes = [np.arange(low, high) for _, low, high in ranges]
+            if suffixes:
+                owners = np.repeat([i for i, _, _ in ranges], [len(part) for part in suffixes])
+                rows = shard.rows_of(self._cache, np.concatenate(suffixes))
+                parts.append(owners << ROW_BITS | rows)
+        pairs, counts = np.unique(np.concatenate(parts), return_counts=True)
+        edges = np.searchsorted(pairs >> ROW_BITS, [*wanted, len(many)]).tolist()
+        for i, start, stop in zip(wanted, edges, edges[1:], strict=False):
+            rows = pairs[start:stop] & ((1 << ROW_BITS) - 1)
+            found[i] = rows, counts[start:stop].astype(np.int64)
+            self._cache.keep(_key(view, many[i]), found[i], 16 * len(rows))
 
     # -- n-grams ------------------------------------------------------------------------------
 
@@ -226,8 +259,9 @@ class SubstringIndex:
         counts = dict.fromkeys(times, 0)
         places = [self._ngram_ranges(view, query) for view in self.views]
         for view, ranges in zip(self.views, places, strict=True):
-            for text, of_text in ranges.items():
-                counts[text] += self._count_cached(view, of_text)
+            counted = self._counts(view, list(ranges.values()))
+            for text, count in zip(ranges, counted, strict=True):
+                counts[text] += count
         there = sorted((count, -len(text), text) for text, count in counts.items() if count)
         found, work = [], 0
         for count, _, text in there[:MOST]:
@@ -240,11 +274,19 @@ class SubstringIndex:
         found.sort(key=lambda g: (-g.weight, -len(g.text), g.text))
         return _Known(found, [[ranges.get(g.text, ()) for g in found] for ranges in places])
 
-    def _count_cached(self, view: View[SubstringSegment], ranges: Sequence[Range]) -> int:
-        """`_count`, by way of the postings where they are few enough to be kept."""
-        if view.live is not None and 0 < sum(high - low for low, high in ranges) <= WORK:
-            return int(self._postings(view, ranges, view.live)[1].sum())
-        return self._count(view, ranges, view.live)
+    def _counts(
+        self, view: View[SubstringSegment], many: Sequence[Sequence[Range]]
+    ) -> list[int]:
+        """Occurrences in live rows, by pattern."""
+        raw = [sum(high - low for low, high in ranges) for ranges in many]
+        if view.live is None:
+            return raw
+        few = [ranges for ranges, n in zip(many, raw, strict=True) if n <= WORK]
+        counted = iter(self._postings(view, few, view.live))
+        return [
+            int(next(counted)[1].sum()) if n <= WORK else self._count(view, ranges, view.live)
+            for ranges, n in zip(many, raw, strict=True)
+        ]
 
     def _ngram_ranges(
         self, view: View[SubstringSegment], query: NgramQuery
@@ -336,7 +378,7 @@ class SubstringIndex:
 
     def _held(self, i: int, known: _Known, live: Bitmap | None) -> list[Rows]:
         """The rows of the i-th segment that hold each n-gram."""
-        return [self._postings(self.views[i], ranges, live)[0] for ranges in known.ranges[i]]
+        return [rows for rows, _ in self._postings(self.views[i], known.ranges[i], live)]
 
 
 def _scored(
@@ -370,6 +412,14 @@ def _among(rows: Rows, members: Rows) -> Rows:
 
 def _sum(added: npt.NDArray[np.float64]) -> Floats:
     return np.asarray(added.sum(axis=1), np.float32)
+
+
+def _key(view: View[SubstringSegment], ranges: Sequence[Range]) -> tuple[object, ...]:
+    return view.segment.file.name, "postings", tuple(ranges)
+
+
+def _distinct(rows: Rows, live: Bitmap | None) -> Postings:
+    return np.unique(rows if live is None else rows[_has(live, rows)], return_counts=True)
 
 
 def _has(live: Bitmap, rows: Rows) -> npt.NDArray[np.bool_]:
