@@ -117,9 +117,9 @@ def _cell(text: str) -> str:
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Opening", ("create", "open")),
     ("The collection", ("Collection",)),
-    ("Documents and hits", ("Document", "Hit", "Part", "Passage", "AddCounts")),
+    ("Documents and hits", ("Document", "Hit", "Part", "Passage", "Occurrences", "AddCounts")),
     ("Recall", ("AuditReport", "FieldAudit", "TuneReport", "TuneRow")),
-    ("Fields", ("LexicalField", "DenseField", "SparseField", "MultiVectorField")),
+    ("Fields", ("LexicalField", "DenseField", "SparseField", "MultiVectorField", "SubstringField")),
     ("Settings", ("Chunking", "Fusion")),
     ("Encoders", ("Encoder", "CallableEncoder", "register_encoder", "encoder_names")),
     ("Progress", ("ProgressUpdate",)),

@@ -11,6 +11,7 @@
 #include "cpu.h"
 #include "drivers.h"
 #include "lists.h"
+#include "fm_module.h"
 #include "reading.h"
 #include "wordpiece.h"
 
@@ -709,6 +710,11 @@ NB_MODULE(_native, m) {
       .def("pool_tokens", &Method<pool_tokens_>::call, any("ids"), any("offsets"), any("table"),
            any("scales"), nb::arg("power"), nb::arg("normalise"))
       .def("maxsim", &Method<maxsim_>::call, any("query"), any("tokens"), any("offsets"))
+      .def("suffix_array", &Method<suffix_array_>::call, any("text"))
+      .def("fm_blocks", &Method<fm_blocks_>::call, any("text"), any("suffixes"), any("ends"))
+      .def("fm_ranks", &Method<fm_ranks_>::call, any("records"), any("slots"), any("offsets"),
+           any("symbols"))
+      .def("fm_steps", &Method<fm_steps_>::call, any("records"), any("slots"), any("offsets"))
       .def("WordPiece", [](const Kernels&, nb::handle vocabulary, const std::string& unk,
                            const std::string& prefix, int64_t max_chars) {
         nb::object owner;

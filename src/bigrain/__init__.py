@@ -16,7 +16,13 @@ AddCounts(added=2, replaced=0, passages=2, warnings=())
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from bigrain.config import DenseField, LexicalField, MultiVectorField, SparseField
+from bigrain.config import (
+    DenseField,
+    LexicalField,
+    MultiVectorField,
+    SparseField,
+    SubstringField,
+)
 from bigrain.errors import *  # noqa: F403
 from bigrain.errors import __all__ as _errors
 from bigrain.progress import ProgressUpdate
@@ -29,6 +35,7 @@ if TYPE_CHECKING:
     from bigrain.search.audit_report import AuditReport, FieldAudit
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
+    from bigrain.search.occurrences import Occurrences
     from bigrain.search.query import Query
     from bigrain.text.chunk import Chunking
     from bigrain.tuning.report import TuneReport, TuneRow
@@ -50,11 +57,13 @@ __all__ = [
     "Hit",
     "LexicalField",
     "MultiVectorField",
+    "Occurrences",
     "Part",
     "Passage",
     "ProgressUpdate",
     "Query",
     "SparseField",
+    "SubstringField",
     "TuneReport",
     "TuneRow",
     "create",
@@ -76,6 +85,7 @@ _LATER = {
     "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
     "Query": "bigrain.search.query",
+    "Occurrences": "bigrain.search.occurrences",
     "TuneReport": "bigrain.tuning.report",
     "TuneRow": "bigrain.tuning.report",
     "create": "bigrain.collection",

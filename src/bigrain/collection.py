@@ -53,6 +53,7 @@ from bigrain.search.audit_report import AuditReport
 from bigrain.search.feedback import Feedback, checked, with_feedback
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
+from bigrain.search.occurrences import Occurrences, find_occurrences
 from bigrain.search.pipeline import Answers, answer
 from bigrain.search.plan import Plan, check_k, make_plan
 from bigrain.search.query import Query
@@ -97,10 +98,11 @@ def create(
 ) -> Collection:
     """Make a new collection folder and open it for writing.
 
-    `fields` maps names to `LexicalField`, `DenseField`, `SparseField` or `MultiVectorField`; None
-    means "lexical" (BM25) and "dense" (the bundled encoder). `chunking` says how long texts are cut
-    into passages (None: never); `fusion` how fields are joined. `memory_budget_bytes` bounds the
-    memory of the process, as far as it is bigrain's; None is a quarter of the machine's.
+    `fields` maps names to `LexicalField`, `DenseField`, `SparseField`, `MultiVectorField` or
+    `SubstringField`; None means "lexical" (BM25) and "dense" (the bundled encoder). `chunking` says
+    how long texts are cut into passages (None: never); `fusion` how fields are joined.
+    `memory_budget_bytes` bounds the memory of the process, as far as it is bigrain's; None is a
+    quarter of the machine's.
 
     Raises `CollectionExistsError` if there is something at `path`, `ConfigError` for settings.
     """
@@ -119,7 +121,7 @@ def create(
         if not isinstance(field, config.Field):
             raise ConfigError(
                 f"field {config.check_field_name(name)!r} is a {type(field).__name__}; use "
-                "LexicalField, DenseField, SparseField or MultiVectorField"
+                "LexicalField, DenseField, SparseField, MultiVectorField or SubstringField"
             )
         families[name] = make_family(config.check_field_name(name), field)
     budget = _with_fixed(budget, families)
@@ -245,7 +247,10 @@ class Collection:
                 check_fingerprint(name, fingerprint, family.fingerprint())
                 self._families[name] = family
             self._budget = _with_fixed(budget, self._families)
-            self._cache = ListCache(self._budget.lists, Scratch(self._budget.search // 2))
+            substrings = any(f.spec.family == "substring" for f in self._families.values())
+            self._cache = ListCache(
+                self._budget.lists // (2 if substrings else 1), Scratch(self._budget.search // 2)
+            )
             self._show(self._load())
         except BaseException:
             self._finalizer()
@@ -483,6 +488,27 @@ class Collection:
             return np.empty((0, k), object), np.empty((0, k), np.float32)
         return make_arrays(view, done[0][0], [answers for _, answers in done])
 
+    def occurrences(
+        self,
+        pattern: str,
+        limit: int = 10,
+        *,
+        places: int = 100,
+        field: str | None = None,
+        filter: object = None,
+    ) -> Occurrences:
+        """Count a string in all titles and texts, exactly; needs a `SubstringField`.
+
+        Case and the length of white space count as the field says; overlapping occurrences count
+        each, and none reaches from a title into the text. Told are how many there are, in how many
+        documents, and of the `limit` documents with the most (ties: the older) the count and the
+        first `places` places. `filter` as in `search`. `field` may be left out where there is one
+        substring field. Raises `InvalidQueryError` or `UnknownFieldError`.
+        """
+        return find_occurrences(
+            self._require_open(), pattern, limit=limit, places=places, field=field, filter=filter
+        )
+
     def evaluate(
         self,
         queries: Mapping[str, str] | str | os.PathLike[str],
@@ -690,7 +716,7 @@ class Collection:
                 "budget": self._budget.total,
                 "shares": self._budget.to_dict(),
                 "light_grains": sum(f["light_bytes_in_memory"] for f in fields.values()),
-                "list_cache": self._cache.n_bytes,
+                "list_cache": self._cache.n_bytes + self._cache.blocks.n_bytes,
                 "process_now": process_bytes(),
                 "process_peak": peak_bytes(),
             },
@@ -915,7 +941,7 @@ class Collection:
         inverted = [
             (of[field].spec.family, file.number("n_rows"))
             for field, file in files
-            if of[field].spec.family in ("lexical", "sparse")
+            if of[field].spec.family in ("lexical", "sparse", "substring")
         ]
         adding = max((BYTES_ADDING_UP * n for _, n in inverted), default=0)
         norms = sum(BYTES_OF_NORM * n for family, n in inverted if family == "lexical")

@@ -17,11 +17,13 @@ from typing import Any, ClassVar, TypeAlias
 from bigrain.errors import ConfigError, shown
 
 __all__ = [
+    "PER_DOCUMENT",
     "DenseField",
     "Field",
     "LexicalField",
     "MultiVectorField",
     "SparseField",
+    "SubstringField",
     "check_field_name",
     "default_fields",
     "field_from_dict",
@@ -31,6 +33,7 @@ METRICS = ("cosine", "ip", "l2")
 HEAVY_DTYPES = ("float16", "float32", "bfloat16", "int8")
 MAX_DIM = 4096
 MAX_TITLE_WEIGHT = 20
+MAX_NGRAM = 16  # words
 CODES: dict[str, Sequence[int]] = {  # and their bits
     "rabitq": range(1, 9),
     "sign": (1,),
@@ -228,11 +231,43 @@ class MultiVectorField:
         return {"family": self.family, **asdict(self)}
 
 
-Field: TypeAlias = LexicalField | DenseField | SparseField | MultiVectorField
+@dataclass(frozen=True)
+class SubstringField:
+    """Every substring of title and text, counted exactly (an FM-index on disk).
+
+    `Collection.occurrences` counts any string. A search scores the query's distinctive n-grams:
+    stretches of `shortest` to `longest` words that documents hold word for word, weighted by
+    rarity (SEAL; papers/B-1 section 1.7). Case does not count unless `case_sensitive`, nor does
+    the length of white space.
+    """
+
+    family: ClassVar[str] = "substring"
+
+    shortest: int = 2
+    longest: int = 3
+    case_sensitive: bool = False
+
+    def __post_init__(self) -> None:
+        _check_int("longest", self.longest, 1, MAX_NGRAM, 3)
+        _check_int("shortest", self.shortest, 1, self.longest, 2)
+        if not isinstance(self.case_sensitive, bool):
+            raise ConfigError(f"case_sensitive={shown(self.case_sensitive)} must be True or False")
+
+    @property
+    def reads_text(self) -> bool:
+        return True
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"family": self.family, **asdict(self)}
+
+
+Field: TypeAlias = LexicalField | DenseField | SparseField | MultiVectorField | SubstringField
 
 _FAMILIES: dict[str, type[Any]] = {
-    cls.family: cls for cls in (LexicalField, DenseField, SparseField, MultiVectorField)
+    cls.family: cls
+    for cls in (LexicalField, DenseField, SparseField, MultiVectorField, SubstringField)
 }
+PER_DOCUMENT = frozenset({"lexical", "substring"})  # families with a row a document, not a passage
 
 
 def default_fields() -> dict[str, Field]:

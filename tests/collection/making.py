@@ -12,6 +12,7 @@ from bigrain.testing import Model, QuickDisk
 
 FIELDS: dict[str, Any] = {
     "lex": bigrain.LexicalField(),
+    "sub": bigrain.SubstringField(),
     "vec": bigrain.DenseField(dim=8, light_bytes=1),
     "imp": bigrain.SparseField(),
     "tok": bigrain.MultiVectorField(dim=4),
@@ -20,7 +21,7 @@ WORDS = "grain wheat silo moon orbit river stone light heavy paper ink letter".s
 
 
 def make(path: Path, fields: Any = None, files: Files | None = None, **kwargs: Any) -> Any:
-    """A new collection with all four families, and its model."""
+    """A new collection with all five families, and its model."""
     fields = FIELDS if fields is None else fields
     return bigrain.create(path, fields, files=files or QuickDisk(), **kwargs), Model(fields)
 

@@ -160,7 +160,8 @@ def test_a_disk_that_cannot_be_read_gives_an_error_never_a_wrong_answer(
         with bigrain.open(path, read_only=True, files=files) as col:
             found: list[Any] = [col.get(["d1", "e1", "none"]), list(col.documents())]
             for name in model.fields:
-                query = "grain" if name == "lex" else model.rows(name)["e1"]
+                text = model.fields[name].reads_text
+                query = "grain wheat silo" if text else model.rows(name)["e1"]
                 hits = col.search(query, k=4, fields=[name], filter="year > 2000", recall=1.0)
                 found.append([(hit.id, hit.score, hit.text, hit.metadata) for hit in hits])
             return found

@@ -22,6 +22,7 @@ from bigrain import kernels
 from bigrain.errors import BigrainError
 from bigrain.families import make_family
 from bigrain.index.base import View
+from bigrain.index.blocks import sealed
 from bigrain.index.effort import Effort
 from bigrain.index.postings import ListCache
 from bigrain.storage.files import Disk
@@ -30,6 +31,7 @@ from bigrain.testing import QuickDisk
 
 FIELDS: dict[str, Any] = {
     "lexical": bigrain.LexicalField(),
+    "substring": bigrain.SubstringField(),
     "dense": bigrain.DenseField(dim=24, light_bytes=2),
     "l2": bigrain.DenseField(dim=9, metric="l2", heavy="float32"),
     "bf16": bigrain.DenseField(dim=9, metric="ip", heavy="bfloat16"),
@@ -187,8 +189,14 @@ def _change_numbers(chance: random.Random, section: dict[str, Any], blob: bytes)
 def _mend_checksums(
     name: str, sections: dict[str, dict[str, Any]], blobs: dict[str, bytes]
 ) -> None:
-    """The checksums inside sections: of records, of lists, of rows of tokens."""
+    """The checksums inside sections: of records, of lists, of rows of tokens, of blocks."""
     try:
+        for block in ("blocks0", "rows0"):
+            if name == "substring" and block in blobs:
+                records = np.frombuffer(blobs[block], np.uint8)
+                records = records.reshape(sections[block]["shape"]).copy()
+                sealed(records)
+                blobs[block] = records.tobytes()
         if isinstance(FIELDS[name], bigrain.DenseField) and "rows" in blobs:
             n, width = sections["rows"]["shape"]
             rows = np.frombuffer(blobs["rows"], np.uint8).reshape(n, width).copy()
@@ -217,6 +225,7 @@ def _queries(name: str) -> list[Any]:
     rng = np.random.default_rng(9)
     return {
         "lexical": ["w1 w2 w3 w9"],
+        "substring": ["w1 w1 w2 w1 w3"],
         "dense": [rng.normal(size=24), rng.normal(size=24)],
         "l2": [rng.normal(size=9)],
         "bf16": [rng.normal(size=9)],

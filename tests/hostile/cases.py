@@ -33,6 +33,7 @@ from bigrain.search.filter import And, Compare, Exists, Member, Not, Or
 NAN, INF = float("nan"), float("inf")
 FIELDS: dict[str, Any] = {
     "lex": bigrain.LexicalField(),
+    "sub": bigrain.SubstringField(),
     "vec": bigrain.DenseField(dim=8),
     "far": bigrain.DenseField(dim=8, metric="l2", heavy="float32"),
     "ip": bigrain.DenseField(dim=8, metric="ip"),

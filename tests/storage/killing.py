@@ -37,6 +37,7 @@ from tests.collection.making import as_csr, as_ragged
 SOURCE = Path(bigrain.__file__).parents[1]
 FIELDS: dict[str, Any] = {
     "lex": bigrain.LexicalField(),
+    "sub": bigrain.SubstringField(),
     "vec": bigrain.DenseField(dim=8, light_bytes=1, metric="ip"),
     "imp": bigrain.SparseField(),
     "tok": bigrain.MultiVectorField(dim=4),
@@ -71,6 +72,8 @@ def observe(col: bigrain.Collection) -> State:
     assert len(state) == len(col), f"{len(state)} documents, {len(col)} counted"
     found = {hit.id for hit in col.search("every", k=IDS * 2, fields="lex")}
     assert found == set(state), f"words of {sorted(found ^ set(state))} are there or not there"
+    held = {d.id: d.count for d in col.occurrences("every", limit=IDS * 2).documents}
+    assert held == {i: text.count("every") for i, (text,) in state.items()}, "substrings differ"
     for name in VECTORS:
         hits = {h.id: h for h in col.search(ASKED[name], k=IDS * 2, fields=name, recall=1.0)}
         assert set(hits) == set(state), f"{name}: rows of {sorted(set(hits) ^ set(state))}"

@@ -15,6 +15,7 @@ from bigrain.cli.audit import audit
 from bigrain.cli.backup import backup
 from bigrain.cli.bench import bench
 from bigrain.cli.compact import compact
+from bigrain.cli.count import count
 from bigrain.cli.delete import delete
 from bigrain.cli.demo import demo
 from bigrain.cli.eval import evaluate
@@ -33,6 +34,7 @@ for _command in (
     add,
     delete,
     search,
+    count,
     evaluate,
     stats,
     audit,

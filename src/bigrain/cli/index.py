@@ -34,6 +34,8 @@ __all__ = ["build", "index", "say_summary"]
               help="Longest passage in characters (default: 2000).")  # fmt: skip
 @click.option("--no-chunks", is_flag=True, help="Leave long texts whole.")
 @click.option("--no-dense", is_flag=True, help="Words only (BM25), no vectors.")
+@click.option("--substrings", is_flag=True,
+              help="Index every substring too, for bigrain count and n-grams.")  # fmt: skip
 @click.option("--replace", is_flag=True, help="Replace the collection that is there already.")
 @reading_options
 @memory_option
@@ -46,6 +48,7 @@ def index(
     chunk_chars: int | None,
     no_chunks: bool,
     no_dense: bool,
+    substrings: bool,
     replace: bool,
     memory: int | None,
     **reading: Any,
@@ -62,7 +65,7 @@ def index(
       bigrain index corpus.jsonl.gz --to docs.grain --language de --memory 2GB
       zcat dump.gz | bigrain index - --to docs.grain --chunk-chars 1000
     """
-    from bigrain import Chunking, DenseField, LexicalField
+    from bigrain import Chunking, DenseField, LexicalField, SubstringField
     from bigrain.collection import DEFAULT_CHUNKING
     from bigrain.config import STATIC_ENCODER
 
@@ -77,6 +80,8 @@ def index(
     fields: dict[str, Field] = {"lexical": LexicalField(language=spoken)}
     if not no_dense:
         fields["dense"] = DenseField(encoder=STATIC_ENCODER)
+    if substrings:
+        fields["substrings"] = SubstringField()
     documents = Sources(sources, state, **reading)
     summary = build(
         documents.shown(), target, state, fields=fields, chunking=chunking, memory=memory,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["language_of", "print_hits", "search"]
 
-POSTINGS = ("lexical", "sparse")  # families without codes of single documents
+POSTINGS = ("lexical", "sparse", "substring")  # families without codes of single documents
 
 
 @click.command(short_help="Find the documents that answer a query.")

@@ -57,18 +57,21 @@ def stats(state: State, path: Path, memory: int | None) -> None:
         )
 
 
+def _reads(field: dict[str, Any]) -> str:
+    if field["family"] == "lexical":
+        return f"BM25, {field['language'] or 'exact words'}"
+    if field["family"] == "substring":
+        return "every substring"
+    return field.get("encoder") or "your own vectors"
+
+
 def _field_row(name: str, field: dict[str, Any]) -> list[str]:
-    encoder = field.get("encoder") or (
-        f"BM25, {field['language'] or 'exact words'}"
-        if field["family"] == "lexical"
-        else "your own vectors"
-    )
     rows = field["rows"]
     per_row = f" ({human_bytes(field['light_bytes_in_memory'] / rows)} a row)" if rows else ""
     return [
         name,
         field["family"],
-        encoder,
+        _reads(field),
         f"{field['segments']:,}",
         f"{rows:,}",
         human_bytes(field["light_bytes_in_memory"]) + per_row,

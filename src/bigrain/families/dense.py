@@ -114,6 +114,9 @@ class DenseFamily:
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         return () if self.encoder is None else self.encoder.notices(texts)
 
+    def titled(self, title: str, text: str) -> str:
+        return f"{title} {text}"
+
     def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Floats:
         assert self.encoder is not None
         matrix = as_matrix(self.name, self.encoder.encode_documents(texts), self.dim, where)

@@ -39,6 +39,9 @@ class LexicalFamily:
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         return self.analyser.coverage(texts)
 
+    def titled(self, title: str, text: str) -> str:
+        return f"{title}\n" * self.spec.title_weight + text
+
     def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> list[list[str]]:
         return self.analyser.analyse_many(texts, index=True)
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from bigrain.config import DenseField, Field, LexicalField, MultiVectorField, SparseField
+from bigrain.config import (
+    DenseField,
+    Field,
+    LexicalField,
+    MultiVectorField,
+    SparseField,
+    SubstringField,
+)
 from bigrain.families.base import Family
 from bigrain.families.dense import DenseFamily
 from bigrain.families.lexical import LexicalFamily
 from bigrain.families.multivector import MultiVectorFamily
 from bigrain.families.sparse import SparseFamily
+from bigrain.families.substring import SubstringFamily
 
 __all__ = ["make_family"]
 
@@ -23,3 +31,5 @@ def make_family(name: str, field: Field) -> Family:
             return SparseFamily(name, field)
         case MultiVectorField():
             return MultiVectorFamily(name, field)
+        case SubstringField():
+            return SubstringFamily(name, field)

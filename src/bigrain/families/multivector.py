@@ -60,6 +60,9 @@ class MultiVectorFamily:
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         return () if self.encoder is None else self.encoder.notices(texts)
 
+    def titled(self, title: str, text: str) -> str:
+        return f"{title} {text}"
+
     def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Ragged:
         assert self.encoder is not None
         return self._ragged(self.encoder.encode_documents(texts), len(texts), where)

@@ -62,6 +62,9 @@ class SparseFamily:
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         return () if self.encoder is None else self.encoder.notices(texts)
 
+    def titled(self, title: str, text: str) -> str:
+        return f"{title} {text}"
+
     def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Csr:
         assert self.encoder is not None
         return self._csr(self.encoder.encode_documents(texts), InvalidVectorsError, where)

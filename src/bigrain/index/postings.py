@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from bigrain.errors import DamagedError
 from bigrain.index.base import Rows, UnitMap
+from bigrain.index.blocks import BlockCache
 from bigrain.index.scratch import Scratch
 from bigrain.storage.segment import SegmentFile
 
@@ -219,12 +220,13 @@ class SpilledRun(FileRun):
 class ListCache:
     """Least recently used inverted lists, bounded in bytes, shared by a collection's segments.
 
-    With it goes what searches add up in.
+    With it go what searches add up in, and as many bytes for blocks of substring fields.
     """
 
     def __init__(self, max_bytes: int, scratch: Scratch | None = None) -> None:
         self.max_bytes, self.n_bytes = max_bytes, 0
         self.scratch = scratch or Scratch(1 << 62)
+        self.blocks = BlockCache(max_bytes)
         self._lists: OrderedDict[tuple[str, int], tuple[RowNumbers, Array]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -251,6 +253,7 @@ class ListCache:
         with self._lock:
             self._lists.clear()
             self.n_bytes = 0
+        self.blocks.forget()
 
 
 def weights_of(listed: tuple[RowNumbers, Array], rows: Rows) -> npt.NDArray[np.float32]:

@@ -16,6 +16,10 @@ import numpy.typing as npt
 
 from bigrain.kernels import checks
 from bigrain.kernels.numbers import TYPES, bytes_of, read_numbers
+from bigrain.kernels.reference_fm import fm_blocks as fm_blocks
+from bigrain.kernels.reference_fm import fm_ranks as fm_ranks
+from bigrain.kernels.reference_fm import fm_steps as fm_steps
+from bigrain.kernels.reference_fm import suffix_array as suffix_array
 from bigrain.kernels.reference_lists import PostingList as PostingList
 from bigrain.kernels.reference_lists import encode_lists as encode_lists
 

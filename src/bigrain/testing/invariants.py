@@ -2,6 +2,7 @@
 
     check_invariants   all of the following
     check_contents     counts, every document, scores against brute force
+    check_occurrences  strings are counted as by looking at every text
     check_grains       every code in memory is that of its original on disk
     check_encoders     the fingerprints stored are those of the encoders at work
     check_recall       the recall asked for is the recall found
@@ -22,9 +23,10 @@ import numpy as np
 from bigrain.codecs.nibbles import rows_of
 from bigrain.codecs.quantiser import unbiased
 from bigrain.collection import Collection
-from bigrain.config import LexicalField
+from bigrain.config import PER_DOCUMENT, SubstringField
 from bigrain.index.dense import DenseIndex, DenseSegment
-from bigrain.testing.model import Model
+from bigrain.testing.model import Model, occurrences_in
+from bigrain.text.verbatim import verbatim
 from bigrain.types import Hit
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "check_fused",
     "check_grains",
     "check_invariants",
+    "check_occurrences",
     "check_ranking",
     "check_recall",
     "fingerprint",
@@ -75,6 +78,31 @@ def check_contents(col: Collection, model: Model, *, searches: bool = True) -> N
                 k = max(1, len(documents))
                 hits = col.search(query, k=k, fields=[name], recall=1.0)
                 check_ranking(hits, model.scores(name, query), k)
+        if searches and isinstance(model.fields[name], SubstringField):
+            for query in _queries(model, name):
+                check_occurrences(col, model, name, query[1:12])
+                check_occurrences(col, model, name, query[-2:])
+
+
+def check_occurrences(col: Collection, model: Model, field: str, pattern: str) -> None:
+    """A string is counted, and its documents told, as by looking at every text."""
+    spec = model.fields[field]
+    assert isinstance(spec, SubstringField)
+    if not pattern:
+        return
+    wanted = verbatim(pattern, case_sensitive=spec.case_sensitive)
+    counts = {i: occurrences_in(texts, wanted) for i, texts in model.verbatim(spec).items()}
+    found = col.occurrences(pattern, limit=len(counts), field=field)
+    assert found.pattern == wanted
+    assert found.total == sum(counts.values()), f"{pattern!r}: {found.total} occurrences"
+    assert found.n_documents == sum(n > 0 for n in counts.values())
+    assert {d.id: d.count for d in found.documents} == {i: n for i, n in counts.items() if n}
+    for document in found.documents:
+        stored = model.documents[document.id]
+        for place in document.places:
+            text = stored.title if place.in_title else stored.text
+            again = verbatim(text[place.start : place.end], case_sensitive=spec.case_sensitive)
+            assert wanted in again, f"{pattern!r} is not at {place} of {document.id!r}"
 
 
 def _queries(model: Model, name: str, n: int = SEARCHED) -> list[Any]:
@@ -112,7 +140,8 @@ def check_fused(hits: list[Hit], model: Model, query: str) -> None:
             wanted = scores[name].get(hit.id, 0.0)
             # Of a long document only the passages that look best are read, so it may be less.
             long = len(model.passages(model.documents[hit.id])) > 1
-            less = long and not isinstance(model.fields[name], LexicalField) and part.heavy < wanted
+            best_only = long and model.fields[name].family not in PER_DOCUMENT
+            less = best_only and part.heavy < wanted
             assert less or _close(part.heavy, wanted), (
                 f"{hit.id!r} scores {part.heavy} in {name!r}, expected {wanted}"
             )

@@ -91,6 +91,7 @@ class CollectionMachine(RuleBasedStateMachine):
 
     fields: ClassVar[Mapping[str, config.Field]] = {
         "lex": config.LexicalField(),
+        "sub": config.SubstringField(),
         "enc": config.DenseField(encoder=ENCODER),
         "vec": config.DenseField(dim=DIM, light_bytes=1, heavy="bfloat16"),
         "far": config.DenseField(dim=DIM, metric="l2", heavy="int8"),

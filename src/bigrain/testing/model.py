@@ -15,16 +15,19 @@ from typing import Any
 import numpy as np
 
 from bigrain import config
+from bigrain.index.substring import MOST, OVERLAP, WORK, weight_of
 from bigrain.kernels.numbers import read_numbers, write_numbers
 from bigrain.registry import make_encoder
 from bigrain.search import filter as filters
 from bigrain.search.matching import matches
 from bigrain.text.analyse import Analyser
 from bigrain.text.chunk import Chunking
+from bigrain.text.tokenise import words
+from bigrain.text.verbatim import verbatim
 from bigrain.types import Document
 from bigrain.writing.intake import spans_of
 
-__all__ = ["Model", "bm25_scores", "matches"]
+__all__ = ["Model", "bm25_scores", "matches", "ngram_scores", "occurrences_in", "places_in"]
 
 
 @dataclass
@@ -102,6 +105,8 @@ class Model:
         spec = self.fields[name]
         if isinstance(spec, config.LexicalField):
             found = self._lexical(name, spec, query)
+        elif isinstance(spec, config.SubstringField):
+            found = ngram_scores(self.verbatim(spec), spec, query)
         elif spec.reads_text:
             found = self._encoder_scores(spec, query)
         else:
@@ -133,7 +138,7 @@ class Model:
         spec = self.fields[name]
         if not spec.reads_text:
             return len(self.rows(name))
-        if isinstance(spec, config.LexicalField):
+        if spec.family in config.PER_DOCUMENT:
             return len(self.documents)
         return sum(len(self.passages(document)) for document in self.documents.values())
 
@@ -163,6 +168,68 @@ class Model:
         words, asked = analyser.analyse_many(texts, index=True), analyser.analyse(query)
         scores = bm25_scores(words, asked, k1=spec.k1, b=spec.b)
         return {i: float(s) for i, s in zip(ids, scores, strict=True) if s > 0}
+
+    def verbatim(self, spec: config.SubstringField) -> dict[str, list[str]]:
+        """Id -> title and text in the form in which they are searched."""
+        return {
+            i: [verbatim(part, case_sensitive=spec.case_sensitive) for part in (d.title, d.text)]
+            for i, d in self.documents.items()
+        }
+
+
+def occurrences_in(texts: Sequence[str], pattern: str) -> int:
+    """How often a pattern begins anywhere in the texts, overlapping occurrences included."""
+    return len(places_in(texts, pattern))
+
+
+def places_in(texts: Sequence[str], pattern: str) -> list[tuple[int, int]]:
+    """(text, position) of every occurrence."""
+    found = []
+    for number, text in enumerate(texts):
+        at = text.find(pattern)
+        while at >= 0:
+            found.append((number, at))
+            at = text.find(pattern, at + 1)
+    return found
+
+
+def ngram_scores(
+    documents: Mapping[str, Sequence[str]], spec: config.SubstringField, query: str
+) -> dict[str, float]:
+    """The score of every document that holds an n-gram of the query (`index.substring`)."""
+    query = verbatim(query, case_sensitive=spec.case_sensitive)
+    found = words(query)
+    times: Counter[str] = Counter()
+    of: dict[str, frozenset[str]] = {}
+    for n in range(spec.shortest, spec.longest + 1):
+        for part in zip(*(found[i:] for i in range(n)), strict=False):
+            text = query[part[0][1] : part[-1][2]]
+            times[text] += 1
+            of[text] = frozenset(word for word, _, _ in part)
+    counts = {
+        g: {i: n for i, texts in documents.items() if (n := occurrences_in(texts, g))}
+        for g in times
+    }
+    # A seam between title and text counts as a character, as it does in the index.
+    size = sum(len(t) + (len(title) + 1 if title else 0) for title, t in documents.values())
+    chosen, work = [], 0
+    for g in sorted((g for g in counts if counts[g]), key=lambda g: _rarest(counts[g], g))[:MOST]:
+        count = sum(counts[g].values())
+        work += count
+        if work <= WORK:
+            chosen.append((weight_of(times[g], len(found), count, size), g))
+    scores: dict[str, float] = {}
+    covered: dict[str, set[str]] = {}
+    for weight, g in sorted(chosen, key=lambda one: (-one[0], -len(one[1].encode()), one[1])):
+        for i in counts[g] if weight > 0 else ():
+            old = len(of[g] & covered.setdefault(i, set())) / len(of[g])
+            scores[i] = scores.get(i, 0.0) + weight * (1 - OVERLAP * old)
+            covered[i] |= of[g]
+    return scores
+
+
+def _rarest(counts: Mapping[str, int], ngram: str) -> tuple[int, int, bytes]:
+    return sum(counts.values()), -len(ngram.encode()), ngram.encode()
 
 
 def bm25_scores(

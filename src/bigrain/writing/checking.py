@@ -186,7 +186,7 @@ def _check_segments(
             continue
         parsed = config.field_from_dict(definition[name][0])
         if parsed.reads_text and covered is not None:
-            wanted = DOCUMENT if parsed.family == "lexical" else PASSAGE
+            wanted = DOCUMENT if parsed.family in config.PER_DOCUMENT else PASSAGE
             _check_cover(name, wanted, flags, covered, report)
             if n_twice:
                 report.problems.append(

@@ -273,7 +273,7 @@ def plan_field(
     """Which rows of a field are sound, which can be made again. The rest is gone."""
     spec = config.field_from_dict(definition[name][0])
     plan = FieldPlan(name, [p for p in pieces if p.row.field == name], families[name])
-    flag = DOCUMENT if spec.family == "lexical" else PASSAGE
+    flag = DOCUMENT if spec.family in config.PER_DOCUMENT else PASSAGE
     _find_current(plan, contents, flag)
     for piece in plan.pieces:
         if piece.sound:

@@ -397,21 +397,16 @@ def _namer(stored: Sequence[Stored], per_passage: bool) -> Callable[[int], str]:
 
 def texts_of(stored: Sequence[Stored], family: Family) -> tuple[Units, list[str]]:
     """What a field reads of documents: the units, and the text of each."""
-    if not family.per_passage:
-        times = getattr(family.spec, "title_weight", 1)
-        texts = [f"{s.title}\n" * times + s.text if s.title else s.text for s in stored]
-        return np.array([s.docno for s in stored], np.int64), texts
-    return _passages(stored)
-
-
-def _passages(stored: Sequence[Stored]) -> tuple[Units, list[str]]:
     units: list[int] = []
     texts: list[str] = []
     for s in stored:
-        spans = [(0, len(s.text))] if s.passages is None else s.passages.tolist()
+        spans = [(0, len(s.text))]
+        if family.per_passage and s.passages is not None:
+            spans = s.passages.tolist()
         for i, (start, end) in enumerate(spans):
             units.append(s.docno + i)
-            texts.append(f"{s.title} {s.text[start:end]}" if s.title else s.text[start:end])
+            text = s.text[start:end]
+            texts.append(family.titled(s.title, text) if s.title else text)
     return np.array(units, np.int64), texts
 
 
