@@ -66,6 +66,37 @@ struct ListScan {
   }
 };
 
+// Every list once for all queries that want it, but for the most promising list of each.
+template <class At, class List>
+void scan_together(const Codes& codes, const Queries& queries, const Probes& probes,
+                   const std::vector<int64_t>& promising, const At& at, const List& list) {
+  const size_t n_probes = static_cast<size_t>(probes.offsets[queries.count]);
+  std::vector<uint32_t> wanting(n_probes);
+  std::vector<float> bases(n_probes);
+  std::vector<size_t> ends(codes.n_lists + 1);
+  std::vector<ScanQuery> scanned;
+  for (const bool first : {true, false}) {
+    const auto each = [&](auto&& use) {
+      for (size_t q = 0; q < queries.count; ++q)
+        for (auto p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p)
+          if ((p == promising[q]) == first) use(q, static_cast<size_t>(probes.lists[p]), p);
+    };
+    std::fill(ends.begin(), ends.end(), 0);
+    each([&](size_t, size_t l, int64_t) { ++ends[l + 1]; });
+    for (size_t l = 0; l < codes.n_lists; ++l) ends[l + 1] += ends[l];
+    each([&](size_t q, size_t l, int64_t p) {
+      wanting[ends[l]] = static_cast<uint32_t>(q);
+      bases[ends[l]++] = probes.bases[p];
+    });
+    for (size_t l = 0, p = 0; l < codes.n_lists; ++l) {
+      if (p == ends[l]) continue;
+      scanned.clear();
+      for (; p < ends[l]; ++p) scanned.push_back(at(wanting[p], bases[p]));
+      list(l, scanned.data(), scanned.size());
+    }
+  }
+}
+
 }  // namespace
 
 void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
@@ -87,32 +118,31 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
   for (size_t q = 0; q < queries.count; ++q)
     std::memcpy(luts + q * stride, queries.luts + q * lut_bytes, lut_bytes);
 
-  // By list, so that every list is read once for all queries that want it.
+  // The most promising list of each query first, so that of the others few codes are good enough to
+  // be kept; otherwise by list, which is then read once for all queries that want it.
   const size_t n_probes = static_cast<size_t>(probes.offsets[queries.count]);
-  std::vector<uint32_t> wanting(n_probes);
-  std::vector<float> bases(n_probes);
-  std::vector<size_t> ends(codes.n_lists + 1);
-  for (size_t p = 0; p < n_probes; ++p) ++ends[static_cast<size_t>(probes.lists[p]) + 1];
-  for (size_t l = 0; l < codes.n_lists; ++l) ends[l + 1] += ends[l];
+  std::vector<int64_t> promising(queries.count);
   for (size_t q = 0; q < queries.count; ++q)
-    for (auto p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p) {
-      const size_t at = ends[static_cast<size_t>(probes.lists[p])]++;
-      wanting[at] = static_cast<uint32_t>(q);
-      bases[at] = probes.bases[p];
-    }
-
+    promising[q] = std::max_element(probes.bases + probes.offsets[q],
+                                    probes.bases + probes.offsets[q + 1]) - probes.bases;
+  const auto at = [&](size_t q, float base) {
+    return ScanQuery{luts + q * stride, queries.scale[q], queries.bias[q], base,
+                     &best[q].selection()};
+  };
   ListScan scan(level, codes);
-  std::vector<ScanQuery> scanned;
-  for (size_t l = 0, p = 0; l < codes.n_lists; ++l) {
-    if (p == ends[l]) continue;
-    scanned.clear();
-    for (; p < ends[l]; ++p) {
-      const size_t q = wanting[p];
-      scanned.push_back({luts + q * stride, queries.scale[q], queries.bias[q], bases[p],
-                         &best[q].selection()});
-    }
-    scan.list(static_cast<size_t>(codes.starts[l]), static_cast<size_t>(codes.starts[l + 1]),
-              scanned.data(), scanned.size());
+  const auto list = [&](size_t l, const ScanQuery* some, size_t count) {
+    scan.list(static_cast<size_t>(codes.starts[l]), static_cast<size_t>(codes.starts[l + 1]), some,
+              count);
+  };
+  if (queries.count == 1) {
+    for (const bool first : {true, false})
+      for (size_t p = 0; p < n_probes; ++p) {
+        if ((static_cast<int64_t>(p) == promising[0]) != first) continue;
+        const ScanQuery query = at(0, probes.bases[p]);
+        list(static_cast<size_t>(probes.lists[p]), &query, 1);
+      }
+  } else {
+    scan_together(codes, queries, probes, promising, at, list);
   }
 
   for (size_t q = 0; q < queries.count; ++q)

@@ -173,28 +173,23 @@ class DenseFamily:
     def queries(self, queries: Sequence[Any]) -> Floats:
         """Text, or vectors of shape (dim,), as (Q, dim); unit length under cosine."""
         out = self._vectors(queries)
-        if out is None:
-            out = self._one_by_one(queries)
-        if self.spec.metric == "cosine":
-            wide = out.astype(np.float64)
-            norms = np.sqrt(np.einsum("ij,ij->i", wide, wide))
-            norms[norms == 0] = 1
-            wide /= norms[:, None]
-            out = wide.astype(np.float32)
-        return out
+        if out is not None:
+            return out
+        out = self._one_by_one(queries)
+        return _unit(out)[0] if self.spec.metric == "cosine" else out
 
     def _vectors(self, queries: Sequence[Any]) -> Floats | None:
-        """Sound vectors as (Q, dim); None if one is text or not sound."""
+        """Sound vectors as `queries` gives them; None if one is text or not sound."""
         shape = (self.dim,)
         if not all(isinstance(query, np.ndarray) and query.shape == shape for query in queries):
             return None
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             out = np.array(queries, np.float32).reshape(-1, self.dim)
-        largest = np.abs(out).max(axis=1, initial=0)
-        if self.spec.metric == "cosine":
-            sound = (largest > 0) & np.isfinite(largest)
-        else:
-            sound = largest <= LARGEST
+            if self.spec.metric == "cosine":
+                out, lengths = _unit(out)
+                sound = (lengths > 0) & (lengths < np.inf)
+            else:
+                sound = np.abs(out).max(axis=1, initial=0) <= LARGEST
         return out if sound.all() else None
 
     def _one_by_one(self, queries: Sequence[Any]) -> Floats:
@@ -267,6 +262,14 @@ class DenseFamily:
 
     def explain(self, index: DenseIndex, query: Floats, unit: int) -> dict[str, Any]:
         return {"metric": self.spec.metric}
+
+
+def _unit(vectors: Floats) -> tuple[Floats, npt.NDArray[np.float64]]:
+    """Vectors (n, dim) at unit length, zero ones as they are, and the lengths (n,) they had."""
+    wide = vectors.astype(np.float64)
+    lengths = np.sqrt((wide * wide).sum(axis=1))
+    wide /= np.where(lengths > 0, lengths, 1)[:, None]
+    return wide.astype(np.float32), lengths
 
 
 def _segment_spec(spec: DenseField) -> DenseSpec:

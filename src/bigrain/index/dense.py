@@ -149,14 +149,15 @@ class DenseSegment:
         probes = self.probes(prepared, Effort(effort.n) if live.n <= keep else effort, live)
         found, estimates, counts = self._scan(prepared, probes, live.bits, keep)
         # What a filter leaves may lie in lists that nobody would look into.
-        if (short := counts < keep).any() and effort.margin < np.inf:
+        few = bool(counts.min(initial=keep) < keep)
+        if few and effort.margin < np.inf:
+            short = counts < keep
             again = prepared.take(np.flatnonzero(short))
             probes = self.probes(again, Effort(effort.n), live)
-            parts = self._scan(again, probes, live.bits, keep)
-            found[short], estimates[short], counts[short] = parts
+            found[short], estimates[short], _ = self._scan(again, probes, live.bits, keep)
         rows = found if self.order is None else self.order[found].astype(np.int64)
         units = self.units.units(rows)
-        if (counts < keep).any():
+        if few:
             units[found < 0] = -1
         estimates += prepared.constant[:, None]
         return RankedBatch(units, estimates)

@@ -55,24 +55,20 @@ def make_arrays(
     view: SnapshotView, plan: Plan, answers: Sequence[Answers]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
     """(ids (n, k) object array, scores (n, k) float32); short rows end in None and -inf."""
-    numbers = np.unique(np.concatenate([found.documents.ravel() for found in answers]))
-    numbers = numbers[numbers >= 0]
-    names = np.full(len(numbers) + 1, None, object)
-    names[:-1] = _names(view, plan, numbers.tolist())
+    numbers = sorted({n for found in answers for n in found.documents.ravel().tolist()} - {-1})
+    names: dict[int, str | None] = {-1: None, **_names(view, plan, numbers)}
     shape = sum(map(len, answers)), plan.k
     ids, scores = np.full(shape, None, object), np.full(shape, -np.inf, np.float32)
     start = 0
     for found in answers:
         rows, columns = slice(start, start + len(found)), slice(0, found.documents.shape[1])
-        there = found.documents >= 0
-        at = np.where(there, np.searchsorted(numbers, found.documents), len(numbers))
-        ids[rows, columns] = names[at]
-        scores[rows, columns] = np.where(there, found.scores, -np.inf)
+        ids[rows, columns] = [[names[n] for n in row] for row in found.documents.tolist()]
+        scores[rows, columns] = np.where(found.documents >= 0, found.scores, -np.inf)
         start = rows.stop
     return ids, scores
 
 
-def _names(view: SnapshotView, plan: Plan, numbers: Sequence[int]) -> list[str]:
+def _names(view: SnapshotView, plan: Plan, numbers: Sequence[int]) -> Mapping[int, str]:
     """The ids of documents, which pass the filter."""
     if plan.filter is None:
         names = view.catalogue.ids(numbers)
@@ -84,7 +80,7 @@ def _names(view: SnapshotView, plan: Plan, numbers: Sequence[int]) -> list[str]:
     if len(names) < len(numbers):
         lost = next(number for number in numbers if number not in names)
         raise DamagedError(CATALOGUE, "documents", f"document number {lost}", "nothing")
-    return [names[number] for number in numbers]
+    return names
 
 
 def _require_match(plan: Plan, identifier: str, metadata: Mapping[str, Any]) -> None:
