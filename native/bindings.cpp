@@ -436,15 +436,9 @@ struct PyPostingList {
     Result<uint8_t> impacts({n});
     {
       Released released;
-      alignas(64) uint32_t part[kPostings];
-      for (size_t b = 0; b < list.blocks().size(); ++b) {
-        const size_t m = list.length(b), at = b * kPostings;
-        list.read_rows(*level, b, part);
-        std::copy_n(part, m, rows.data() + at);
-        list.read_values(*level, b, part);
-        std::copy_n(part, m, values.data() + at);
-        std::copy_n(list.impacts(b), m, impacts.data() + at);
-      }
+      list.decode(*level, rows.data(), values.data());
+      for (size_t b = 0; b < list.blocks().size(); ++b)
+        std::copy_n(list.impacts(b), list.length(b), impacts.data() + b * kPostings);
     }
     return nb::make_tuple(rows.take(), impacts.take(), values.take());
   }
@@ -499,6 +493,48 @@ nb::object posting_list_(const Level& level, nb::handle data_, int64_t n_, int64
   }
   if (!wrong.empty()) fail("data: the list ", wrong);
   return nb::cast(std::move(made));
+}
+
+nb::object decode_lists_(const Level& level, nb::handle data_, nb::handle ends_,
+                         nb::handle counts_, nb::handle checksums_, int64_t n_rows_) {
+  const Array<uint8_t> data("data", data_, 1);
+  const Array<int64_t> ends("ends", ends_, 1);
+  const Array<uint32_t> counts("counts", counts_, 1), checksums("checksums", checksums_, 1);
+  const size_t n = ends.size(), n_rows = non_negative("n_rows", n_rows_);
+  expect("counts: length", counts.size(), n);
+  expect("checksums: length", checksums.size(), n);
+  size_t total = 0;
+  int64_t begin = 0;
+  for (size_t i = 0; i < n; ++i, begin = ends.data()[i - 1]) {
+    if (ends.data()[i] < begin || ends.data()[i] > static_cast<int64_t>(data.size()))
+      fail("ends: must rise, up to ", data.size());
+    // A posting takes a byte at least.
+    if (!counts.data()[i] || counts.data()[i] > ends.data()[i] - begin)
+      fail("counts: list ", i, ": expected 1 to ", ends.data()[i] - begin);
+    total += counts.data()[i];
+  }
+  if (begin != static_cast<int64_t>(data.size())) fail("ends: must end at ", data.size());
+  Result<uint32_t> rows({total}), values({total});
+  std::string wrong;
+  size_t bad = 0;
+  {
+    Released released;
+    uint32_t *row = rows.data(), *value = values.data();
+    size_t from = 0;
+    for (size_t i = 0; i < n && wrong.empty(); ++i) {
+      const size_t to = static_cast<size_t>(ends.data()[i]);
+      PostingList list;
+      if (crc32(data.data() + from, to - from) != checksums.data()[i])
+        wrong = "does not match its checksum";
+      else
+        wrong = list.load(level, data.data() + from, to - from, counts.data()[i], n_rows);
+      bad = i, from = to;
+      if (wrong.empty()) list.decode(level, row, value);
+      row += counts.data()[i], value += counts.data()[i];
+    }
+  }
+  if (!wrong.empty()) fail("data: list ", bad, " ", wrong);
+  return nb::make_tuple(rows.take(), values.take());
 }
 
 nb::object search_lists_(const Level& level, nb::handle lists_, nb::handle weights_,
@@ -736,6 +772,8 @@ NB_MODULE(_native, m) {
            any("values"), any("starts"))
       .def("PostingList", &Method<posting_list_>::call, any("data"), nb::arg("n"),
            nb::arg("n_rows"))
+      .def("decode_lists", &Method<decode_lists_>::call, any("data"), any("ends"), any("counts"),
+           any("checksums"), nb::arg("n_rows"))
       .def("search_lists", &Method<search_lists_>::call, any("lists"), any("weights"),
            any("bounds"), any("lengths"), nb::arg("flat"), nb::arg("slope"), any("live"),
            nb::arg("n_rows"), nb::arg("k"), nb::arg("floor"))

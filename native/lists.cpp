@@ -141,6 +141,16 @@ uint32_t PostingList::value(size_t block, size_t at) const {
   return static_cast<uint32_t>(bits >> bit % 8 & ((uint64_t{1} << b.value_bits) - 1));
 }
 
+void PostingList::decode(const Level& level, uint32_t* rows, uint32_t* values) const {
+  alignas(64) uint32_t part[kPostings];
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    read_rows(level, b, part);
+    std::copy_n(part, length(b), rows + b * kPostings);
+    read_values(level, b, part);
+    std::copy_n(part, length(b), values + b * kPostings);
+  }
+}
+
 size_t PostingList::seek(uint32_t row, size_t from) const {
   return static_cast<size_t>(
       std::lower_bound(blocks_.begin() + static_cast<ptrdiff_t>(from), blocks_.end(), row,

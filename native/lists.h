@@ -49,6 +49,7 @@ class PostingList {
     level.unpack(impacts(block) + length(block), b.value_bits, length(block), values);
   }
   uint32_t value(size_t block, size_t at) const;
+  void decode(const Level&, uint32_t* rows, uint32_t* values) const;  // (n,) each
   // The first block, from `from` on, whose last row is not below `row`.
   size_t seek(uint32_t row, size_t from = 0) const;
 

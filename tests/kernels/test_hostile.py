@@ -1,5 +1,6 @@
 """Arguments nobody should pass: refused by name, at every level, and never a crash."""
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -194,6 +195,22 @@ WRONG = [
     ),
     ("encode_lists", (z(2, U32), z(1, U8), z(2, U32), np.array([0, 2])), ValueError, "impacts"),
     ("encode_lists", (z(1, U32), z(1, U8), z(2, U32), np.array([0, 1])), ValueError, "values"),
+    ("decode_lists", (z(7, U8), z(1, I64) + 8, z(1, U32), z(1, U32), 5), ValueError, "ends"),
+    (
+        "decode_lists",
+        (z(7, U8), z(1, I64) + 6, z(1, U32) + U32(1), z(1, U32), 5),
+        ValueError,
+        "end",
+    ),
+    ("decode_lists", (z(7, U8), z(1, I64) + 7, z(1, U32), z(1, U32), 5), ValueError, "counts"),
+    ("decode_lists", (z(7, U8), z(1, I64) + 7, ~z(1, U32), z(1, U32), 5), ValueError, "counts"),
+    ("decode_lists", (z(7, U8), z(1, I64) + 7, z(2, U32), z(1, U32), 5), ValueError, "counts"),
+    (
+        "decode_lists",
+        (z(7, U8), z(1, I64) + 7, ~z(1, U32) // U32(2**31), z(1, U32), 5),
+        ValueError,
+        "check",
+    ),
     ("PostingList", (z(7, U8), 0, 5), ValueError, "n: expected at least 1"),
     ("PostingList", (z(7, U8), -1, 5), ValueError, "n: expected at least"),
     ("PostingList", (z(7, U8), 2**62, 5), ValueError, "ends"),
@@ -299,6 +316,13 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "accumulate_weights": (z(2, U32), z(2), 1.0, z(4)),
     "count_live": (z(2, U32), z(2, U8)),
     "encode_lists": (np.arange(2, dtype=U32), z(2, U8) + U8(1), z(2, U32), np.array([0, 2])),
+    "decode_lists": (
+        np.array([0, 0, 0, 0, 0, 0, 1] * 2, U8),
+        np.array([7, 14]),
+        np.ones(2, U32),
+        np.full(2, zlib.crc32(bytes([0, 0, 0, 0, 0, 0, 1])), U32),
+        1,
+    ),
     "PostingList": (np.array([0, 0, 0, 0, 0, 0, 1], U8), 1, 1),
     "top_k": (z(9), 3, z(2, U8), 0.0),
     "pool_tokens": (z(2, "i4"), OFFSETS, z((3, 4), "i1"), z(3), 1.0, True),

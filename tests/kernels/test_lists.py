@@ -56,6 +56,10 @@ def test_lists_are_packed_and_opened_as_by_the_reference(
     rows, impacts, values, starts = postings
     data, ends, checksums = native.encode_lists(*postings)
     same((data, ends, checksums), reference.encode_lists(*postings))
+    counts = np.diff(starts).astype(np.uint32)
+    unpacked = (data, ends, counts, checksums, int(rows.max()) + 1)
+    same(native.decode_lists(*unpacked), (rows, values))
+    same(reference.decode_lists(*unpacked), (rows, values))
     begin = 0
     for i, end in enumerate(ends.tolist()):
         assert zlib.crc32(data[begin:end]) == checksums[i]

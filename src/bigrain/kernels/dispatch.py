@@ -74,6 +74,7 @@ class Kernels(Protocol):
     accumulate_bm25: Callable[[U32, npt.NDArray[Any], F32, float, F32], None]
     accumulate_weights: Callable[[U32, npt.NDArray[Any], float, F32], None]
     encode_lists: Callable[[U32, U8, U32, I64], tuple[U8, I64, U32]]
+    decode_lists: Callable[[U8, I64, U32, U32, int], tuple[U32, U32]]
     PostingList: Callable[[U8, int, int], PostingList]
     search_lists: Callable[..., tuple[I64, F32]]
     count_live: Callable[[U32, U8], int]
@@ -367,6 +368,15 @@ def encode_lists(rows: U32, impacts: U8, values: U32, starts: I64) -> tuple[U8, 
     which bit j is the bit j % 8, from the lowest, of byte j // 8.
     """
     return _chosen().encode_lists(rows, impacts, values, starts)
+
+
+def decode_lists(data: U8, ends: I64, counts: U32, checksums: U32, n_rows: int) -> tuple[U32, U32]:
+    """Rows and values (m,) uint32 of lists that `encode_lists` packed, one after another.
+
+    List i ends at byte ends[i] of `data` (int64), has counts[i] postings and the CRC-32
+    checksums[i] (uint32). ValueError, naming the list, where the bytes are not that.
+    """
+    return _chosen().decode_lists(data, ends, counts, checksums, n_rows)
 
 
 def posting_list(data: U8, n: int, n_rows: int) -> PostingList:

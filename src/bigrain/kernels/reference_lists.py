@@ -133,6 +133,33 @@ class PostingList:
         return int(bits.sum())
 
 
+def decode_lists(data: U8, ends: I64, counts: U32, checksums: U32, n_rows: int) -> tuple[U32, U32]:
+    """Rows and values of all lists, one after another."""
+    checks.array("data", data, "uint8", 1)
+    checks.array("ends", ends, "int64", 1)
+    checks.array("counts", counts, "uint32", 1)
+    checks.array("checksums", checksums, "uint32", 1)
+    checks.at_least("n_rows", n_rows, 0)
+    checks.size("counts: length", len(counts), len(ends))
+    checks.size("checksums: length", len(checksums), len(ends))
+    edges = checks.offsets(np.append(np.int64(0), ends), len(data), "ends").tolist()
+    for i, (n, size) in enumerate(zip(counts.tolist(), np.diff(edges).tolist(), strict=True)):
+        if not 1 <= n <= size:
+            raise ValueError(f"counts: list {i}: expected 1 to {size}")
+    rows, values = [np.empty(0, np.uint32)], [np.empty(0, np.uint32)]
+    for i, n in enumerate(counts.tolist()):
+        part = data[edges[i] : edges[i + 1]]
+        if zlib.crc32(part.tobytes()) != checksums[i]:
+            raise ValueError(f"data: list {i} does not match its checksum")
+        try:
+            some = PostingList(part, n, n_rows).decode()
+        except ValueError as error:
+            raise ValueError(str(error).replace("the list", f"list {i}")) from None
+        rows.append(some[0])
+        values.append(some[2])
+    return np.concatenate(rows), np.concatenate(values)
+
+
 def search_lists(
     lists: list[PostingList],
     weights: F64,
