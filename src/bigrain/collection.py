@@ -46,7 +46,6 @@ from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import DEFAULT_RECALL
 from bigrain.index.live import in_figures
 from bigrain.index.postings import ListCache
-from bigrain.index.scratch import Scratch
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
@@ -245,7 +244,7 @@ class Collection:
                 check_fingerprint(name, fingerprint, family.fingerprint())
                 self._families[name] = family
             self._budget = _with_fixed(budget, self._families)
-            self._cache = ListCache(self._budget.lists, Scratch(self._budget.search // 2))
+            self._cache = ListCache(self._budget.lists)
             self._show(self._load())
         except BaseException:
             self._finalizer()
@@ -849,7 +848,6 @@ class Collection:
             views = open_views(segments, lambda: _units_of(dead), replaced)
             fields[name] = FieldView(family, family.index(views, self._cache))
         spare = max(0, self._budget.light - needed) // 2
-        self._cache.scratch.max_bytes = (self._budget.search + spare) // 2
         return SnapshotView(
             number, n_documents, catalogue, fields, len(dead), long[:, 0], long[:, 1],
             self._budget.search + spare,
