@@ -13,6 +13,7 @@
 #include "lists.h"
 #include "fm_module.h"
 #include "reading.h"
+#include "search_lists.h"
 #include "wordpiece.h"
 
 using namespace bigrain;
@@ -431,6 +432,9 @@ nb::object encode_lists_(const Level&, nb::handle rows_, nb::handle impacts_, nb
   const int64_t* at = starts.data();
   for (size_t i = 0; i < n; ++i) {
     if (at[i] == at[i + 1]) fail("starts: list ", i, " is empty");
+    if (std::find(impacts.data() + at[i], impacts.data() + at[i + 1], 0) !=
+        impacts.data() + at[i + 1])
+      fail("impacts: list ", i, ": expected numbers from 1");
     for (int64_t j = at[i] + 1; j < at[i + 1]; ++j)
       if (rows.data()[j] <= rows.data()[j - 1]) fail("rows: list ", i, ": must rise");
   }
@@ -458,15 +462,9 @@ struct PyPostingList {
     Result<uint8_t> impacts({n});
     {
       Released released;
-      alignas(64) uint32_t part[kPostings];
-      for (size_t b = 0; b < list.blocks().size(); ++b) {
-        const size_t m = list.length(b), at = b * kPostings;
-        list.read_rows(*level, b, part);
-        std::copy_n(part, m, rows.data() + at);
-        list.read_values(*level, b, part);
-        std::copy_n(part, m, values.data() + at);
-        std::copy_n(list.impacts(b), m, impacts.data() + at);
-      }
+      list.decode(*level, rows.data(), values.data());
+      for (size_t b = 0; b < list.blocks().size(); ++b)
+        std::copy_n(list.impacts(b), list.length(b), impacts.data() + b * kPostings);
     }
     return nb::make_tuple(rows.take(), impacts.take(), values.take());
   }
@@ -521,6 +519,104 @@ nb::object posting_list_(const Level& level, nb::handle data_, int64_t n_, int64
   }
   if (!wrong.empty()) fail("data: the list ", wrong);
   return nb::cast(std::move(made));
+}
+
+nb::object decode_lists_(const Level& level, nb::handle data_, nb::handle ends_,
+                         nb::handle counts_, nb::handle checksums_, int64_t n_rows_) {
+  const Array<uint8_t> data("data", data_, 1);
+  const Array<int64_t> ends("ends", ends_, 1);
+  const Array<uint32_t> counts("counts", counts_, 1), checksums("checksums", checksums_, 1);
+  const size_t n = ends.size(), n_rows = non_negative("n_rows", n_rows_);
+  expect("counts: length", counts.size(), n);
+  expect("checksums: length", checksums.size(), n);
+  size_t total = 0;
+  int64_t begin = 0;
+  for (size_t i = 0; i < n; ++i, begin = ends.data()[i - 1]) {
+    if (ends.data()[i] < begin || ends.data()[i] > static_cast<int64_t>(data.size()))
+      fail("ends: must rise, up to ", data.size());
+    // A posting takes a byte at least.
+    if (!counts.data()[i] || counts.data()[i] > ends.data()[i] - begin)
+      fail("counts: list ", i, ": expected 1 to ", ends.data()[i] - begin);
+    total += counts.data()[i];
+  }
+  if (begin != static_cast<int64_t>(data.size())) fail("ends: must end at ", data.size());
+  Result<uint32_t> rows({total}), values({total});
+  std::string wrong;
+  size_t bad = 0;
+  {
+    Released released;
+    uint32_t *row = rows.data(), *value = values.data();
+    size_t from = 0;
+    for (size_t i = 0; i < n && wrong.empty(); ++i) {
+      const size_t to = static_cast<size_t>(ends.data()[i]);
+      PostingList list;
+      if (crc32(data.data() + from, to - from) != checksums.data()[i])
+        wrong = "does not match its checksum";
+      else
+        wrong = list.load(level, data.data() + from, to - from, counts.data()[i], n_rows);
+      bad = i, from = to;
+      if (wrong.empty()) list.decode(level, row, value);
+      row += counts.data()[i], value += counts.data()[i];
+    }
+  }
+  if (!wrong.empty()) fail("data: list ", bad, " ", wrong);
+  return nb::make_tuple(rows.take(), values.take());
+}
+
+nb::object search_lists_(const Level& level, nb::handle lists_, nb::handle weights_,
+                         nb::handle bounds_, nb::handle lengths_, double flat, double slope,
+                         nb::handle live_, int64_t n_rows_, int64_t k_, double floor) {
+  const size_t n_rows = non_negative("n_rows", n_rows_), k = non_negative("k", k_);
+  if (n_rows > 0xfffffffe) fail("n_rows: expected less than 2**32 - 1, got ", n_rows);
+  if (!PyList_Check(lists_.ptr())) {
+    PyErr_Format(PyExc_TypeError, "lists: expected a list, got %s", Py_TYPE(lists_.ptr())->tp_name);
+    throw nb::python_error();
+  }
+  const nb::object owner = nb::steal(PyList_AsTuple(lists_.ptr()));  // keeps them alive
+  const size_t m = static_cast<size_t>(PyTuple_GET_SIZE(owner.ptr()));
+  const Array<double> weights("weights", weights_, 1), bounds("bounds", bounds_, 1);
+  expect("weights: length", weights.size(), m);
+  expect("bounds: length", bounds.size(), m);
+  std::vector<QueryList> lists(m);
+  double most = 0;
+  for (size_t i = 0; i < m; ++i) {
+    const PyPostingList* one;
+    if (!nb::try_cast(nb::handle(PyTuple_GET_ITEM(owner.ptr(), static_cast<Py_ssize_t>(i))), one) ||
+        !one) {
+      PyErr_Format(PyExc_TypeError, "lists: number %zu is not a PostingList", i);
+      throw nb::python_error();
+    }
+    if (one->list.n_rows() != n_rows)
+      fail("lists: number ", i, " was opened for ", one->list.n_rows(), " rows, not ", n_rows);
+    lists[i] = {&one->list, weights.data()[i], bounds.data()[i]};
+    if (!(lists[i].weight >= 0) || !(lists[i].bound >= 0))
+      fail("weights, bounds: number ", i, ": expected numbers from 0");
+    most += 255 * lists[i].bound;
+  }
+  if (!std::isfinite(most)) fail("bounds: their sum must be finite");
+  std::optional<AnyArray> lengths;
+  if (!lengths_.is_none()) {
+    lengths.emplace("lengths", lengths_, 1,
+                    std::initializer_list<ItemType>{{'u', 1}, {'u', 2}, {'u', 4}});
+    expect("lengths: length", lengths->size(), n_rows);
+    if (!(flat >= 0) || !(slope >= 0) || !std::isfinite(flat + slope))
+      fail("flat, slope: expected finite numbers from 0");
+  }
+  const Live live(live_, n_rows);
+  if (std::isnan(floor)) fail("floor: must not be NaN");
+  Found found;
+  {
+    Released released;
+    found = search_lists(level, lists,
+                         {lengths ? lengths->as<const void>() : nullptr,
+                          lengths ? lengths->item_size() : 0, flat, slope},
+                         live.data(), n_rows, k, static_cast<float>(floor));
+  }
+  Result<int64_t> rows({found.rows.size()});
+  Result<float> scores({found.scores.size()});
+  std::copy(found.rows.begin(), found.rows.end(), rows.data());
+  std::copy(found.scores.begin(), found.scores.end(), scores.data());
+  return nb::make_tuple(rows.take(), scores.take());
 }
 
 nb::object pool_tokens_(const Level& level, nb::handle ids_, nb::handle offsets_, nb::handle table_,
@@ -704,6 +800,11 @@ NB_MODULE(_native, m) {
            any("values"), any("starts"))
       .def("PostingList", &Method<posting_list_>::call, any("data"), nb::arg("n"),
            nb::arg("n_rows"))
+      .def("decode_lists", &Method<decode_lists_>::call, any("data"), any("ends"), any("counts"),
+           any("checksums"), nb::arg("n_rows"))
+      .def("search_lists", &Method<search_lists_>::call, any("lists"), any("weights"),
+           any("bounds"), any("lengths"), nb::arg("flat"), nb::arg("slope"), any("live"),
+           nb::arg("n_rows"), nb::arg("k"), nb::arg("floor"))
       .def("count_live", &Method<count_live_>::call, any("rows"), any("live"))
       .def("top_k", &Method<top_k_>::call, any("scores"), nb::arg("k"), any("live") = nb::none(),
            nb::arg("floor") = -INFINITY)

@@ -68,7 +68,7 @@ class AnyArray {
 #endif
     const std::string format(f);
     const size_t size = item_size();
-    if (format == "f" || format == "e") return {'f', size};
+    if (format == "f" || format == "e" || format == "d") return {'f', size};
     if (format.size() == 1 && std::string("bhilq").find(format) != std::string::npos)
       return {'i', size};
     if (format.size() == 1 && std::string("BHILQ").find(format) != std::string::npos)

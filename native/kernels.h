@@ -39,6 +39,20 @@ struct ScanQuery {
 
 constexpr size_t kPanel = 16;  // rows of an int8 table that lie side by side, four columns each
 
+// A block of an inverted list as it is stored. At least 128 bytes follow it.
+struct PackedBlock {
+  const uint8_t* gaps;
+  const uint8_t* impacts;
+  size_t n;
+  unsigned gap_bits;
+  uint32_t before;  // the row before the first
+};
+// Sums of the rows low to low + width.
+struct Window {
+  uint16_t* sums;
+  uint32_t low, width;
+};
+
 enum class Metric { ip, l2 };
 enum class Numbers { f16, f32, bf16, i8 };  // of a row; i8: a float scale first
 
@@ -75,6 +89,15 @@ struct Level {
   // the same of gaps: out[i] = out[i - 1] + 1 + gap, with out[-1] = before
   void (*unpack_rows)(const uint8_t* packed, unsigned bits, size_t n, uint32_t before,
                       uint32_t* out);
+  // sums[row] += 1 + impact * factor / 256, of rows in the window; saturating or known to fit
+  void (*add_postings)(const PackedBlock&, uint32_t factor, bool saturate, const Window&);
+  void (*add_some)(const uint32_t* rows, const uint8_t* impacts, size_t n, uint32_t factor,
+                   bool saturate, const Window&);
+  size_t (*count_above)(const Window&, uint16_t limit);
+  // where sums are above a limit, and what they are; given up when more than `most` are found
+  size_t (*collect)(const Window&, uint16_t limit, size_t most, uint16_t* places, uint16_t* found);
+  size_t (*count_below)(const uint32_t* rows, size_t n, uint32_t row);  // of a block's
+  size_t (*find_row)(const uint32_t* rows, size_t n, uint32_t row);
   size_t (*count_live)(const uint32_t* rows, size_t n, const uint8_t* live);
   void (*select)(const float* scores, size_t n, const uint8_t* live, Selection&);
   void (*pool_tokens)(const int32_t* ids, size_t n, const int8_t* table, size_t dim,

@@ -14,7 +14,7 @@ uint32_t little_32(const uint8_t* p) {
 
 unsigned width(uint32_t largest) { return largest ? 32u - __builtin_clz(largest) : 0u; }
 
-size_t packed(size_t n, unsigned bits) { return (n * bits + 7) / 8; }
+size_t bytes_of(size_t n, unsigned bits) { return (n * bits + 7) / 8; }
 
 template <class Get>
 void pack(std::vector<uint8_t>& out, size_t n, unsigned bits, Get get) {
@@ -110,9 +110,9 @@ std::string PostingList::load(const Level& level, const uint8_t* data, size_t si
     if (size - place < 2) return "ends before its last block";
     PostingBlock b{place + 2, 0, 0, data[place], data[place + 1]};
     if (b.gap_bits > 32 || b.value_bits > 32) return "has numbers of more than 32 bits";
-    const size_t gap_bytes = packed(m, b.gap_bits);
+    const size_t gap_bytes = bytes_of(m, b.gap_bits);
     place += 2;
-    if (size - place < gap_bytes + m + packed(m, b.value_bits)) return "ends inside a block";
+    if (size - place < gap_bytes + m + bytes_of(m, b.value_bits)) return "ends inside a block";
     level.unpack(data_.data() + place, b.gap_bits, m, gaps);
     if (!start && gaps[0]) return "begins with two different rows";
     last += m;
@@ -120,10 +120,11 @@ std::string PostingList::load(const Level& level, const uint8_t* data, size_t si
     if (last >= n_rows) return "names a row that is not there";
     b.last = static_cast<uint32_t>(last);
     const uint8_t* impacts = data + place + gap_bytes;
+    if (std::find(impacts, impacts + m, 0) != impacts + m) return "has an impact of 0";
     b.largest = *std::max_element(impacts, impacts + m);
     largest_ = std::max(largest_, b.largest);
     blocks_.push_back(b);
-    place += gap_bytes + m + packed(m, b.value_bits);
+    place += gap_bytes + m + bytes_of(m, b.value_bits);
   }
   return place == size ? "" : "goes on after its last block";
 }
@@ -138,6 +139,16 @@ uint32_t PostingList::value(size_t block, size_t at) const {
   const uint8_t* p = impacts(block) + length(block) + bit / 8;
   const uint64_t bits = static_cast<uint64_t>(little_32(p + 4)) << 32 | little_32(p);
   return static_cast<uint32_t>(bits >> bit % 8 & ((uint64_t{1} << b.value_bits) - 1));
+}
+
+void PostingList::decode(const Level& level, uint32_t* rows, uint32_t* values) const {
+  alignas(64) uint32_t part[kPostings];
+  for (size_t b = 0; b < blocks_.size(); ++b) {
+    read_rows(level, b, part);
+    std::copy_n(part, length(b), rows + b * kPostings);
+    read_values(level, b, part);
+    std::copy_n(part, length(b), values + b * kPostings);
+  }
 }
 
 size_t PostingList::seek(uint32_t row, size_t from) const {

@@ -16,13 +16,6 @@ struct PostingBlock {
   uint8_t largest, gap_bits, value_bits;
 };
 
-// Rows, impacts and values of a block; whole vectors are written, what is beyond n is undefined.
-struct Postings {
-  alignas(64) uint32_t rows[kPostings];
-  const uint8_t* impacts;
-  size_t n;
-};
-
 // A list whose bytes have been checked: rows rise and are below n_rows, everything lies inside.
 class PostingList {
  public:
@@ -43,6 +36,10 @@ class PostingList {
     const PostingBlock& b = blocks_[block];
     return data_.data() + b.place + (length(block) * b.gap_bits + 7) / 8;
   }
+  PackedBlock packed(size_t block) const {
+    const PostingBlock& b = blocks_[block];
+    return {data_.data() + b.place, impacts(block), length(block), b.gap_bits, before(block)};
+  }
   void read_rows(const Level& level, size_t block, uint32_t* rows) const {
     const PostingBlock& b = blocks_[block];
     level.unpack_rows(data_.data() + b.place, b.gap_bits, length(block), before(block), rows);
@@ -52,6 +49,7 @@ class PostingList {
     level.unpack(impacts(block) + length(block), b.value_bits, length(block), values);
   }
   uint32_t value(size_t block, size_t at) const;
+  void decode(const Level&, uint32_t* rows, uint32_t* values) const;  // (n,) each
   // The first block, from `from` on, whose last row is not below `row`.
   size_t seek(uint32_t row, size_t from = 0) const;
 

@@ -1,5 +1,6 @@
 // The table of functions of a level; included last by each level file.
 #pragma once
+#include "impacts.h"
 #include "lists.h"
 #include "pool.h"
 #include "postings.h"
@@ -15,5 +16,6 @@
       ::dot_panel,   ::fold_nearest,                                                             \
       ::score_rows,  ::row_checksums, ::max_id,       ::bm25<uint8_t>, ::bm25<uint16_t>,         \
       ::bm25<uint32_t>, ::weights<float>, ::weights<uint8_t>, ::weights<uint16_t>,                \
-      ::unpack,      ::unpack_rows,  ::count_live,                                                \
+      ::unpack,      ::unpack_rows,  ::add_postings,    ::add_some,      ::count_above,               \
+      ::collect,     ::count_below, ::find_row,       ::count_live,                                                            \
       ::select_scores, ::pool_tokens, ::maxsim};

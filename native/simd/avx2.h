@@ -102,6 +102,44 @@ inline uint32_t add_up16(uint32_t* values, uint32_t before) {
   return before;
 }
 
+// One bit a number.
+inline uint32_t above32(const uint16_t* p, uint16_t limit) {
+  __m256i over[2];
+  for (int half = 0; half < 2; ++half)
+    over[half] = _mm256_cmpeq_epi16(
+        _mm256_setzero_si256(),
+        _mm256_subs_epu16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 16 * half)),
+                          _mm256_set1_epi16(static_cast<short>(limit))));
+  const __m256i packed = _mm256_permute4x64_epi64(_mm256_packs_epi16(over[0], over[1]), 0xd8);
+  return ~static_cast<uint32_t>(_mm256_movemask_epi8(packed));
+}
+inline bool any_above128(const uint16_t* p, uint16_t limit) {
+  __m256i most = _mm256_setzero_si256();
+  for (int i = 0; i < 128; i += 16)
+    most = _mm256_max_epu16(most, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + i)));
+  const __m256i over = _mm256_subs_epu16(most, _mm256_set1_epi16(static_cast<short>(limit)));
+  return !_mm256_testz_si256(over, over);
+}
+inline uint32_t below16(const uint32_t* p, uint32_t x) {
+  uint32_t mask = 0;
+  const __m256i top = _mm256_set1_epi32(INT32_MIN), least = _mm256_set1_epi32(static_cast<int>(x));
+  for (int half = 0; half < 2; ++half) {
+    const __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8 * half));
+    const __m256i hit = _mm256_cmpgt_epi32(_mm256_xor_si256(least, top), _mm256_xor_si256(y, top));
+    mask |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(hit))) << 8 * half;
+  }
+  return mask;
+}
+inline uint32_t equal16(const uint32_t* p, uint32_t x) {
+  uint32_t mask = 0;
+  for (int half = 0; half < 2; ++half) {
+    const __m256i y = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 8 * half));
+    const __m256i hit = _mm256_cmpeq_epi32(y, _mm256_set1_epi32(static_cast<int>(x)));
+    mask |= static_cast<uint32_t>(_mm256_movemask_ps(_mm256_castsi256_ps(hit))) << 8 * half;
+  }
+  return mask;
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

@@ -91,6 +91,24 @@ inline uint32_t add_up16(uint32_t* values, uint32_t before) {
   return static_cast<uint32_t>(_mm_extract_epi32(_mm512_extracti32x4_epi32(x, 3), 3));
 }
 
+// One bit a number.
+inline uint32_t above32(const uint16_t* p, uint16_t limit) {
+  return _mm512_cmpgt_epu16_mask(_mm512_loadu_si512(p),
+                                 _mm512_set1_epi16(static_cast<short>(limit)));
+}
+inline bool any_above128(const uint16_t* p, uint16_t limit) {
+  const __m512i a = _mm512_max_epu16(_mm512_loadu_si512(p), _mm512_loadu_si512(p + 32));
+  const __m512i b = _mm512_max_epu16(_mm512_loadu_si512(p + 64), _mm512_loadu_si512(p + 96));
+  return _mm512_cmpgt_epu16_mask(_mm512_max_epu16(a, b),
+                                 _mm512_set1_epi16(static_cast<short>(limit)));
+}
+inline uint32_t below16(const uint32_t* p, uint32_t x) {
+  return _mm512_cmplt_epu32_mask(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(x)));
+}
+inline uint32_t equal16(const uint32_t* p, uint32_t x) {
+  return _mm512_cmpeq_epi32_mask(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(x)));
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

@@ -95,6 +95,28 @@ inline uint32_t add_up16(uint32_t* values, uint32_t before) {
   return before;
 }
 
+// One bit a number.
+template <class T, class Test>
+inline uint64_t bits_where(const T* p, unsigned n, Test test) {
+  uint64_t mask = 0;
+  for (unsigned i = 0; i < n; ++i) mask |= static_cast<uint64_t>(test(p[i])) << i;
+  return mask;
+}
+inline uint32_t above32(const uint16_t* p, uint16_t limit) {
+  return static_cast<uint32_t>(bits_where(p, 32, [limit](uint16_t x) { return x > limit; }));
+}
+inline bool any_above128(const uint16_t* p, uint16_t limit) {
+  uint16_t most = 0;
+  for (unsigned i = 0; i < 128; ++i) most = p[i] > most ? p[i] : most;
+  return most > limit;
+}
+inline uint32_t below16(const uint32_t* p, uint32_t x) {
+  return static_cast<uint32_t>(bits_where(p, 16, [x](uint32_t y) { return y < x; }));
+}
+inline uint32_t equal16(const uint32_t* p, uint32_t x) {
+  return static_cast<uint32_t>(bits_where(p, 16, [x](uint32_t y) { return y == x; }));
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

@@ -46,7 +46,6 @@ from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import DEFAULT_RECALL
 from bigrain.index.live import in_figures
 from bigrain.index.postings import ListCache
-from bigrain.index.scratch import Scratch
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
@@ -874,7 +873,6 @@ class Collection:
             views = open_views(segments, lambda: _units_of(dead), replaced)
             fields[name] = FieldView(family, family.index(views, self._cache))
         spare = max(0, self._budget.light - needed) // 2
-        self._cache.scratch.max_bytes = (self._budget.search + spare) // 2
         return SnapshotView(
             number, n_documents, catalogue, fields, len(dead), long[:, 0], long[:, 1],
             self._budget.search + spare,

@@ -29,6 +29,7 @@ __all__ = [
     "field_from_dict",
 ]
 
+BM25_VARIANTS = ("lucene", "robertson", "atire", "bm25l", "bm25+")
 METRICS = ("cosine", "ip", "l2")
 HEAVY_DTYPES = ("float16", "float32", "bfloat16", "int8")
 MAX_DIM = 4096
@@ -53,12 +54,15 @@ STATIC_ENCODER = "bigrain/static-v1"
 
 @dataclass(frozen=True)
 class LexicalField:
-    """BM25 over the words of title and text (Lucene's formula).
+    """BM25 over the words of title and text.
 
     `language` chooses stemmer and stop words ("en", "de", ..., None for plain words). `k1` and `b`
-    are BM25's term saturation and length normalisation. `title_weight`, from 0 to 20, is how many
-    times the words of a title count. `analysis` is the revision of the rules that make terms of
-    text (`bigrain.text.Analyser`): 2 is the newest, 1 that of collections made before it.
+    are BM25's term saturation and length normalisation. `variant` names the formula: "lucene",
+    "robertson", "atire", "bm25l" or "bm25+"; `delta` is the lower bound of the last two. Scores
+    leave out what bm25l and bm25+ give to every document, so "bm25+" ranks alike for any `delta`.
+    `title_weight`, from 0 to 20, is how many times the words of a title count. `analysis` is the
+    revision of the rules that make terms of text (`bigrain.text.Analyser`): 2 is the newest, 1
+    that of collections made before it.
     """
 
     family: ClassVar[str] = "lexical"
@@ -68,6 +72,8 @@ class LexicalField:
     b: float = 0.75
     stem: bool = True
     stop_words: bool = True
+    variant: str = "lucene"
+    delta: float = 0.5
     title_weight: int = 1
     analysis: int = 2
 
@@ -82,13 +88,24 @@ class LexicalField:
             raise ConfigError(f"k1={shown(self.k1)} must be a number >= 0; 1.2 is usual")
         if not (_is_number(self.b) and 0 <= self.b <= 1):
             raise ConfigError(f"b={shown(self.b)} must be a number from 0 to 1; 0.75 is usual")
+        if self.variant not in BM25_VARIANTS:
+            raise ConfigError(
+                f"variant={shown(self.variant)} is not one of {', '.join(BM25_VARIANTS)}"
+            )
+        if not (_is_number(self.delta) and self.delta >= 0):
+            raise ConfigError(f"delta={shown(self.delta)} must be a number >= 0; 0.5 is usual")
+        if self.variant == "bm25l" and self.k1 == 0:
+            raise ConfigError("k1=0 leaves nothing of bm25l: every document would score the same")
 
     @property
     def reads_text(self) -> bool:
         return True
 
     def to_dict(self) -> dict[str, Any]:
-        return {"family": self.family, **asdict(self)}
+        """Everything, less the variant and its setting where they are the usual ones."""
+        told = {"family": self.family, **asdict(self)}
+        usual = {"variant": "lucene", "delta": 0.5}
+        return {k: v for k, v in told.items() if k not in usual or v != usual[k]}
 
 
 @dataclass(frozen=True)

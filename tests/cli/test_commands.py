@@ -205,6 +205,26 @@ def test_search_takes_fields_weights_filters_and_recall(program, made):
     assert "lexical adds" in text and "moon" in text
 
 
+def test_search_reads_operators_when_it_is_told(program, made):
+    asked = ("search", made, "--field", "lexical")
+    told = program.json(*asked, "--operators", "grain +dry -moon")
+    assert [hit["id"] for hit in told["hits"]] == ["silo"] and told["query"] == "grain +dry -moon"
+    assert "nothing found" in program(*asked, "--operators", '"grain dry"').stdout
+    assert len(program.json(*asked, "grain -moon")["hits"]) > 1
+    text = program(*asked, "--operators", '"kept dry" sil*', "--explain").stdout
+    assert 'says "kept dry"' in text and "sil* stands for silo" in text
+    assert program("search", made, "--operators", "--", "-moon", code=2).stderr
+    many = program("search", made, "-", "--operators", "--json", stdin='"kept dry"\nmoon\n').stdout
+    assert [len(json.loads(line)["hits"]) for line in many.splitlines()] == [1, 4]
+
+
+def test_search_takes_feedback(program, made):
+    plain = program.json("search", made, "silo", "--field", "lexical")
+    more = program.json("search", made, "silo", "--field", "lexical", "--feedback", "rm3")
+    assert {h["id"] for h in plain["hits"]} <= {h["id"] for h in more["hits"]}
+    assert program("search", made, "silo", "--feedback", "best", code=2).stderr
+
+
 def test_search_without_hits_says_so(program, made):
     assert "nothing found" in program("search", made, "zzz", "--field", "lexical").stdout
 

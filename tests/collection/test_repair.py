@@ -170,7 +170,7 @@ def test_damaged_tokens_cost_one_document_its_vectors(grain: tuple[Path, Model])
     damaging.check_repaired(path, model, report)
 
 
-@pytest.mark.parametrize("field, section", [("tok", "token_ends"), ("imp", "df")])
+@pytest.mark.parametrize("field, section", [("tok", "token_ends"), ("imp", "list_ends")])
 def test_lengths_that_are_damaged_are_found_again_by_checksums(
     grain: tuple[Path, Model], field: str, section: str
 ) -> None:
@@ -202,7 +202,9 @@ def test_a_damaged_column_is_named_and_the_rest_of_the_vectors_kept(
 ) -> None:
     path, model = grain
     file = segments(path, "imp")[0]
-    flip(file, place(file, "lists").offset + 1)  # the first column's first row number
+    ends = place(file, "list_ends").offset
+    first_end = int.from_bytes(file.read_bytes()[ends : ends + 8], "little")
+    flip(file, place(file, "lists").offset + first_end - 1)  # the first column's last weight
     report = repair(path)
     (lost,) = report.postings_lost["imp"]
     holders = {i for i, row in model.rows("imp").items() if lost.column in row}

@@ -204,10 +204,8 @@ def _mend_checksums(
             rows[:, -4:] = sums.view(np.uint8).reshape(-1, 4)
             blobs["rows"] = rows.tobytes()
         elif name in ("lexical", "sparse"):
-            df = np.frombuffer(blobs["df"], "<u4").astype(np.int64)
-            width = len(blobs["lists"]) // int(df.sum())
-            ends = np.cumsum(df) * width
-            parts = [blobs["lists"][e - d * width : e] for e, d in zip(ends, df, strict=True)]
+            ends = [0, *np.frombuffer(blobs["list_ends"], "<u8").tolist()]
+            parts = [blobs["lists"][a:b] for a, b in zip(ends, ends[1:], strict=False)]
             blobs["list_crc"] = np.array([zlib.crc32(p) for p in parts], "<u4").tobytes()
         elif name == "multivector":
             width = len(blobs["tokens"]) // sections["tokens"]["shape"][0]

@@ -90,6 +90,38 @@ def segment_table(data: bytes) -> None:
     segment_file(good + data + end)
 
 
+def inverted_list(data: bytes) -> None:
+    """How many postings, and a packed list: rows in order or an error, the same at every level."""
+    n, n_rows, data = int.from_bytes(data[:2], "little"), 5000, data[2:]
+    found = []
+    for level in kernels.available_levels():
+        opened = kernels.dispatch.kernels(level)
+        try:
+            one = opened.PostingList(np.frombuffer(data, np.uint8), n, n_rows)
+        except ValueError as error:
+            found.append(str(error))
+            continue
+        rows, impacts, _ = one.decode()
+        assert (np.diff(rows.astype(np.int64)) > 0).all() and rows[-1] < n_rows and impacts.all()
+        lengths, each = np.ones(n_rows, np.uint8), np.array([1.0])
+        best, _ = opened.search_lists(
+            [one], each, each / 255, lengths, 0.1, 0.1, None, n_rows, n_rows, 0.0
+        )
+        found.append(str(sorted(best.tolist())))
+    assert len(set(found)) == 1
+
+
+def packed_lists() -> list[bytes]:
+    """Seeds of `inverted_list`."""
+    seeds = []
+    for n in (1, 7, 128, 300):
+        at = np.arange(n, dtype=np.uint32)
+        rows, impacts = 16 * at + at * 13 % 16, (at % 255 + 1).astype(np.uint8)
+        data, _, _ = kernels.encode_lists(rows, impacts, at % np.uint32(5), np.array([0, n]))
+        seeds.append(n.to_bytes(2, "little") + data.tobytes())
+    return seeds
+
+
 def forged_segment(name: str, data: bytes) -> None:
     segments.use(name, segments.forged(name, data))
 
@@ -330,6 +362,7 @@ def _targets() -> dict[str, tuple[Target, list[bytes]]]:
     lexical = json.dumps(bigrain.LexicalField().to_dict()).encode()
     made: dict[str, tuple[Target, list[bytes]]] = {
         "segment-file": (segment_file, []),
+        "inverted-list": (inverted_list, packed_lists()),
         "segment-table": (segment_table, [b'{"meta": {"n_rows": 1}, "sections": {"a": {"dtype": '
                                           b'"<u4", "shape": [3], "offset": 64, "crc32": 0}}}']),
         "reader-jsonl": (partial(documents_file, ".jsonl"), [ROW * 2]),

@@ -539,8 +539,33 @@ def queries() -> Iterator[Case]:
         )
         for number, text in enumerate(accepted)
     )
+    signs = ['"a b', '+', '-', '+"', '-"" x', "^2", "x^1e9", "*", "~", "title:", 'title:"', "+x -x",
+             "\ud800*", "x\ud800~", "水*", "+\0x", "grain~ gra* +grain -moon \"grain is\"^2",
+             lambda: "~ " * 100_000, lambda: '"' * 100_001, lambda: "x" * 100_000 + "~",
+             lambda: "ab" * 100_000 + "*", lambda: "+" + "a-" * 5_000]  # fmt: skip
+    yield from (
+        Case(
+            f"operators-{number:02}",
+            "search",
+            lambda text=text: (
+                bigrain.Query(text() if callable(text) else text),
+                {"fields": "lex"},
+            ),
+            None,
+        )
+        for number, text in enumerate([*accepted, *signs])
+    )
     yield from numbered(
         "search", "query-refused", [
+            (lambda: (bigrain.Query("-moon"), {}), QUERY, "must not"),
+            (lambda: (bigrain.Query(""), {}), QUERY, "empty"),
+            (lambda: (bigrain.Query("+x " * 2000), {}), QUERY, "1,000"),
+            (lambda: (bigrain.Query("xy* " * 200), {}), QUERY, "32 of them"),
+            (lambda: (bigrain.Query("+x " + "word " * 20_000), {}), QUERY, "words"),
+            (lambda: (bigrain.Query('"' + "word " * 20_000 + '"'), {}), QUERY, "words"),
+            (("grain", {"feedback": "best"}), QUERY, "rm3"),
+            (("grain", {"feedback": True}), QUERY, "rm3"),
+            ((np.ones(8), {"fields": "vec", "feedback": "rm3"}), QUERY, "rocchio"),
             (("", {"fields": "lex"}), QUERY, "empty"),
             ((" \n\t", {"fields": "lex"}), QUERY, "empty"),
             ((None, {}), QUERY, "NoneType"),

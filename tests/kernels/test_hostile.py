@@ -1,5 +1,6 @@
 """Arguments nobody should pass: refused by name, at every level, and never a crash."""
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from bigrain.kernels import reference
 from tests.kernels.levels import Kernels, bitmap, each_level, each_native, same, signs
 
-F, U8, U32, I64 = np.float32, np.uint8, np.uint32, np.int64
+F, D, U8, U32, I64 = np.float32, np.float64, np.uint8, np.uint32, np.int64
 
 
 def z(shape: Any, dtype: Any = F) -> np.ndarray:
@@ -56,6 +57,23 @@ def route(**changes: Any) -> tuple[Any, ...]:
 def read_only(array: np.ndarray) -> np.ndarray:
     array.flags.writeable = False
     return array
+
+
+def query(**changes: Any) -> tuple[Any, ...]:
+    """A search in no list."""
+    arguments = {
+        "lists": [],
+        "weights": z(0, D),
+        "bounds": z(0, D),
+        "lengths": z(5, U8),
+        "flat": 0.3,
+        "slope": 0.1,
+        "live": None,
+        "n_rows": 5,
+        "k": 3,
+        "floor": 0.0,
+    }
+    return tuple({**arguments, **changes}.values())
 
 
 OFFSETS = np.array([0, 2], I64)
@@ -173,14 +191,49 @@ WRONG = [
     ("count_live", (np.array([8], U32), z(1, U8)), ValueError, "rows"),
     ("count_live", (z(1, U32), z(0, U8)), ValueError, "rows"),
     ("encode_lists", (z(2, U32), z(2, U8), z(2, U32), np.array([0, 0, 2])), ValueError, "starts"),
-    ("encode_lists", (z(2, U32), z(2, U8), z(2, U32), np.array([0, 2])), ValueError, "rows"),
+    (
+        "encode_lists",
+        (z(2, U32), z(2, U8) + U8(1), z(2, U32), np.array([0, 2])),
+        ValueError,
+        "rows",
+    ),
     ("encode_lists", (z(2, U32), z(1, U8), z(2, U32), np.array([0, 2])), ValueError, "impacts"),
     ("encode_lists", (z(1, U32), z(1, U8), z(2, U32), np.array([0, 1])), ValueError, "values"),
+    ("decode_lists", (z(7, U8), z(1, I64) + 8, z(1, U32), z(1, U32), 5), ValueError, "ends"),
+    (
+        "decode_lists",
+        (z(7, U8), z(1, I64) + 6, z(1, U32) + U32(1), z(1, U32), 5),
+        ValueError,
+        "end",
+    ),
+    ("decode_lists", (z(7, U8), z(1, I64) + 7, z(1, U32), z(1, U32), 5), ValueError, "counts"),
+    ("decode_lists", (z(7, U8), z(1, I64) + 7, ~z(1, U32), z(1, U32), 5), ValueError, "counts"),
+    ("decode_lists", (z(7, U8), z(1, I64) + 7, z(2, U32), z(1, U32), 5), ValueError, "counts"),
+    (
+        "decode_lists",
+        (z(7, U8), z(1, I64) + 7, ~z(1, U32) // U32(2**31), z(1, U32), 5),
+        ValueError,
+        "check",
+    ),
     ("PostingList", (z(7, U8), 0, 5), ValueError, "n: expected at least 1"),
     ("PostingList", (z(7, U8), -1, 5), ValueError, "n: expected at least"),
     ("PostingList", (z(7, U8), 2**62, 5), ValueError, "ends"),
-    ("PostingList", (z(8, U8), 1, 5), ValueError, "goes on"),
+    ("encode_lists", (z(1, U32), z(1, U8), z(1, U32), np.array([0, 1])), ValueError, "impacts"),
+    ("PostingList", (z(7, U8), 1, 5), ValueError, "an impact of 0"),
+    ("PostingList", (np.array([0, 0, 0, 0, 0, 0, 1, 0], U8), 1, 5), ValueError, "goes on"),
     ("PostingList", (z(7, U8), 1, 0), ValueError, "not there"),
+    ("search_lists", query(lists=()), TypeError, "lists"),
+    ("search_lists", query(lists=[None], weights=z(1, D), bounds=z(1, D)), TypeError, "lists"),
+    ("search_lists", query(weights=z(1, D)), ValueError, "weights"),
+    ("search_lists", query(bounds=z(1, D)), ValueError, "bounds"),
+    ("search_lists", query(lengths=z(4, U8)), ValueError, "lengths"),
+    ("search_lists", query(lengths=z(5)), TypeError, "lengths"),
+    ("search_lists", query(slope=-1.0), ValueError, "slope"),
+    ("search_lists", query(flat=np.inf), ValueError, "flat"),
+    ("search_lists", query(live=z(0, U8)), ValueError, "live"),
+    ("search_lists", query(n_rows=2**32), ValueError, "n_rows"),
+    ("search_lists", query(k=-1), ValueError, "k"),
+    ("search_lists", query(floor=np.nan), ValueError, "floor"),
     ("top_k", (z(9), -1, None, 0.0), ValueError, "k"),
     ("top_k", (z(9), 1, z(1, U8), 0.0), ValueError, "live"),
     ("top_k", (z(9), 1, None, np.nan), ValueError, "floor"),
@@ -268,8 +321,15 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "accumulate_bm25": (z(2, U32), z(2, U8), z(4), 1.0, z(4)),
     "accumulate_weights": (z(2, U32), z(2), 1.0, z(4)),
     "count_live": (z(2, U32), z(2, U8)),
-    "encode_lists": (np.arange(2, dtype=U32), z(2, U8), z(2, U32), np.array([0, 2])),
-    "PostingList": (z(7, U8), 1, 1),
+    "encode_lists": (np.arange(2, dtype=U32), z(2, U8) + U8(1), z(2, U32), np.array([0, 2])),
+    "decode_lists": (
+        np.array([0, 0, 0, 0, 0, 0, 1] * 2, U8),
+        np.array([7, 14]),
+        np.ones(2, U32),
+        np.full(2, zlib.crc32(bytes([0, 0, 0, 0, 0, 0, 1])), U32),
+        1,
+    ),
+    "PostingList": (np.array([0, 0, 0, 0, 0, 0, 1], U8), 1, 1),
     "top_k": (z(9), 3, z(2, U8), 0.0),
     "pool_tokens": (z(2, "i4"), OFFSETS, z((3, 4), "i1"), z(3), 1.0, True),
     "maxsim": (z((2, 3)), z((2, 3)), OFFSETS),

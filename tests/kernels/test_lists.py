@@ -56,6 +56,10 @@ def test_lists_are_packed_and_opened_as_by_the_reference(
     rows, impacts, values, starts = postings
     data, ends, checksums = native.encode_lists(*postings)
     same((data, ends, checksums), reference.encode_lists(*postings))
+    counts = np.diff(starts).astype(np.uint32)
+    unpacked = (data, ends, counts, checksums, int(rows.max()) + 1)
+    same(native.decode_lists(*unpacked), (rows, values))
+    same(reference.decode_lists(*unpacked), (rows, values))
     begin = 0
     for i, end in enumerate(ends.tolist()):
         assert zlib.crc32(data[begin:end]) == checksums[i]
@@ -122,3 +126,77 @@ def test_other_bytes_are_refused_or_are_rows_in_order(
         same(outcomes[0], outcomes[1])
         rows = outcomes[0][0].astype(np.int64)
         assert (np.diff(rows) > 0).all() and rows[-1] < 300_000
+
+
+def a_query(rng: np.random.Generator, n_rows: int, m: int, kind: str, level: Kernels) -> Any:
+    """Lists of all lengths with true bounds, many ties among their scores."""
+    lengths = None
+    if kind != "weights":
+        lengths = rng.integers(1, 6, n_rows).astype(kind)
+    flat, slope = (0.0, 0.0) if kind == "uint16" else (0.3, 0.2)
+    lists, weights, bounds = [], [], []
+    for _ in range(m):
+        rows = np.flatnonzero(rng.random(n_rows) < rng.choice([0.001, 0.05, 0.5, 1]))
+        rows = (rows if len(rows) else np.zeros(1)).astype(np.uint32)
+        weight = float(rng.choice([0, 1, 2.5, 1e-30, 1e30, rng.random()]))
+        if lengths is None:
+            parts = rng.choice(np.array([0.5, 1, 3, 1e-6], np.float32), len(rows))
+            values, unit = parts.view(np.uint32), 3 / 255
+        else:
+            counts = rng.geometric(0.7, len(rows))
+            values, unit = (counts - 1).astype(np.uint32), 1 / 255
+            parts = counts / (counts + flat + slope * lengths[rows])
+        impacts = np.clip(np.ceil(parts / unit * (1 + 1e-9)), 1, 255).astype(np.uint8)
+        starts = np.array([0, len(rows)])
+        data, _, _ = level.encode_lists(rows, impacts, values, starts)
+        lists.append((data, len(rows), n_rows))
+        weights.append(weight)
+        bounds.append(weight * unit * (1 + 1e-9))
+    return lists, np.array(weights), np.array(bounds), lengths, flat, slope
+
+
+@each_native
+@given(
+    n_rows=st.sampled_from([1, 31, 300, 5000, 40_000]),
+    m=st.integers(0, 9),
+    kind=st.sampled_from(["weights", "uint8", "uint16", "uint32"]),
+    k=st.sampled_from([0, 1, 10, 1000]),
+    share=st.sampled_from([None, 0.0, 0.01, 0.7]),
+    floor=st.sampled_from([0.0, 0.7, 3.0, -1.0, 1e31]),
+    seed=SEEDS,
+)
+@settings(deadline=None, max_examples=60)
+def test_the_best_rows_are_those_of_the_reference_to_the_last_tie(
+    native: Kernels, n_rows: int, m: int, kind: str, k: int, share: Any, floor: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    lists, *rest = a_query(rng, n_rows, m, kind, native)
+    live = None if share is None else bitmap(rng.random(n_rows) < share)
+    got, expected = (
+        kernels.search_lists(
+            [kernels.PostingList(*one) for one in lists], *rest, live, n_rows, k, floor
+        )
+        for kernels in (native, reference)
+    )
+    same(got, expected)
+
+
+@each_native
+def test_ten_thousand_lists(native: Kernels) -> None:
+    rng = np.random.default_rng(5)
+    n_rows, m = 20_000, 10_000
+    lengths = rng.integers(1, 300, n_rows).astype(np.uint16)
+    lists = []
+    for _ in range(m):
+        rows = np.unique(rng.integers(0, n_rows, rng.integers(1, 30))).astype(np.uint32)
+        counts = rng.geometric(0.7, len(rows))
+        parts = counts / (counts + (0.3 + 0.01 * lengths[rows]))
+        data, _, _ = native.encode_lists(
+            rows, np.ceil(parts * 255).astype(np.uint8), (counts - 1).astype(np.uint32),
+            np.array([0, len(rows)]),
+        )  # fmt: skip
+        lists.append((data, len(rows), n_rows))
+    weights = rng.random(m)
+    rest = (weights, weights / 255 * (1 + 1e-9), lengths, 0.3, 0.01, None, n_rows, 50, 0.0)
+    got = native.search_lists([native.PostingList(*one) for one in lists], *rest)
+    same(got, reference.search_lists([reference.PostingList(*one) for one in lists], *rest))

@@ -132,3 +132,33 @@ def test_the_reference_formula_on_numbers_worked_by_hand() -> None:
         0.0,
     ]
     assert bm25_scores(words, ["b"], k1=1.2, b=0.75) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("weight", [0, 1, 3, 20])
+def test_title_weight_counts_titles_so_many_times(tmp_path: Path, weight: int) -> None:
+    field = bigrain.LexicalField(title_weight=weight)
+    assert bigrain.config.field_from_dict(field.to_dict()) == field
+    documents = [("Moon", "water on the moon"), ("Water and water", "a river"), ("", "moon")]
+    with bigrain.create(tmp_path / "docs.grain", {"lex": field}) as col:
+        col.add({"id": str(i), "title": t, "text": x} for i, (t, x) in enumerate(documents))
+        col.commit()
+        words = Analyser().analyse_many(f"{t} " * weight + x for t, x in documents)
+        for query in ("moon", "water river", "and water"):
+            expected = bm25_scores(words, Analyser().analyse(query), k1=1.2, b=0.75)
+            found = {hit.id: hit.score for hit in col.search(query)}
+            assert found == {
+                str(i): pytest.approx(score, rel=1e-3) for i, score in enumerate(expected) if score
+            }
+
+
+@pytest.mark.parametrize("weight", [-1, 21, 1.5, True, "2"])
+def test_a_wrong_title_weight_is_refused(weight: Any) -> None:
+    with pytest.raises(bigrain.ConfigError, match="0 to 20"):
+        bigrain.LexicalField(title_weight=weight)
+
+
+def test_fields_that_do_not_say_keep_the_first_analysis() -> None:
+    stored = {"family": "lexical", "language": "en"}
+    assert bigrain.config.field_from_dict(stored) == bigrain.LexicalField(analysis=1)
+    with pytest.raises(bigrain.ConfigError):
+        bigrain.LexicalField(analysis=3)

@@ -11,8 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bigrain
-from bigrain import InvalidQueryError, Query
-from bigrain.index.dictionary import distances
+from bigrain import DamagedError, InvalidQueryError, Query
+from bigrain.index import dictionary
+from bigrain.index.dictionary import distances, words_near, words_with_prefix
 from bigrain.search.query import Clause
 from bigrain.testing import QuickDisk
 from bigrain.text.analyse import Analyser
@@ -268,3 +269,28 @@ def test_no_text_with_operators_fails(col: Any, text: str) -> None:
         col.search(Query(text))
     except InvalidQueryError as error:
         assert "must not be there" in str(error) or "empty" in str(error)
+
+
+def test_the_dictionary_is_read_in_stretches(col: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [view.segment.file for view in col._require_open().fields["lexical"].index.views]
+    every = [words_with_prefix(file, "") for file in files]
+    near = [sorted(words_near(file, "reacto", 2)) for file in files]
+    monkeypatch.setattr(dictionary, "STRETCH", 3)
+    assert [words_with_prefix(file, "") for file in files] == every
+    assert [sorted(words_near(file, "reacto", 2)) for file in files] == near
+    assert len(every[0]) > 12 and ("reactor", 1) in near[0]
+    for file in files:
+        for word in every[0]:
+            known = {other: edits(word, other) for other in every[0]}
+            found = {other: apart for other, apart in known.items() if apart <= 2}
+            assert dict(words_near(file, word, 2)) == found
+
+
+def test_damage_to_the_dictionary_is_named(col: Any) -> None:
+    (view,) = col._require_open().fields["lexical"].index.views
+    section = view.segment.file.section("terms")
+    with (col.path / "segments" / view.segment.file.name).open("r+b") as file:
+        file.seek(section.offset)
+        file.write(b"\xff")
+    with pytest.raises(DamagedError, match="terms"):
+        col.search(Query("rea*"))

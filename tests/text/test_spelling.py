@@ -106,3 +106,45 @@ def test_the_first_revision_is_as_it_was() -> None:
     assert "revision" not in first.to_dict()
     assert Analyser.from_dict({"language": "en"}) == first
     assert first.fingerprint() != Analyser("en").fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("language", "document", "query"),
+    [
+        ("ar", "قرأت الكتب في المكتبة", "كتب مكتبة"),
+        ("cs", "s knihami v ruce", "kniha"),
+        ("da", "de gamle husene", "huset"),
+        ("de", "alte Häuser am Fluß", "Haus Fluss"),
+        ("el", "οι άνθρωποι της Αθήνας", "άνθρωπος Αθηνα"),
+        ("es", "las bibliotecas públicas", "biblioteca publica"),
+        ("fa", "کتاب‌ها در كتابخانه", "کتاب کتابخانه"),
+        ("fi", "kirjat ovat talossa", "kirjan taloissa"),
+        ("fr", "les maisons de l’écrivain", "maison d'ecrivains"),
+        ("hi", "पुस्तकें हिन्दी में", "पुस्तक हिंदी"),
+        ("hu", "régi könyvek", "könyv"),
+        ("it", "dell’università e le città", "universita citta"),
+        ("ja", "国立図書館へ行く", "図書館"),
+        ("km", "បណ្ណាល័យជាតិ", "បណ្ណាល័យ"),
+        ("ko", "도서관에서 책을 읽는다", "도서관 책"),
+        ("lo", "ຫໍສະໝຸດແຫ່ງຊາດ", "ຫໍສະໝຸດ"),
+        ("my", "အမျိုးသားစာကြည့်တိုက်", "စာကြည့်တိုက်"),
+        ("nl", "oude boeken", "boek"),
+        ("no", "de gamle bøkene", "bøker"),
+        ("pl", "z książkami", "książka"),
+        ("pt", "os livros antigos", "livro antigo"),
+        ("ro", "cărțile vechi", "cartile"),
+        ("ru", "с книгами и ёлками", "книга елка"),
+        ("sv", "bilarna och böckerna", "bilar böcker"),
+        ("th", "หอสมุดแห่งชาติ", "หอสมุด"),
+        ("tr", "Kitaplar İstanbul'da", "kitap istanbul"),
+        ("vi", "thư viện Hoà Bình", "thư viện hòa bình"),
+        ("zh", "国家图书馆里", "图书馆"),
+    ],
+)
+def test_a_document_is_found_by_other_forms_of_its_words(
+    language: str, document: str, query: str
+) -> None:
+    analyser = Analyser(language)
+    held = set(analyser.analyse_many([document], index=True)[0])
+    asked = analyser.analyse(query)
+    assert asked and set(asked) <= held

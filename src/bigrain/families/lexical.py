@@ -13,9 +13,12 @@ from bigrain.config import LexicalField
 from bigrain.errors import InvalidQueryError, InvalidVectorsError
 from bigrain.families.base import Where, check_text_query, row_number
 from bigrain.index.base import View
-from bigrain.index.builder import PostingsBuilder, merge_segments
-from bigrain.index.lexical import Bm25, LexicalIndex
-from bigrain.index.postings import ListCache, PostingsSegment, light_bytes_of
+from bigrain.index.bm25 import Bm25
+from bigrain.index.builder import PostingsBuilder, merge_postings
+from bigrain.index.impacts import Counts
+from bigrain.index.inverted import PostingsSegment, light_bytes_of
+from bigrain.index.lexical import LexicalIndex
+from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
@@ -31,6 +34,7 @@ class LexicalFamily:
 
     def __init__(self, name: str, spec: LexicalField) -> None:
         self.name, self.spec = name, spec
+        self.bm25 = Bm25(spec.variant, spec.k1, spec.b, spec.delta)
         self.analyser = Analyser(spec.language, spec.stem, spec.stop_words, spec.analysis)
 
     def fingerprint(self) -> dict[str, Any]:
@@ -69,19 +73,19 @@ class LexicalFamily:
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
     ) -> PostingsBuilder:
-        return PostingsBuilder("lexical", files, folder, self.name, memory_bytes)
+        return PostingsBuilder(Counts(self.bm25), files, folder, self.name, memory_bytes)
 
     def open_segment(self, file: SegmentFile) -> PostingsSegment:
-        return PostingsSegment(file)
+        return PostingsSegment(file, Counts(self.bm25))
 
     def light_bytes(self, file: SegmentFile) -> int:
         return light_bytes_of(file)
 
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> LexicalIndex:
-        return LexicalIndex(Bm25(self.spec.k1, self.spec.b), views, cache)
+        return LexicalIndex(self.bm25, views, cache)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
-        return merge_postings("lexical", files, path, views, memory_bytes)
+        return merge_postings(Counts(self.bm25), files, path, views, memory_bytes)
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return None  # everything is made again from the texts
@@ -97,15 +101,3 @@ class LexicalFamily:
                 if part > 0
             }
         }
-
-
-def merge_postings(
-    family: str,
-    files: Files,
-    path: Path,
-    views: Sequence[View[PostingsSegment]],
-    memory_bytes: int,
-) -> int:
-    """One segment out of the live rows of several; its number of rows."""
-    runs = [view.segment.run for view in views]
-    return merge_segments(family, runs, [view.live for view in views], path, files, memory_bytes)

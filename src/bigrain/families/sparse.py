@@ -18,10 +18,11 @@ from bigrain.families.base import (
     require_count,
     row_number,
 )
-from bigrain.families.lexical import merge_postings
 from bigrain.index.base import View
-from bigrain.index.builder import PostingsBuilder
-from bigrain.index.postings import ListCache, PostingsSegment, light_bytes_of
+from bigrain.index.builder import PostingsBuilder, merge_postings
+from bigrain.index.impacts import Weights
+from bigrain.index.inverted import PostingsSegment, light_bytes_of
+from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_sparse
 from bigrain.index.sparse import SparseIndex
 from bigrain.registry import make_encoder
@@ -175,10 +176,10 @@ class SparseFamily:
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
     ) -> PostingsBuilder:
-        return PostingsBuilder("sparse", files, folder, self.name, memory_bytes)
+        return PostingsBuilder(Weights(), files, folder, self.name, memory_bytes)
 
     def open_segment(self, file: SegmentFile) -> PostingsSegment:
-        return PostingsSegment(file)
+        return PostingsSegment(file, Weights())
 
     def light_bytes(self, file: SegmentFile) -> int:
         return light_bytes_of(file)
@@ -187,7 +188,7 @@ class SparseFamily:
         return SparseIndex(views, cache)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
-        return merge_postings("sparse", files, path, views, memory_bytes)
+        return merge_postings(Weights(), files, path, views, memory_bytes)
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return salvage_sparse(file, damaged) if self.encoder is None else None

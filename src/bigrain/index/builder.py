@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.base import Bitmap, Keep, UnitMap, Units
+from bigrain.index.base import Bitmap, Keep, UnitMap, Units, View
+from bigrain.index.impacts import Impacts
+from bigrain.index.inverted import PostingsSegment
 from bigrain.index.merging import (
     FileLengths,
     LengthSource,
@@ -18,11 +20,11 @@ from bigrain.index.merging import (
     write_merged,
 )
 from bigrain.index.numbering import UnitLog, alive_bitmap, number_rows
-from bigrain.index.postings import FileRun, SpilledRun, key_of_word
+from bigrain.index.postings import SpilledRun, key_of_word
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
-__all__ = ["PostingsBuilder", "merge_segments"]
+__all__ = ["PostingsBuilder", "merge_postings"]
 
 FAN_IN = 16
 ROWS_AT_ONCE = 256
@@ -41,21 +43,20 @@ class PostingsBuilder:
     """
 
     def __init__(
-        self, family: str, files: Files, spill_folder: Path, name: str, memory_bytes: int
+        self, impacts: Impacts, files: Files, spill_folder: Path, name: str, memory_bytes: int
     ) -> None:
         self._files, self._folder, self._name = files, spill_folder, name
-        self._lexical = family == "lexical"
-        self._family, self._memory_bytes = family, memory_bytes
+        self._impacts, self._memory_bytes = impacts, memory_bytes
         self._spilled: list[tuple[int, SpilledRun, Path]] = []  # with their generation
         self._n_written = 0
         self._pending = self._new()
 
     def _new(self) -> _Words | _Weights:
-        return _Words() if self._lexical else _Weights()
+        return _Words() if self._impacts.lexical else _Weights()
 
     def append(self, units: Units, values: Any) -> None:
         """Lists of words, or a CSR matrix of weights."""
-        if self._lexical:
+        if self._impacts.lexical:
             self._append_words(units, values)
         else:
             self._append_weights(units, values)
@@ -124,8 +125,8 @@ class PostingsBuilder:
         path = self._folder / f"{self._name}-{self._n_written}.run"
         self._n_written += 1
         write_merged(
-            self._files, path, self._family, runs, number_rows(maps, alive),
-            lengths if self._lexical else None, stretch_for(self._memory_bytes), durable=False,
+            self._files, path, self._impacts, runs, number_rows(maps, alive), lengths,
+            stretch_for(self._memory_bytes), durable=False,
         )  # fmt: skip
         self._spilled.append((generation, SpilledRun(SegmentFile(self._files, path)), path))
 
@@ -143,7 +144,7 @@ class PostingsBuilder:
             maps.append(self._pending.unit_map)
             lengths.append(self._pending)
         alive = [alive_bitmap(units, keep) for units in maps]
-        return _merge(self._family, runs, maps, alive, lengths, path, files, self._memory_bytes)
+        return _merge(self._impacts, runs, maps, alive, lengths, path, files, self._memory_bytes)
 
     def discard(self) -> None:
         self._pending = self._new()
@@ -193,14 +194,11 @@ class _Pending:
 class _Words(_Pending):
     """Words: one 64-bit number a posting (key, row, count), so that sorting needs no more."""
 
-    weight: np.dtype[Any] = np.dtype(np.uint8)
-
     def __init__(self) -> None:
         super().__init__()
         self._packed = np.empty(SMALLEST, np.uint64)
         self._lengths: list[npt.NDArray[np.uint32]] = []
         self._many: dict[tuple[Any, int], int] = {}  # counts of MAX_COUNT and more
-        self._largest = 0
 
     def bytes_with(self, n_postings: int) -> int:
         """What the run will take with as many postings more."""
@@ -220,7 +218,6 @@ class _Words(_Pending):
         rows = np.repeat(np.arange(first, first + len(documents), dtype=np.uint64), lengths)
         pairs = (np.array(flat, np.uint64) << np.uint64(ROW_BITS)) | rows
         distinct, counts = np.unique(pairs, return_counts=True)
-        self._largest = max(self._largest, int(counts.max(initial=0)))
         many = np.flatnonzero(counts >= MAX_COUNT)
         if len(many):
             names = list(ids)
@@ -255,7 +252,6 @@ class _Words(_Pending):
         packed.sort()
         edges = np.arange(len(words), dtype=np.uint64) << shift
         self._starts = np.append(np.searchsorted(packed, edges), len(packed)).astype(np.int64)
-        self.weight = np.min_scalar_type(max(self._largest, 1))
 
     def lists(self, a: int, b: int) -> tuple[Any, Any]:
         part = self._packed[int(self._starts[a]) : int(self._starts[b])]
@@ -264,7 +260,7 @@ class _Words(_Pending):
         for at in np.flatnonzero(counts == MAX_COUNT).tolist() if self._many else ():
             word = self._names[int(part[at] >> np.uint64(ROW_BITS + COUNT_BITS))]
             counts[at] = self._many[word, int(rows[at])]
-        return rows, counts
+        return rows, counts - np.uint32(1)
 
     def terms(self, a: int, b: int) -> list[bytes] | None:
         return [word.encode() for word in self._names[a:b]]
@@ -275,8 +271,6 @@ class _Words(_Pending):
 
 class _Weights(_Pending):
     """Columns and float weights."""
-
-    weight: np.dtype[Any] = np.dtype("<f4")
 
     def __init__(self) -> None:
         super().__init__()
@@ -331,7 +325,9 @@ class _Weights(_Pending):
     def lists(self, a: int, b: int) -> tuple[Any, Any]:
         pairs, weights = self._parts[0]
         part = slice(int(self._starts[a]), int(self._starts[b]))
-        return (pairs[part] & np.uint64(0xFFFFFFFF)).astype(np.uint32), weights[part]
+        return (pairs[part] & np.uint64(0xFFFFFFFF)).astype(np.uint32), weights[part].view(
+            np.uint32
+        )
 
     def terms(self, a: int, b: int) -> list[bytes] | None:
         return None
@@ -340,22 +336,23 @@ class _Weights(_Pending):
         raise NotImplementedError
 
 
-def merge_segments(
-    family: str,
-    runs: Sequence[FileRun],
-    alive: Sequence[Bitmap | None],
-    path: Path,
+def merge_postings(
+    impacts: Impacts,
     files: Files,
+    path: Path,
+    views: Sequence[View[PostingsSegment]],
     memory_bytes: int,
 ) -> int:
-    """Merge the living rows of segments into one; returns its number of rows (0: no file)."""
+    """One segment out of the live rows of several; its number of rows (0: no file)."""
+    runs = [view.segment.run for view in views]
     maps = [run.unit_map for run in runs]
+    alive = [view.live for view in views]
     lengths = [FileLengths(run.file) for run in runs]
-    return _merge(family, runs, maps, alive, lengths, path, files, memory_bytes)
+    return _merge(impacts, runs, maps, alive, lengths, path, files, memory_bytes)
 
 
 def _merge(
-    family: str,
+    impacts: Impacts,
     runs: Sequence[Source],
     maps: Sequence[UnitMap],
     alive: Sequence[Bitmap | None],
@@ -366,8 +363,5 @@ def _merge(
 ) -> int:
     numbering = number_rows(maps, alive)
     if numbering.n_rows:
-        write_merged(
-            files, path, family, runs, numbering, lengths if family == "lexical" else None,
-            stretch_for(memory_bytes),
-        )  # fmt: skip
+        write_merged(files, path, impacts, runs, numbering, lengths, stretch_for(memory_bytes))
     return numbering.n_rows

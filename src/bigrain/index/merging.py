@@ -7,19 +7,19 @@ its place there is reached. Only the longest single list must fit in memory.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from bigrain import kernels
 from bigrain.errors import StorageError
 from bigrain.index.base import UnitMap
+from bigrain.index.impacts import Counts, Impacts
 from bigrain.index.numbering import Numbering
 from bigrain.index.postings import Array, Keys, RowNumbers, join
 from bigrain.storage.files import Files
@@ -31,6 +31,7 @@ __all__ = ["FileLengths", "LengthSource", "Source", "stretch_for", "write_merged
 MIN_BLOCK_KEYS, MAX_BLOCK_KEYS = 256, 4096  # of a run's dictionary in memory
 CHUNK = 1 << 16
 BYTES_PER_POSTING = 64  # measured: reading, renumbering, sorting, joining
+COLUMNS = ("key", "key", "df", "size", "size", "crc", "unit or length of the word")
 SPILL_BUFFER = 1 << 16
 
 
@@ -39,12 +40,8 @@ class Source(Protocol):
 
     @property
     def n_keys(self) -> int: ...
-    @property
-    def n_postings(self) -> int: ...
-    @property
-    def weight(self) -> np.dtype[Any]: ...
-    def dictionary(self, a: int, b: int) -> tuple[Keys, npt.NDArray[np.int64]]: ...
-    def lists(self, a: int, b: int) -> tuple[RowNumbers, Array]: ...
+    def dictionary(self, a: int, b: int) -> tuple[Keys, npt.NDArray[Any]]: ...
+    def lists(self, a: int, b: int) -> tuple[RowNumbers, RowNumbers]: ...
     def terms(self, a: int, b: int) -> list[bytes] | None: ...
 
 
@@ -62,53 +59,63 @@ def stretch_for(memory_bytes: int) -> int:
 def write_merged(
     files: Files,
     path: Path,
-    family: str,
+    impacts: Impacts,
     sources: Sequence[Source],
     numbering: Numbering,
-    lengths: Sequence[LengthSource] | None,
+    lengths: Sequence[LengthSource],
     stretch_postings: int,
     *,
     durable: bool = True,
 ) -> None:
-    """Merge runs into one segment file; `lengths` for lexical fields.
+    """Merge runs into one segment file; `lengths` are only asked where impacts are of counts.
 
-    What is not `durable` is not synced: it is not to outlive the process.
+    What is not `durable` is not synced, as it is not to outlive the process, and its impacts are
+    all 1, as nobody searches it.
     """
-    weight = max((s.weight for s in sources), key=lambda w: w.itemsize)
     keys, terms = (
         Spill(files, path.with_name(path.name + ending), kind, row, buffer_bytes=SPILL_BUFFER)
-        for ending, kind, row in ((".keys", "<u4", (5,)), (".terms", "|u1", ()))
+        for ending, kind, row in ((".keys", "<u4", (len(COLUMNS),)), (".terms", "|u1", ()))
     )
     writer = SegmentWriter(files, path)
     try:
+        words_per_row = _gather(numbering, lengths) if impacts.lexical else np.empty(0, np.uint8)
+        if isinstance(impacts, Counts) and durable:
+            impacts.measure(words_per_row)
         with writer.section("lists", np.uint8) as section:
             for stretch in _stretches(sources, numbering, stretch_postings):
-                entries = np.empty((len(stretch.keys), 5), np.uint32)
+                units = np.empty(0, np.float32)
+                strength = np.ones(len(stretch.rows), np.uint8)
+                if durable:
+                    strength, units = impacts.make(stretch.rows, stretch.values, stretch.starts)
+                data, ends, checksums = kernels.encode_lists(
+                    stretch.rows, strength, stretch.values, stretch.starts
+                )
+                section.append(data)
+                entries = np.zeros((len(stretch.keys), len(COLUMNS)), np.uint32)
                 entries[:, :2] = stretch.keys.astype("<u8").view("<u4").reshape(-1, 2)
                 entries[:, 2] = np.diff(stretch.starts)
-                pieces = []
-                for i, (a, b) in enumerate(pairwise(stretch.starts.tolist())):
-                    rows = np.ascontiguousarray(stretch.rows[a:b], "<u4").data.cast("B")
-                    weights = stretch.weights[a:b].astype(weight).data.cast("B")
-                    entries[i, 3] = zlib.crc32(weights, zlib.crc32(rows))
-                    pieces += [rows, weights]
-                if len(stretch.keys) == 1:
-                    for piece in pieces:
-                        section.append(np.frombuffer(piece, np.uint8))
-                else:
-                    section.append(np.frombuffer(b"".join(pieces), np.uint8))
+                sizes = np.diff(ends, prepend=0).astype("<u8")
+                entries[:, 3:5] = sizes.view("<u4").reshape(-1, 2)
+                entries[:, 5] = checksums
+                if len(units):
+                    entries[:, 6] = units.astype("<f4").view("<u4")
                 if stretch.words is not None:
-                    entries[:, 4] = [len(word) for word in stretch.words]
+                    entries[:, 6] = [len(word) for word in stretch.words]
                     terms.append(np.frombuffer(b"".join(stretch.words), np.uint8))
                 keys.append(entries)
-        _write_dictionary(writer, keys, terms if lengths is not None else None)
-        if lengths is not None:
-            with writer.section("lengths", np.uint32) as section:
-                for run, of_run in numbering.places():
-                    section.append(lengths[run].lengths(of_run))
-        units = UnitMap.write(writer, numbering.units)
-        meta = {"family": family, "weight": weight.newbyteorder("<").str, **units}
-        writer.finish(meta, sync=durable)
+        _write_dictionary(writer, keys)
+        if impacts.lexical:
+            _write_terms(writer, keys, terms)
+            writer.add("lengths", words_per_row)
+        elif durable:
+            with writer.section("list_unit", np.float32) as section:
+                for part in _column(keys, 6):
+                    section.append(part.view("<f4")[:, 0])
+        family = "lexical" if impacts.lexical else "sparse"
+        told = impacts.meta() if durable else {}
+        writer.finish(
+            {"family": family, **told, **UnitMap.write(writer, numbering.units)}, sync=durable
+        )
     except BaseException:
         writer.abandon()
         raise
@@ -118,28 +125,51 @@ def write_merged(
                 spill.discard()
 
 
-def _write_dictionary(writer: SegmentWriter, keys: Spill, terms: Spill | None) -> None:
-    def column(first: int, n: int = 1) -> Iterator[Array]:
-        for start in range(0, keys.n_rows, CHUNK):
-            entries = keys.read(start, min(start + CHUNK, keys.n_rows))
-            yield np.ascontiguousarray(entries[:, first : first + n])
+def _gather(numbering: Numbering, lengths: Sequence[LengthSource]) -> Array:
+    """Words per row in the smallest type that holds them."""
+    found: Array = np.empty(numbering.n_rows, np.uint8)
+    at = 0
+    for run, rows in numbering.places():
+        part = lengths[run].lengths(rows)
+        needed = np.min_scalar_type(int(part.max(initial=0)))
+        if needed.itemsize > found.itemsize:
+            found = found.astype(needed)
+        found[at : at + len(part)] = part
+        at += len(part)
+    return found
 
+
+def _column(keys: Spill, first: int, n: int = 1) -> Iterator[Array]:
+    for start in range(0, keys.n_rows, CHUNK):
+        entries = keys.read(start, min(start + CHUNK, keys.n_rows))
+        yield np.ascontiguousarray(entries[:, first : first + n])
+
+
+def _write_dictionary(writer: SegmentWriter, keys: Spill) -> None:
     with writer.section("keys", np.uint64) as section:
-        for part in column(0, 2):
+        for part in _column(keys, 0, 2):
             section.append(part.view("<u8")[:, 0])
-    for name, at in (("df", 2), ("list_crc", 3)):
-        with writer.section(name, np.uint32) as section:
-            for part in column(at):
-                section.append(part[:, 0])
-    if terms is None:
-        return
+    with writer.section("df", np.uint32) as section:
+        for part in _column(keys, 2):
+            section.append(part[:, 0])
+    _write_ends(writer, "list_ends", (part.view("<u8")[:, 0] for part in _column(keys, 3, 2)))
+    with writer.section("list_crc", np.uint32) as section:
+        for part in _column(keys, 5):
+            section.append(part[:, 0])
+
+
+def _write_terms(writer: SegmentWriter, keys: Spill, terms: Spill) -> None:
     with writer.section("terms", np.uint8) as section:
         for start in range(0, terms.n_rows, CHUNK):
             section.append(terms.read(start, min(start + CHUNK, terms.n_rows)))
+    _write_ends(writer, "term_ends", (part[:, 0] for part in _column(keys, 6)))
+
+
+def _write_ends(writer: SegmentWriter, name: str, sizes: Iterator[Array]) -> None:
     end = 0
-    with writer.section("term_ends", np.uint64) as section:
-        for part in column(4):
-            ends = np.cumsum(part[:, 0], dtype=np.uint64) + np.uint64(end)
+    with writer.section(name, np.uint64) as section:
+        for part in sizes:
+            ends = np.cumsum(part, dtype=np.uint64) + np.uint64(end)
             section.append(ends)
             end = int(ends[-1])
 
@@ -151,7 +181,7 @@ class _Stretch:
     keys: Keys
     starts: npt.NDArray[np.int64]
     rows: RowNumbers
-    weights: Array
+    values: RowNumbers
     words: list[bytes] | None
 
 
@@ -173,7 +203,7 @@ class _Cursor:
             self._first = self._at
             stop = min(self._at + self._block_keys, self._source.n_keys)
             self._keys, df = self._source.dictionary(self._at, stop)
-            self._starts = np.concatenate(([0], np.cumsum(df)))
+            self._starts = np.concatenate(([0], np.cumsum(df, dtype=np.int64)))
         return True
 
     def reach(self, n_postings: int) -> int:
@@ -183,13 +213,15 @@ class _Cursor:
         stop = int(np.searchsorted(self._starts, limit, side="right")) - 1
         return int(self._keys[max(stop, at + 1) - 1])
 
-    def take(self, high: int) -> tuple[Keys, RowNumbers, Array, dict[int, bytes] | None] | None:
-        """(key of each posting, new rows, weights, words) up to a key, of what is not dropped."""
+    def take(
+        self, high: int
+    ) -> tuple[Keys, RowNumbers, RowNumbers, dict[int, bytes] | None] | None:
+        """(key of each posting, new rows, values, words) up to a key, of what is not dropped."""
         a = self._at
         b = self._first + int(np.searchsorted(self._keys, np.uint64(high), side="right"))
         if a >= b:
             return None
-        rows, weights = self._source.lists(a, b)
+        rows, values = self._source.lists(a, b)
         words = self._source.terms(a, b)
         keys = self._keys[a - self._first : b - self._first]
         counts = np.diff(self._starts[a - self._first : b - self._first + 1])
@@ -202,12 +234,12 @@ class _Cursor:
             new[start : start + CHUNK] = part
         of_posting = np.repeat(keys, counts) if len(keys) > 1 else keys
         if not kept.all():
-            new, weights = new[kept], weights[kept]
+            new, values = new[kept], values[kept]
             of_posting = of_posting[kept] if len(keys) > 1 else of_posting
         if len(keys) == 1:
             of_posting = np.broadcast_to(keys, len(new))
         named = None if words is None else dict(zip(keys.tolist(), words, strict=True))
-        return of_posting, new, weights, named
+        return of_posting, new, values, named
 
 
 def _stretches(
@@ -226,7 +258,7 @@ def _stretches(
         all_rows = join([rows for _, rows, _, _ in parts], np.uint32)
         if not len(all_rows):
             continue
-        all_weights = join([weights for _, _, weights, _ in parts], np.uint8)
+        all_values = join([values for _, _, values, _ in parts], np.uint32)
         single = len({int(keys[0]) for keys, _, _, _ in parts if len(keys)}) == 1 and all(
             not len(keys) or keys[0] == keys[-1] for keys, _, _, _ in parts
         )
@@ -234,21 +266,21 @@ def _stretches(
             distinct = next(keys[:1] for keys, _, _, _ in parts if len(keys)).copy()
             starts = np.zeros(1, np.int64)
             if (all_rows[1:] < all_rows[:-1]).any():
-                order = np.argsort(all_rows)
-                all_rows, all_weights = all_rows[order], all_weights[order]
+                order = np.argsort(all_rows, kind="stable")
+                all_rows, all_values = all_rows[order], all_values[order]
         else:
             all_keys = join([keys for keys, _, _, _ in parts], np.uint64)
             if len(parts) > 1:
                 order = np.lexsort((all_rows, all_keys))
                 all_keys, all_rows = all_keys[order], all_rows[order]
-                all_weights = all_weights[order]
+                all_values = all_values[order]
             starts = np.flatnonzero(np.concatenate(([True], all_keys[1:] != all_keys[:-1])))
             distinct = all_keys[starts]
         yield _Stretch(
             distinct,
             np.append(starts, len(all_rows)),
             all_rows,
-            all_weights,
+            all_values,
             [words[k] for k in distinct.tolist()] if words else None,
         )
 

@@ -2,13 +2,16 @@
 
     keys        u64 (T,)     ascending, distinct
     df          u32 (T,)     length of each list
-    lists       bytes        per key: its rows (u32), then its weights (meta `weight`: u1|u2|u4|f4)
+    lists       bytes        each as `kernels.encode_lists` packs it: rows, impacts, values
+    list_ends   u64 (T,)     where each ends
     list_crc    u32 (T,)     checksum of each list, verified whenever it is read
+    list_unit   f32 (T,)     what an impact of 1 stands for (sparse fields only)
     terms, term_ends         the words' UTF-8 (lexical fields only)
-    lengths     u32 (n,)     words per row (lexical fields only)
+    lengths     u8|u16|u32 (n,)  words per row (lexical fields only)
 
-A segment keeps its dictionary (keys, places, checksums) in memory and reads lists on demand. A run
-spilled while building has the same shape, and is read from start to end (`merging`).
+A value is the count less 1 of a word, or the bits of a float32 weight. A segment keeps its
+dictionary (keys, places) in memory and reads lists on demand. A run spilled while building has the
+same shape, and is read from start to end (`merging`). How format 1 kept lists: `raw_lists`.
 """
 
 from __future__ import annotations
@@ -18,13 +21,14 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from bigrain import kernels
 from bigrain.errors import DamagedError
-from bigrain.index.base import Rows, UnitMap
+from bigrain.index.base import UnitMap
 from bigrain.index.blocks import BlockCache
 from bigrain.index.scratch import Scratch
 from bigrain.storage.segment import SegmentFile
@@ -32,19 +36,18 @@ from bigrain.storage.segment import SegmentFile
 __all__ = [
     "FileRun",
     "ListCache",
-    "PostingsSegment",
+    "Listed",
+    "Run",
     "SpilledRun",
+    "join",
     "key_of_word",
-    "light_bytes_of",
-    "weights_of",
+    "start_of_lists",
 ]
 
 Array = npt.NDArray[Any]
 Keys = npt.NDArray[np.uint64]
 RowNumbers = npt.NDArray[np.uint32]
-ROW_BYTES = 4
-KEY_BYTES = 8 + 8 + 4  # key, place of its list, checksum
-NORM_BYTES = 4
+ENTRY_BYTES = 300  # of a list in the cache, beside the list itself
 
 
 def key_of_word(word: bytes) -> int:
@@ -52,97 +55,55 @@ def key_of_word(word: bytes) -> int:
     return int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
 
 
-class FileRun:
-    """A run in a segment file; its lists stay on disk."""
+class Listed(NamedTuple):
+    """A list in memory, and what its impacts of 1 stand for."""
+
+    list: kernels.PostingList
+    unit: float
+
+    @property
+    def n_bytes(self) -> int:
+        return self.list.n_bytes + ENTRY_BYTES
+
+
+class Run:
+    """The dictionary of a run in a segment file; its lists stay on disk."""
 
     def __init__(self, file: SegmentFile) -> None:
         self.file = file
+        self.lexical = file.meta.get("family") == "lexical"
         self.unit_map = UnitMap.read(file)
         self.keys = file.read("keys", "<u8", (None,))
-        n_keys, lexical = len(self.keys), file.meta.get("family") == "lexical"
         if (self.keys[1:] <= self.keys[:-1]).any():
             raise DamagedError(file.name, "keys", "rising keys", "others")
-        weight = file.meta.get("weight")
-        if weight not in (("|u1", "<u2", "<u4") if lexical else ("|u1", "<u2", "<f4")):
-            raise DamagedError(file.name, "table", "a type of weights", weight)
-        self.weight = np.dtype(str(weight))
-        self.list_crc = file.read("list_crc", "<u4", (n_keys,))
-        df = file.read("df", "<u4", (n_keys,))
-        if not df.all():
+        self.df = file.read("df", "<u4", (len(self.keys),))
+        if not self.df.all():
             raise DamagedError(file.name, "df", "no list that is empty", "one")
-        self.starts = np.zeros(n_keys + 1, np.int64)
-        np.cumsum(df, out=self.starts[1:])
-        file.section("lists", "|u1", (int(self.starts[-1]) * self.posting_bytes,))
-        if lexical:
-            file.section("lengths", "<u4", (self.unit_map.n_rows,))
+        file.section("list_crc", "<u4", (len(self.keys),))
+        if self.lexical:
             file.section("terms", "|u1", (None,))
-            file.section("term_ends", "<u8", (n_keys,))
-
-    @property
-    def posting_bytes(self) -> int:
-        return ROW_BYTES + int(self.weight.itemsize)
+            file.section("term_ends", "<u8", (len(self.keys),))
 
     @property
     def n_keys(self) -> int:
         return len(self.keys)
 
-    @property
-    def n_postings(self) -> int:
-        return int(self.starts[-1])
-
-    def dictionary(self, a: int, b: int) -> tuple[Keys, npt.NDArray[np.int64]]:
+    def dictionary(self, a: int, b: int) -> tuple[Keys, RowNumbers]:
         """The keys a..b and the lengths of their lists."""
-        return self.keys[a:b], np.diff(self.starts[a : b + 1])
+        return self.keys[a:b], self.df[a:b]
 
     def find(self, key: int) -> int:
         """The position of a key, or -1."""
         at = int(np.searchsorted(self.keys, np.uint64(key)))
         return at if at < len(self.keys) and int(self.keys[at]) == key else -1
 
-    def read_list(self, at: int) -> tuple[RowNumbers, Array]:
-        """(rows, weights) of one key, the checksum verified."""
-        return self.lists(at, at + 1)
+    def read_list(self, at: int) -> Listed:
+        """The list of one key, its checksum verified."""
+        raise NotImplementedError
 
-    def lists(self, a: int, b: int) -> tuple[RowNumbers, Array]:
-        """(rows, weights) of the keys a..b, one list after another, every checksum verified."""
-        return self._lists(a, self.starts[a : b + 1], self.list_crc[a:b])
-
-    def _lists(
-        self, a: int, starts: npt.NDArray[np.int64], checksums: npt.NDArray[np.uint32]
-    ) -> tuple[RowNumbers, Array]:
-        width = self.posting_bytes
-        first = int(starts[0])
-        blob = self.file.read_rows("lists", first * width, int(starts[-1]) * width).data
-        rows, weights = [], []
-        edges = (starts - first).tolist()
-        for i, (start, stop) in enumerate(zip(edges, edges[1:], strict=False)):
-            part = blob[start * width : stop * width]
-            if zlib.crc32(part) != int(checksums[i]):
-                raise DamagedError(
-                    self.file.name,
-                    f"lists[{a + i}]",
-                    f"crc32 {int(checksums[i]):08x}",
-                    f"{zlib.crc32(part):08x}",
-                )
-            split = (stop - start) * ROW_BYTES
-            rows.append(np.frombuffer(part[:split], "<u4"))
-            weights.append(np.frombuffer(part[split:], self.weight))
-        joined = join(rows, np.uint32)
-        self._check_rows(joined, a, edges)
-        return joined, join(weights, self.weight)
-
-    def _check_rows(self, rows: RowNumbers, first: int, edges: Sequence[int]) -> None:
-        """Every list of a stretch names rows of this segment, in ascending order."""
-        falls = np.flatnonzero(rows[1:] <= rows[:-1]) + 1  # only where the next list begins
-        if (len(rows) and int(rows.max()) >= self.unit_map.n_rows) or not np.isin(
-            falls, edges
-        ).all():
-            raise DamagedError(
-                self.file.name,
-                f"lists from {first}",
-                f"rising rows below {self.unit_map.n_rows}",
-                "others",
-            )
+    def lists(self, a: int, b: int) -> tuple[RowNumbers, RowNumbers]:
+        """(rows, values) of the keys a..b, one list after another, every checksum verified."""
+        raise NotImplementedError
 
     def terms(self, a: int, b: int) -> list[bytes] | None:
         """The words of the keys a..b, in lexical fields."""
@@ -167,37 +128,87 @@ class FileRun:
         return words
 
 
+class FileRun(Run):
+    """A run of packed lists."""
+
+    def __init__(self, file: SegmentFile) -> None:
+        super().__init__(file)
+        self._starts = start_of_lists(file)
+        if not self.lexical:
+            self.units = file.read("list_unit", "<f4", (len(self.keys),))
+            if not (np.isfinite(self.units) & (self.units > 0)).all():
+                raise DamagedError(file.name, "list_unit", "numbers above 0", "others")
+
+    def read_list(self, at: int) -> Listed:
+        start, stop = int(self._starts[at]), int(self._starts[at + 1])
+        part = self.file.read_rows("lists", start, stop)
+        expected = int(self.file.read_rows("list_crc", at, at + 1)[0])
+        found = zlib.crc32(part.data)
+        if found != expected:
+            name = f"lists[{at}]"
+            raise DamagedError(self.file.name, name, f"crc32 {expected:08x}", f"{found:08x}")
+        try:
+            opened = kernels.posting_list(part, int(self.df[at]), self.unit_map.n_rows)
+        except ValueError as error:
+            raise self._damaged(at, error) from None
+        return Listed(opened, 1 / 255 if self.lexical else float(self.units[at]))
+
+    def lists(self, a: int, b: int) -> tuple[RowNumbers, RowNumbers]:
+        checksums = self.file.read_rows("list_crc", a, b)
+        return self._lists(a, self._starts[a : b + 1], self.df[a:b], checksums)
+
+    def _lists(
+        self, a: int, starts: Array, df: RowNumbers, checksums: RowNumbers
+    ) -> tuple[RowNumbers, RowNumbers]:
+        first, last = int(starts[0]), int(starts[-1])
+        ends = starts[1:].astype(np.int64) - first
+        part = self.file.read_rows("lists", first, last)
+        try:
+            return kernels.decode_lists(part, ends, df, checksums, self.unit_map.n_rows)
+        except ValueError as error:
+            raise self._damaged(a, error) from None
+
+    def _damaged(self, a: int, error: ValueError) -> DamagedError:
+        return DamagedError(self.file.name, f"lists from {a}", "lists as they are packed", error)
+
+
+def start_of_lists(file: SegmentFile) -> Array:
+    """Where each packed list starts, and where the last ends: uint32 where that is enough."""
+    ends = file.read("list_ends", "<u8", (None,))
+    size = file.section("lists", "|u1", (None,)).shape[0]
+    if (ends[1:] <= ends[:-1]).any() or (int(ends[-1]) if len(ends) else 0) != size:
+        raise DamagedError(file.name, "list_ends", f"rising ends up to {size}", "others")
+    starts = np.zeros(len(ends) + 1, np.uint32 if size < 2**32 else np.uint64)
+    starts[1:] = ends
+    return starts
+
+
 class SpilledRun(FileRun):
     """A run read from start to end; of its dictionary only a stretch is in memory."""
 
     def __init__(self, file: SegmentFile) -> None:
         self.file = file
+        self.lexical = file.meta["family"] == "lexical"
         self.unit_map = UnitMap.read(file)
-        self.weight = np.dtype(file.meta["weight"])
         self._n_keys = file.section("keys", "<u8", (None,)).shape[0]
-        self._n_postings = file.section("lists").shape[0] // self.posting_bytes
         self._place, self._next = 0, 0
-        self._block: tuple[Keys, npt.NDArray[np.int64], npt.NDArray[np.uint32]]
+        self._block: tuple[Keys, RowNumbers, Array, RowNumbers]
         self._crc: dict[str, int] = {}
 
     @property
     def n_keys(self) -> int:
         return self._n_keys
 
-    @property
-    def n_postings(self) -> int:
-        return self._n_postings
-
-    def dictionary(self, a: int, b: int) -> tuple[Keys, npt.NDArray[np.int64]]:
+    def dictionary(self, a: int, b: int) -> tuple[Keys, RowNumbers]:
         """The keys a..b and the lengths of their lists; asked for one stretch after another."""
         if a == 0:
             self._crc, self._next = {}, 0
-        keys, df, checksums = (self._part(name, a, b) for name in ("keys", "df", "list_crc"))
-        starts = np.zeros(b - a + 1, np.int64)
-        np.cumsum(df, out=starts[1:])
-        starts += self._next
-        self._place, self._next, self._block = a, int(starts[-1]), (keys, starts, checksums)
-        return keys, np.diff(starts)
+        keys, df, ends, checksums = (
+            self._part(name, a, b) for name in ("keys", "df", "list_ends", "list_crc")
+        )
+        starts = np.append(np.uint64(self._next), ends)
+        self._place, self._next, self._block = a, int(starts[-1]), (keys, df, starts, checksums)
+        return keys, df
 
     def _part(self, name: str, a: int, b: int) -> Array:
         """A stretch of a section, whose checksum is verified when its end is reached."""
@@ -208,10 +219,10 @@ class SpilledRun(FileRun):
             raise DamagedError(self.file.name, name, f"crc32 {section.crc32:08x}", f"{found:08x}")
         return part
 
-    def lists(self, a: int, b: int) -> tuple[RowNumbers, Array]:
-        _, starts, checksums = self._block
+    def lists(self, a: int, b: int) -> tuple[RowNumbers, RowNumbers]:
+        _, df, starts, checksums = self._block
         i, j = a - self._place, b - self._place
-        return self._lists(a, starts[i : j + 1], checksums[i:j])
+        return self._lists(a, starts[i : j + 1], df[i:j], checksums[i:j])
 
     def terms(self, a: int, b: int) -> list[bytes] | None:
         return self._terms(a, b, self._block[0][a - self._place : b - self._place])
@@ -220,32 +231,32 @@ class SpilledRun(FileRun):
 class ListCache:
     """Least recently used inverted lists, bounded in bytes, shared by a collection's segments.
 
-    With it go what searches add up in, and as many bytes for blocks of substring fields.
+    With it go as many bytes for blocks of substring fields, and what these count in.
     """
 
     def __init__(self, max_bytes: int, scratch: Scratch | None = None) -> None:
         self.max_bytes, self.n_bytes = max_bytes, 0
         self.scratch = scratch or Scratch(1 << 62)
         self.blocks = BlockCache(max_bytes)
-        self._lists: OrderedDict[tuple[str, int], tuple[RowNumbers, Array]] = OrderedDict()
+        self._lists: OrderedDict[tuple[str, int], Listed] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, run: FileRun, at: int) -> tuple[RowNumbers, Array]:
+    def get(self, run: Run, at: int) -> Listed:
+        """The list of one key of a run."""
         key = (run.file.name, at)
         with self._lock:
             if key in self._lists:
                 self._lists.move_to_end(key)
                 return self._lists[key]
         found = run.read_list(at)
-        size = found[0].nbytes + found[1].nbytes
-        if size <= self.max_bytes // 4:
+        if found.n_bytes <= self.max_bytes // 4:
             with self._lock:
                 if key not in self._lists:
                     self._lists[key] = found
-                    self.n_bytes += size
+                    self.n_bytes += found.n_bytes
                 while self.n_bytes > self.max_bytes:
-                    _, (rows, weights) = self._lists.popitem(last=False)
-                    self.n_bytes -= rows.nbytes + weights.nbytes
+                    _, dropped = self._lists.popitem(last=False)
+                    self.n_bytes -= dropped.n_bytes
         return found
 
     def forget(self) -> None:
@@ -256,40 +267,8 @@ class ListCache:
         self.blocks.forget()
 
 
-def weights_of(listed: tuple[RowNumbers, Array], rows: Rows) -> npt.NDArray[np.float32]:
-    """The weight of each row in one inverted list, 0 where it is not in the list."""
-    members, weights = listed
-    # One type on both sides, or NumPy would copy the list.
-    where = np.minimum(np.searchsorted(members, rows.astype(np.uint32)), len(members) - 1)
-    return np.where(members[where] == rows, weights[where], 0).astype(np.float32)
-
-
-class PostingsSegment:
-    """An opened inverted segment."""
-
-    def __init__(self, file: SegmentFile) -> None:
-        self.file = file
-        self.run = FileRun(file)
-        self.units = self.run.unit_map
-
-    @property
-    def memory_bytes(self) -> int:
-        return light_bytes_of(self.file)
-
-    @property
-    def longest_list_bytes(self) -> int:
-        """What reading the longest list takes."""
-        df = int(np.diff(self.run.starts).max(initial=0))
-        return df * self.run.posting_bytes
-
-
-def light_bytes_of(file: SegmentFile) -> int:
-    """The dictionary, and in lexical fields the length norms that an index adds to it."""
-    norms = NORM_BYTES * file.number("n_rows") if "lengths" in file.sections else 0
-    return KEY_BYTES * file.section("keys").shape[0] + UnitMap.bytes_in(file) + norms
-
-
 def join(arrays: Sequence[Array], dtype: npt.DTypeLike) -> Array:
+    """The arrays one after another."""
     if not arrays:
         return np.empty(0, dtype)
     return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

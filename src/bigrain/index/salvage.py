@@ -16,10 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from bigrain import kernels
 from bigrain.errors import DamagedError, StorageError
 from bigrain.index.base import Builder, UnitMap, Units
 from bigrain.index.dense import CHUNK_ROWS, DenseSpec
-from bigrain.index.postings import ROW_BYTES
+from bigrain.index.raw_lists import ROW_BYTES, raw_weight, values_of_weights
 from bigrain.storage.segment import SegmentFile
 
 __all__ = [
@@ -40,6 +41,7 @@ T = TypeVar("T")
 TOKEN_CHUNK_BYTES = 8 << 20
 PROBE_BYTES = 1 << 16
 MATRIX_POSTINGS = 1 << 20
+POSTINGS = 128  # in a block of a packed list
 
 
 @dataclass(frozen=True)
@@ -252,20 +254,20 @@ class _Lists:
     """The sound lists of an inverted segment: keys, and where each list lies."""
 
     file: SegmentFile
+    n_rows: int
     keys: npt.NDArray[np.uint64]
-    places: npt.NDArray[np.int64]  # bytes from the beginning of the section
-    df: npt.NDArray[np.int64]
-    weight: np.dtype[Any]
+    ends: npt.NDArray[np.int64]  # bytes: (n, 2), where a list begins and ends in its section
+    raw: np.dtype[Any] | None  # of the weights, in format 1
 
     def __iter__(self) -> Iterator[tuple[int, npt.NDArray[np.uint32], Array]]:
-        """(key, rows, weights) of every list."""
-        width = ROW_BYTES + self.weight.itemsize
-        for key, begin, df in zip(
-            self.keys.tolist(), self.places.tolist(), self.df.tolist(), strict=True
-        ):
-            raw = self.file.read_rows("lists", begin, begin + df * width).tobytes()
-            middle = df * ROW_BYTES
-            yield key, np.frombuffer(raw[:middle], "<u4"), np.frombuffer(raw[middle:], self.weight)
+        """(key, rows, weights) of every list; DamagedError where they are not that."""
+        for key, (begin, end) in zip(self.keys.tolist(), self.ends.tolist(), strict=True):
+            part = self.file.read_rows("lists", begin, end)
+            try:
+                rows, values = unpack_list(part, self.raw, self.n_rows)
+            except ValueError as error:
+                raise DamagedError(self.file.name, "lists", "a packed list", error) from None
+            yield key, rows, values.view(np.float32)
 
     def matrices(self, n_rows: int) -> Iterator[tuple[int, int, Matrix]]:
         """(first row, last row + 1, their weights), MATRIX_POSTINGS at a time.
@@ -305,41 +307,34 @@ def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | Non
         return None if units is None else Salvage(units, np.zeros(units.n_rows, bool), _nothing)
     nothing = Salvage(units, np.zeros(units.n_rows, bool), _nothing)
     keys = file.read("keys")
-    n_keys, size = len(keys), file.sections["lists"].shape[0]
-    try:
-        weight = np.dtype(str(file.meta["weight"]))
-    except (KeyError, TypeError):
+    n_keys = len(keys)
+    raw = None if "list_ends" in file.sections else raw_weight(file)
+    if ("list_ends" not in file.sections and raw is None) or (keys[1:] <= keys[:-1]).any():
         return nothing
-    if weight.str not in ("|u1", "<u2", "<f4") or (keys[1:] <= keys[:-1]).any():
-        return nothing
-    width = ROW_BYTES + weight.itemsize
     sums = _column(file, "list_crc", n_keys, damaged)
-    df = _column(file, "df", n_keys, damaged)
-    if df is None and sums is not None:
-        ends = _rejoin(file, "lists", width, sums, _guesses(file, "df", n_keys, ends=False))
-        df = None if ends is None else np.diff(ends, prepend=0)
-    if df is None or int(df.astype(np.int64).sum()) * width != size:
+    ends = _ends_of_lists(file, raw, n_keys, sums, damaged)
+    if ends is None or (sums is None and "lists" in damaged):
         return nothing
-    if sums is None and "lists" in damaged:
-        return nothing
-    df = df.astype(np.int64)
-    places = np.concatenate(([0], np.cumsum(df)))[:-1] * width
+    bounds = np.stack([np.concatenate(([0], ends))[:-1], ends], axis=1).astype(np.int64)
     lost: list[LostList] = []
     sound = np.ones(n_keys, bool)
     if "lists" in damaged:
         assert sums is not None
-        for i in range(n_keys):
-            raw = _list_bytes(file, int(places[i]), int(df[i]) * width)
-            if raw is None or zlib.crc32(raw) != int(sums[i]):
+        for i, (begin, end) in enumerate(bounds.tolist()):
+            found = _list_bytes(file, begin, end - begin)
+            if found is None or zlib.crc32(found) != int(sums[i]):
                 sound[i] = False
-                lost.append(LostList(int(keys[i]), int(df[i]), _whose(raw, int(df[i]), units)))
+                lost.append(_lost(int(keys[i]), found, raw, units))
         if not lost:
             return nothing
 
-    lists = _Lists(file, keys[sound], places[sound], df[sound], weight)
-    for _, rows, _ in lists:
-        if len(rows) and (int(rows.max()) >= units.n_rows or (rows[1:] <= rows[:-1]).any()):
-            return nothing
+    lists = _Lists(file, units.n_rows, keys[sound], bounds[sound], raw)
+    try:
+        for _, rows, _ in lists:
+            if int(rows.max()) >= units.n_rows or (rows[1:] <= rows[:-1]).any():
+                return nothing
+    except DamagedError:
+        return nothing
 
     def pour(builder: Builder, chosen: Flags) -> None:
         for start, stop, matrix in lists.matrices(units.n_rows):
@@ -366,12 +361,73 @@ def _list_bytes(file: SegmentFile, begin: int, length: int) -> bytes | None:
         return None
 
 
-def _whose(raw: bytes | None, df: int, units: UnitMap) -> Units:
-    """The units a damaged list names, where they can be those of its rows."""
-    if raw is None:
-        return np.empty(0, np.int64)
-    rows = np.frombuffer(raw[: df * ROW_BYTES], "<u4").astype(np.int64)
-    return np.unique(units.units(rows[rows < units.n_rows]))
+def _ends_of_lists(
+    file: SegmentFile,
+    raw: np.dtype[Any] | None,
+    n_keys: int,
+    sums: Array | None,
+    damaged: Collection[str],
+) -> npt.NDArray[np.int64] | None:
+    """Where each list ends, in bytes; found again by their checksums if that is damaged."""
+    width = 1 if raw is None else ROW_BYTES + raw.itemsize
+    name = "list_ends" if raw is None else "df"
+    told = _column(file, name, n_keys, damaged)
+    if told is not None:
+        ends = told.astype(np.int64) if raw is None else np.cumsum(told, dtype=np.int64)
+    elif sums is not None:
+        found = _rejoin(file, "lists", width, sums, _guesses(file, name, n_keys, ends=raw is None))
+        if found is None:
+            return None
+        ends = found
+    else:
+        return None
+    whole = (ends * width).astype(np.int64)
+    if not len(whole) or (np.diff(whole, prepend=0) <= 0).any():
+        return None
+    return whole if int(whole[-1]) == file.sections["lists"].shape[0] else None
+
+
+def unpack_list(
+    part: Array, raw: np.dtype[Any] | None, n_rows: int
+) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
+    """(rows, values) of one list, however many postings it has; ValueError if it is none."""
+    if raw is not None:
+        df = len(part) // (ROW_BYTES + raw.itemsize)
+        rows = np.frombuffer(part[: df * ROW_BYTES].tobytes(), "<u4")
+        return rows, values_of_weights(np.frombuffer(part[df * ROW_BYTES :].tobytes(), raw))
+    rows, _, values = kernels.posting_list(part, postings_in(part), n_rows).decode()
+    return rows, values
+
+
+def postings_in(part: Array) -> int:
+    """How many postings a packed list has, told by its length; ValueError if by none."""
+    at, n = 4, 0
+    while at + 2 <= len(part):
+        bits = int(part[at]) + int(part[at + 1])
+        full = 2 + POSTINGS + (POSTINGS * int(part[at]) + 7) // 8
+        full += (POSTINGS * int(part[at + 1]) + 7) // 8
+        if len(part) - at >= full:
+            at, n = at + full, n + POSTINGS
+            continue
+        for m in range(max(1, (len(part) - at - 4) * 8 // (bits + 8)), POSTINGS):
+            size = 2 + m + (m * int(part[at]) + 7) // 8 + (m * int(part[at + 1]) + 7) // 8
+            if size >= len(part) - at:
+                return n + m
+        break
+    return n
+
+
+def _lost(key: int, found: bytes | None, raw: np.dtype[Any] | None, units: UnitMap) -> LostList:
+    """A list that is gone, with the units it names where they can be those of its rows."""
+    rows = np.empty(0, np.int64)
+    if found is not None:
+        try:
+            some = unpack_list(np.frombuffer(found, np.uint8), raw, 2**32 - 2)[0].astype(np.int64)
+            rows = some[some < units.n_rows]
+            return LostList(key, len(some), np.unique(units.units(rows)))
+        except ValueError:
+            pass
+    return LostList(key, 0, units.units(rows))
 
 
 # -- columns of numbers -------------------------------------------------------------------------

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.index.base import Floats, Ranked, Selection, Units, View, merge_ranked
+from bigrain.index.base import Floats, Ranked, Rows, Selection, Units, View, merge_ranked
 from bigrain.index.effort import Effort
-from bigrain.index.postings import ListCache, PostingsSegment, weights_of
+from bigrain.index.inverted import PostingsSegment
+from bigrain.index.postings import ListCache
 
 __all__ = ["SparseIndex"]
 
@@ -42,49 +44,60 @@ class SparseIndex:
         return self.candidates(queries, Effort(k), selection)
 
     def _search(self, query: Any, n: int, selection: Selection | None) -> Ranked:
-        columns, weights = query
-        lists = []
+        found = []
         for view in self.views:
             run = view.segment.run
-            with self._cache.scratch.zeros(view.segment.units.n_rows) as scores:
-                for column, weight in zip(columns.tolist(), weights.tolist(), strict=True):
-                    at = run.find(column)
-                    if at >= 0:
-                        rows, values = self._cache.get(run, at)
-                        kernels.accumulate_weights(rows, values, weight, scores)
-                found, top = kernels.top_k(scores, n, view.bitmap(selection), 0.0)
-            lists.append(Ranked(view.segment.units.units(found), top))
-        return merge_ranked(lists, n)
+            places = [run.find(column) for column in query[0].tolist()]
+            at = [i for i, place in enumerate(places) if place >= 0]
+            if not at:
+                continue
+            listed = [self._cache.get(run, places[i]) for i in at]
+            weights = query[1][at].astype(np.float64)
+            rows, scores = kernels.search_lists(
+                [each.list for each in listed],
+                weights,
+                weights * np.array([each.unit for each in listed]),
+                None,
+                0.0,
+                0.0,
+                view.bitmap(selection),
+                view.segment.units.n_rows,
+                n,
+            )
+            found.append(Ranked(view.segment.units.units(rows), scores))
+        return merge_ranked(found, n)
 
     def score(self, query: Any, units: Units) -> Floats:
         """Inner products of single units: 0 without a common column, NaN without a live row."""
-        columns, weights = query
         scores = np.full(len(units), np.nan, np.float32)
         for view in self.views:
             at, rows = view.locate(units)
-            found = np.zeros(len(at), np.float32)
-            for column, weight in zip(columns.tolist(), weights.tolist(), strict=True):
-                place = view.segment.run.find(column)
-                if place >= 0:
-                    listed = self._cache.get(view.segment.run, place)
-                    found += weights_of(listed, rows) * np.float32(weight)
+            found = np.zeros(len(at))
+            for column, weight in zip(query[0].tolist(), query[1].tolist(), strict=True):
+                found += weight * self._weights(view, column, rows)
             scores[at] = found
         return scores
 
     def contributions(self, query: Any, units: Units) -> Floats:
         """(columns, units) array: what every column of the query adds to the scores."""
         columns, weights = query
-        parts = np.zeros((max(len(columns), 1), len(units)), np.float32)
-        known = np.zeros(len(units), bool)
+        parts = np.full((max(len(columns), 1), len(units)), np.nan, np.float32)
         for view in self.views:
-            run = view.segment.run
             at, rows = view.locate(units)
-            known[at] = True
+            parts[:, at] = 0
             for part, column, weight in zip(
                 parts, columns.tolist(), weights.tolist(), strict=False
             ):
-                place = run.find(column)
-                if place >= 0:
-                    part[at] = weights_of(self._cache.get(run, place), rows) * np.float32(weight)
-        parts[:, ~known] = np.nan
+                part[at] = weight * self._weights(view, column, rows)
         return parts
+
+    def _weights(
+        self, view: View[PostingsSegment], column: int, rows: Rows
+    ) -> npt.NDArray[np.float64]:
+        """The weights of one column in some rows, 0 where they have none."""
+        place = view.segment.run.find(column)
+        if place < 0 or not len(rows):
+            return np.zeros(len(rows))
+        values = self._cache.get(view.segment.run, place).list.look_up(rows.astype(np.uint32))
+        found = np.maximum(values, 0).astype(np.uint32).view(np.float32)
+        return np.where(values >= 0, found, 0).astype(np.float64)

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from bigrain.errors import ConfigError
 from bigrain.kernels import reference
 from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U32
+from bigrain.kernels.reference_lists import F64
 
 ENVIRONMENT = "BIGRAIN_KERNELS"
 
@@ -75,7 +76,9 @@ class Kernels(Protocol):
     accumulate_bm25: Callable[[U32, npt.NDArray[Any], F32, float, F32], None]
     accumulate_weights: Callable[[U32, npt.NDArray[Any], float, F32], None]
     encode_lists: Callable[[U32, U8, U32, I64], tuple[U8, I64, U32]]
+    decode_lists: Callable[[U8, I64, U32, U32, int], tuple[U32, U32]]
     PostingList: Callable[[U8, int, int], PostingList]
+    search_lists: Callable[..., tuple[I64, F32]]
     count_live: Callable[[U32, U8], int]
     top_k: Callable[[F32, int, U8 | None, float], tuple[I64, F32]]
     pool_tokens: Callable[[I32, I64, I8, F32, float, bool], F32]
@@ -370,10 +373,10 @@ def accumulate_weights(rows: U32, weights: npt.NDArray[Any], factor: float, acc:
 def encode_lists(rows: U32, impacts: U8, values: U32, starts: I64) -> tuple[U8, I64, U32]:
     """Pack inverted lists: list i has the postings starts[i] to starts[i + 1], at least one.
 
-    A posting is a row, rising within a list, an impact (an upper bound of what it adds to scores,
-    in units of the caller's) and a value (what it exactly is). `rows`, `values` (m,) uint32,
-    `impacts` (m,) uint8, `starts` (T + 1,) int64. Returns the bytes of all lists, one after
-    another, where each ends (T,) int64, and the CRC-32 of each (T,) uint32.
+    A posting is a row, rising within a list, an impact from 1 (an upper bound of what it adds to
+    scores, in units of the caller's) and a value (what it exactly is). `rows`, `values` (m,)
+    uint32, `impacts` (m,) uint8, `starts` (T + 1,) int64. Returns the bytes of all lists, one
+    after another, where each ends (T,) int64, and the CRC-32 of each (T,) uint32.
 
     A list begins with its first row (u32, little-endian). Then come its postings in blocks of 128,
     the last with what is left:
@@ -390,12 +393,55 @@ def encode_lists(rows: U32, impacts: U8, values: U32, starts: I64) -> tuple[U8, 
     return _chosen().encode_lists(rows, impacts, values, starts)
 
 
+def decode_lists(data: U8, ends: I64, counts: U32, checksums: U32, n_rows: int) -> tuple[U32, U32]:
+    """Rows and values (m,) uint32 of lists that `encode_lists` packed, one after another.
+
+    List i ends at byte ends[i] of `data` (int64), has counts[i] postings and the CRC-32
+    checksums[i] (uint32). ValueError, naming the list, where the bytes are not that.
+    """
+    return _chosen().decode_lists(data, ends, counts, checksums, n_rows)
+
+
 def posting_list(data: U8, n: int, n_rows: int) -> PostingList:
     """Open one list of `n` postings that `encode_lists` packed into `data`, which is copied.
 
     ValueError if the bytes are not `n` postings with rows below `n_rows`, whatever they are.
     """
     return _chosen().PostingList(data, n, n_rows)
+
+
+def search_lists(
+    lists: list[PostingList],
+    weights: F64,
+    bounds: F64,
+    lengths: npt.NDArray[Any] | None,
+    flat: float,
+    slope: float,
+    live: U8 | None,
+    n_rows: int,
+    k: int,
+    floor: float = 0.0,
+) -> tuple[I64, F32]:
+    """The best `k` rows of some lists, exactly: rows int64 and scores float32, best first.
+
+    A row's score is the sum, over the lists that hold it, of weights[i] * part, in float64 and in
+    the order of the lists, rounded to float32 at the end. With `lengths` (n_rows,) uint8, uint16 or
+    uint32, the words of each row, a value v stands for the count c = v + 1, and
+
+        part = c / (c + (flat + slope * length))
+
+    (BM25, with flat = k1 (1 - b) and slope = k1 b / average length). With `lengths` None a value is
+    the bits of a float32, which is the part.
+
+    Only rows in a list of weight above 0, whose bit in `live` is set, with scores above `floor`;
+    ties by smaller row. `weights`, `bounds` (m,) float64, from 0: bounds[i] * impact must be at
+    least weights[i] * part for every posting of list i, or good rows may be missed. All lists were
+    opened for `n_rows` rows. The memory does not depend on the number of rows: MaxScore in windows
+    (see native/search_lists.cpp).
+    """
+    return _chosen().search_lists(
+        lists, weights, bounds, lengths, flat, slope, live, n_rows, k, floor
+    )
 
 
 def count_live(rows: U32, live: U8) -> int:

@@ -21,7 +21,9 @@ from bigrain.kernels.reference_fm import fm_ranks as fm_ranks
 from bigrain.kernels.reference_fm import fm_steps as fm_steps
 from bigrain.kernels.reference_fm import suffix_array as suffix_array
 from bigrain.kernels.reference_lists import PostingList as PostingList
+from bigrain.kernels.reference_lists import decode_lists as decode_lists
 from bigrain.kernels.reference_lists import encode_lists as encode_lists
+from bigrain.kernels.reference_lists import search_lists as search_lists
 
 F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]

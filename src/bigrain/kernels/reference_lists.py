@@ -6,6 +6,7 @@ are computed.
 
 from __future__ import annotations
 
+import math
 import zlib
 from typing import Any
 
@@ -14,6 +15,8 @@ import numpy.typing as npt
 
 from bigrain.kernels import checks
 
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]
@@ -50,6 +53,8 @@ def encode_lists(rows: U32, impacts: U8, values: U32, starts: I64) -> tuple[U8, 
             raise ValueError(f"starts: list {i} is empty")
         if (np.diff(mine) <= 0).any():
             raise ValueError(f"rows: list {i}: must rise")
+        if not impacts[start:stop].all():
+            raise ValueError(f"impacts: list {i}: expected numbers from 1")
         gaps = np.diff(mine, prepend=mine[0] - 1) - 1
         parts = [mine[0].astype("<u4").tobytes()]
         for at in range(0, stop - start, POSTINGS):
@@ -75,7 +80,7 @@ class PostingList:
         checks.array("data", data, "uint8", 1)
         checks.at_least("n", n, 1)
         checks.at_least("n_rows", n_rows, 0)
-        self.n, self.n_bytes = n, len(data)
+        self.n, self.n_rows, self.n_bytes = n, n_rows, len(data)
         raw = data.tobytes()
         if len(raw) < 4:
             raise ValueError("data: the list ends before its first row")
@@ -101,6 +106,8 @@ class PostingList:
                 raise ValueError("data: the list names a row that is not there")
             rows.append(mine.astype(np.uint32))
             impacts.append(np.frombuffer(raw, np.uint8, m, middle))
+            if not impacts[-1].all():
+                raise ValueError("data: the list has an impact of 0")
             values.append(unpack(raw[middle + m : end], m, value_bits))
         if at != len(raw):
             raise ValueError("data: the list goes on after its last block")
@@ -124,3 +131,92 @@ class PostingList:
         checks.at_least("live: bytes", len(live), int(self._rows[-1]) // 8 + 1)
         bits = live[self._rows >> 3] >> (self._rows & 7).astype(np.uint8) & 1
         return int(bits.sum())
+
+
+def decode_lists(data: U8, ends: I64, counts: U32, checksums: U32, n_rows: int) -> tuple[U32, U32]:
+    """Rows and values of all lists, one after another."""
+    checks.array("data", data, "uint8", 1)
+    checks.array("ends", ends, "int64", 1)
+    checks.array("counts", counts, "uint32", 1)
+    checks.array("checksums", checksums, "uint32", 1)
+    checks.at_least("n_rows", n_rows, 0)
+    checks.size("counts: length", len(counts), len(ends))
+    checks.size("checksums: length", len(checksums), len(ends))
+    edges = checks.offsets(np.append(np.int64(0), ends), len(data), "ends").tolist()
+    for i, (n, size) in enumerate(zip(counts.tolist(), np.diff(edges).tolist(), strict=True)):
+        if not 1 <= n <= size:
+            raise ValueError(f"counts: list {i}: expected 1 to {size}")
+    rows, values = [np.empty(0, np.uint32)], [np.empty(0, np.uint32)]
+    for i, n in enumerate(counts.tolist()):
+        part = data[edges[i] : edges[i + 1]]
+        if zlib.crc32(part.tobytes()) != checksums[i]:
+            raise ValueError(f"data: list {i} does not match its checksum")
+        try:
+            some = PostingList(part, n, n_rows).decode()
+        except ValueError as error:
+            raise ValueError(str(error).replace("the list", f"list {i}")) from None
+        rows.append(some[0])
+        values.append(some[2])
+    return np.concatenate(rows), np.concatenate(values)
+
+
+def search_lists(
+    lists: list[PostingList],
+    weights: F64,
+    bounds: F64,
+    lengths: npt.NDArray[Any] | None,
+    flat: float,
+    slope: float,
+    live: U8 | None,
+    n_rows: int,
+    k: int,
+    floor: float,
+) -> tuple[I64, F32]:
+    """The best sums of weight * exact value, in float64, list by list; impacts are not needed."""
+    checks.at_least("n_rows", n_rows, 0)
+    checks.at_least("k", k, 0)
+    if n_rows > 2**32 - 2:
+        raise ValueError(f"n_rows: expected less than 2**32 - 1, got {n_rows}")
+    if not isinstance(lists, list):
+        raise TypeError(f"lists: expected a list, got {type(lists).__name__}")
+    checks.array("weights", weights, "float64", 1)
+    checks.array("bounds", bounds, "float64", 1)
+    checks.size("weights: length", len(weights), len(lists))
+    checks.size("bounds: length", len(bounds), len(lists))
+    for i, one in enumerate(lists):
+        if not isinstance(one, PostingList):
+            raise TypeError(f"lists: number {i} is not a PostingList")
+        if one.n_rows != n_rows:
+            raise ValueError(f"lists: number {i} was opened for {one.n_rows} rows, not {n_rows}")
+        if not (weights[i] >= 0 and bounds[i] >= 0):
+            raise ValueError(f"weights, bounds: number {i}: expected numbers from 0")
+    if not math.isfinite(255 * sum(bounds.tolist())):
+        raise ValueError("bounds: their sum must be finite")
+    if lengths is not None:
+        checks.array("lengths", lengths, ("uint8", "uint16", "uint32"), 1)
+        checks.size("lengths: length", len(lengths), n_rows)
+        if not (flat >= 0 and slope >= 0 and math.isfinite(flat + slope)):
+            raise ValueError("flat, slope: expected finite numbers from 0")
+    alive = checks.bitmap(live, n_rows)
+    if math.isnan(floor):
+        raise ValueError("floor: must not be NaN")
+    totals, held = np.zeros(n_rows, np.float64), np.zeros(n_rows, bool)
+    for one, weight in zip(lists, weights, strict=True):
+        if weight == 0:
+            continue
+        rows, _, values = one.decode()
+        if lengths is None:
+            part = values.view(np.float32).astype(np.float64)
+        else:
+            count = values.astype(np.float64) + 1
+            part = count / (count + (flat + slope * lengths[rows]))
+        totals[rows] += weight * part
+        held[rows] = True
+    with np.errstate(over="ignore"):
+        scores = totals.astype(np.float32)
+    held &= scores > np.float32(floor)
+    if alive is not None:
+        held &= alive
+    found = np.flatnonzero(held)
+    best = found[np.lexsort((found, -scores[found]))[:k]]
+    return best, scores[best] + np.float32(0)

@@ -82,10 +82,12 @@ def with_feedback(
 ) -> Plan:
     """The plan for the best k with what the answers to `plan` say added to its queries."""
     if not any(_changes(field, feedback) for field in plan.fields):
+        hint = (
+            "; 'rocchio' moves dense vectors" if feedback.method == "rm3" else ", nor a dense one"
+        )
         raise InvalidQueryError(
-            f"feedback by {feedback.method!r} changes "
-            + ("words" if feedback.method == "rm3" else "words and dense vectors")
-            + ", and no field that was asked has any; ask others, or leave feedback out"
+            f"feedback {feedback.method!r} changes the words of lexical fields, and none was asked"
+            + hint
         )
     best = [answer.documents[: feedback.documents] for answer in answers]
     believed = [_shares(answer, feedback) for answer in answers]

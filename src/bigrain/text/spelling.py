@@ -25,10 +25,8 @@ _DEVANAGARI = ("hi", "mr", "ne")
 _NASAL = re.compile("ङ्(?=[क-घ])|ञ्(?=[च-झ])|ण्(?=[ट-ढ])|न्(?=[त-ध])|म्(?=[प-भ])")
 # The tone stands on the second vowel or, in older spelling, on the first: one form of the two.
 _TONES = {
-    unicodedata.normalize("NFC", pair + tone): unicodedata.normalize(
-        "NFC", pair[0] + tone + pair[1]
-    )
-    for pair in ("oa", "oe", "uy")
+    unicodedata.normalize("NFC", f"{a}{b}{tone}"): unicodedata.normalize("NFC", f"{a}{tone}{b}")
+    for a, b in ("oa", "oe", "uy")
     for tone in "\u0300\u0301\u0303\u0309\u0323"
 }
 _OPEN_END = re.compile(f"({'|'.join(_TONES)})$")
