@@ -21,9 +21,7 @@ from bigrain.testing.model import ngram_scores, occurrences_in
 from bigrain.text.verbatim import Places, verbatim
 
 FIELD = {"sub": bigrain.SubstringField()}
-SCRIPTS = (
-    "abcABC éßİŉǰ ΐΑΣς фЯ אבג عرب हिन्दी ไทย 日本語 한국 ﬁ \u0301\u200b\u2003\t\n🙂🇩🇪 \x01\x1f"
-)
+SCRIPTS = "abcABC éßİŉǰ ΐΑΣς фЯ אבג عرب हिन्दी ไทย 日本語 한국 ﬁ \u0301\u200b\u2003\t\n🙂🇩🇪 \x01\x1f"
 texts = st.text(st.sampled_from(SCRIPTS), max_size=40)
 odd = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=40)
 
@@ -220,7 +218,9 @@ def test_queries_without_ngrams_find_nothing(tmp_path: Path) -> None:
         assert len(col.search("heavy grain " * 4000, fields="sub")) == 1
 
 
-@pytest.mark.parametrize("language", ["日本語の文章を検索する", "ภาษาไทยไม่มีช่องว่าง", "한국어 문장을 찾는다"])
+@pytest.mark.parametrize(
+    "language", ["日本語の文章を検索する", "ภาษาไทยไม่มีช่องว่าง", "한국어 문장을 찾는다"]
+)
 def test_scripts_without_blanks(tmp_path: Path, language: str) -> None:
     with make(tmp_path / "docs.grain", [f"xx{language}yy", language[:5], "other text"]) as col:
         assert col.search(language)[0].id == "0"

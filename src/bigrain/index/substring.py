@@ -274,9 +274,7 @@ class SubstringIndex:
         found.sort(key=lambda g: (-g.weight, -len(g.text), g.text))
         return _Known(found, [[ranges.get(g.text, ()) for g in found] for ranges in places])
 
-    def _counts(
-        self, view: View[SubstringSegment], many: Sequence[Sequence[Range]]
-    ) -> list[int]:
+    def _counts(self, view: View[SubstringSegment], many: Sequence[Sequence[Range]]) -> list[int]:
         """Occurrences in live rows, by pattern."""
         raw = [sum(high - low for low, high in ranges) for ranges in many]
         if view.live is None:
