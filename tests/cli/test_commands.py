@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 import sqlite3
 import sys
 import warnings
@@ -19,7 +20,7 @@ from bigrain.types import Hit
 
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
-    "repair", "bench", "demo", "tune", "audit",
+    "repair", "bench", "demo", "tune", "audit", "count",
 }  # fmt: skip
 
 
@@ -237,6 +238,26 @@ def test_search_many_from_standard_input(program, made):
     assert second["query"] == "moon"
     assert "# moon" in program("search", made, "-", stdin="moon\n").stdout
     assert "line 1" in program("search", made, "-", stdin='{"a": 1}\n', code=2).stderr
+
+
+def test_count_tells_how_often_and_where(program, beir, grain, tmp_path):
+    path = tmp_path / "a.grain"
+    program("index", beir, "--to", path, "--substrings")
+    assert "every substring" in program("stats", path).stdout
+    shown = program("count", path, "the MOON").stdout
+    assert shown.startswith("the moon: 2 times in 2 documents\n")
+    assert "title 0" in program("count", path, "moon").stdout
+    assert program("count", path, "wheat").stdout == "wheat: 0 times\n"
+    told = program.json("count", path, "moon", "--limit", 1, "--places", 1)
+    assert (told["total"], told["n_documents"], len(told["documents"])) == (3, 2, 1)
+    assert told["documents"][0] == {
+        "id": "moon", "count": 2, "places": [{"start": 0, "end": 4, "in_title": True}],
+    }  # fmt: skip
+    assert program.json("count", path, "moon", "--filter", "year = 2023")["total"] == 1
+    explained = program("search", path, "around the Earth", "--field", "substrings", "--explain")
+    assert re.search(r"  around the earth \d\S+ \(once in all\)", explained.stdout)
+    assert "substring field" in program("count", grain, "moon", code=2).stderr
+    assert "at least one character" in program("count", path, "", code=2).stderr
 
 
 def test_documents_cannot_steer_the_terminal(program, tmp_path):

@@ -2,6 +2,8 @@
 
 import math
 import re
+import subprocess
+import sys
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -327,6 +329,42 @@ def test_memory_is_bounded_whatever_is_asked(
             assert cache.n_bytes <= 60_000
         cache.forget()
         assert cache.n_bytes == 0
+
+
+SORTING = """
+import sys
+from pathlib import Path
+import numpy as np
+from bigrain.budget import peak_bytes
+from bigrain.index.fm import SubstringSegment
+from bigrain.index.fm_writing import SubstringBuilder
+from bigrain.storage.segment import SegmentFile
+from bigrain.testing import QuickDisk
+
+folder, files = Path(sys.argv[1]), QuickDisk()
+builder = SubstringBuilder(files, folder / "texts", int(sys.argv[2]))
+rng = np.random.default_rng(0)
+for start in range(0, 600, 100):
+    texts = [bytes(rng.choice(np.frombuffer(b"etaoin shrdlu", "u1"), 10_000)) for _ in range(100)]
+    builder.append(np.arange(start, start + 100), texts)
+before = peak_bytes()
+assert builder.seal(lambda units: np.ones(len(units), bool), folder / "a.seg", files) == 600
+segment = SubstringSegment(SegmentFile(files, folder / "a.seg"))
+print(peak_bytes() - before, len(segment.shards), segment.memory_bytes)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads memory from /proc")
+def test_sorting_takes_the_memory_it_was_given(tmp_path: Path) -> None:
+    """Six megabytes of text, which at once would take about forty, in four."""
+    given = 4 << 20
+    found = subprocess.run(
+        [sys.executable, "-c", SORTING, str(tmp_path), str(given)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    grown, n_shards, light = map(int, found.stdout.split())
+    assert n_shards > 10 and light == 2456 * n_shards
+    assert grown < given + (4 << 20)
 
 
 def test_a_query_is_searched_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["language_of", "print_hits", "search"]
 
-POSTINGS = ("lexical", "sparse", "substring")  # families without codes of single documents
+POSTINGS = ("lexical", "sparse")  # families without codes of single documents
 
 
 @click.command(short_help="Find the documents that answer a query.")
@@ -146,6 +146,7 @@ def _explained(hit: Hit, families: Mapping[str, str]) -> Iterator[str]:
     for name, told in (hit.explanation or {}).items():
         light = told.get("light_estimate")
         said = "its lists of postings" if families[name] in POSTINGS else "its code in memory"
+        said = "its index" if families[name] == "substring" else said
         estimate = "not among its candidates" if light is None else f"{said} said {light:.4g}"
         yield (
             f"{name} adds {told['contribution']:.4f}: exact score {told['exact_score']:.4g}, "
@@ -160,6 +161,9 @@ def _explained(hit: Hit, families: Mapping[str, str]) -> Iterator[str]:
         for begin, words in told.get("expanded", {}).items():
             more = f" and {len(words) - 8} more" if len(words) > 8 else ""
             yield f"  {begin} stands for {', '.join(words[:8]) or 'nothing'}{more}"
+        for ngram, of in list(told.get("ngrams", {}).items())[:8]:
+            times = "once" if of["count"] == 1 else f"{of['count']:,} times"
+            yield f"  {ngram} {of['contribution']:.3g} ({times} in all)"
 
 
 def _short(value: object) -> str:

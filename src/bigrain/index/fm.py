@@ -79,7 +79,7 @@ class Shard:
             if low[0] >= high[0]:
                 break
             low, high = self.extend(cache, low, high, np.array([symbol], np.uint8))
-        return int(low[0]), int(high[0])
+        return (int(low[0]), int(high[0])) if low[0] < high[0] else (0, 0)
 
     def first(self, symbol: int) -> Range:
         """The suffixes that begin with one symbol."""

@@ -19,8 +19,6 @@ index built afresh, and what is returned is exactly the best k.
 from __future__ import annotations
 
 import math
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -52,7 +50,7 @@ ENDS_AT_ONCE = 64
 CELLS = 1 << 20  # of (rows, n-grams and words) looked at together
 CHUNK = 1 << 16
 ROW_BITS = 32
-KNOWN_QUERIES = 32
+BYTES_PER_RANGE, BYTES_PER_NGRAM = 32, 1000
 Counts = npt.NDArray[np.int64]
 Postings = tuple[Rows, Counts]  # rows of a segment, rising, and the occurrences in each
 
@@ -97,9 +95,9 @@ class Tally:
 
 def weight_of(times: int, n_words: int, count: int, n_characters: int) -> float:
     """The weight of an n-gram, as the module describes it."""
-    p, r = times / (n_words + 1), count / n_characters
-    if r >= 1:
+    if count >= n_characters:
         return 0.0
+    p, r = times / (n_words + 1), count / n_characters
     return float(max(0.0, math.log(p * (1 - r)) - math.log(r * (1 - p))) ** POWER)
 
 
@@ -116,8 +114,7 @@ class SubstringIndex:
     ) -> None:
         self.views, self._cache, self._scratch = views, cache, scratch
         self._shortest, self._longest = shortest, longest
-        self._known: OrderedDict[NgramQuery, _Known] = OrderedDict()
-        self._lock = threading.Lock()
+        self._own = object()  # what is kept in the cache for this snapshot alone
         self.n_characters = sum(_live_sum(view) for view in views)
 
     @property
@@ -236,15 +233,13 @@ class SubstringIndex:
         return self._of(query).ngrams
 
     def _of(self, query: NgramQuery) -> _Known:
-        with self._lock:
-            if query in self._known:
-                self._known.move_to_end(query)
-                return self._known[query]
-        found = self._distinctive(query)
-        with self._lock:
-            self._known[query] = found
-            while len(self._known) > KNOWN_QUERIES:
-                self._known.popitem(last=False)
+        key = self._own, query
+        found: _Known | None = self._cache.get(key)
+        if found is None:
+            found = self._distinctive(query)
+            n_ranges = sum(len(ranges) for of_view in found.ranges for ranges in of_view)
+            n_bytes = BYTES_PER_RANGE * n_ranges + BYTES_PER_NGRAM * len(found.ngrams)
+            self._cache.keep(key, found, n_bytes + 3 * len(query.text))
         return found
 
     def _distinctive(self, query: NgramQuery) -> _Known:
