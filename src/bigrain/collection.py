@@ -46,6 +46,7 @@ from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import DEFAULT_RECALL
 from bigrain.index.live import in_figures
 from bigrain.index.postings import ListCache
+from bigrain.index.scratch import Scratch
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
