@@ -46,9 +46,9 @@ def memory(system: dict[str, Any]) -> tuple[float, float]:
 
 def shared_cells(name: str, system: dict[str, Any], clock: str) -> list[str]:
     build = system["build"]
-    tokenise = build["parts"].get("tokenise")
-    seconds = f"{build[f'{clock}_s']:,.1f}"
-    if tokenise:
+    clock = "cpu" if build["reused"] else clock
+    seconds = f"{build[f'{clock}_s']:,.1f}" + (" CPU" if build["reused"] else "")
+    if tokenise := build["parts"].get("tokenise"):
         seconds += f" (words {tokenise[0 if clock == 'wall' else 1]:,.1f})"
     own, files = memory(system)
     held = f"{own:,.0f}" + (f" + {files:,.0f}" if files >= 1 else "")
@@ -121,11 +121,11 @@ def ratios(result: dict[str, Any], clock: str) -> list[str]:
     for name, peer in systems.items():
         said = compare(result, own, peer, clock)
         ours, theirs = own["build"], peer["build"]
-        said.append(
-            f"build {theirs[f'{clock}_s'] / max(ours[f'{clock}_s'], 0.01):.2f} times as fast"
+        clocks = (
+            ("cpu",) if clock == "cpu" or theirs["reused"] or ours["reused"] else ("wall", "cpu")
         )
-        if clock == "wall":
-            said[-1] += f" ({theirs['cpu_s'] / max(ours['cpu_s'], 0.01):.2f} in CPU)"
+        built = (f"{theirs[f'{c}_s'] / max(ours[f'{c}_s'], 0.01):.2f} ({c})" for c in clocks)
+        said.append(f"build {', '.join(built)} times as fast")
         held = sum(memory(own)) / max(sum(memory(peer)), 0.1)
         disk = ours["index_bytes"] / theirs["index_bytes"]
         said.append(f"memory {held:.2f} times, disk {disk:.2f} times")

@@ -12,7 +12,9 @@ SYSTEMS = {
         "bm25s-mapped": "bm25s_eager:Bm25sMapped",
         "tantivy": "tantivy_words:Tantivy",
         "pisa": "pisa:PisaWords",
+        "pisa-8bit": "pisa:PisaQuantised",
         "fts5": "sqlite_fts:Fts5",
+        "pyserini": "lucene:Pyserini",
     },
     "learned": {
         "bigrain": "bigrain_vectors:Bigrain",

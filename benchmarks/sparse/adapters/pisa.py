@@ -35,7 +35,7 @@ def extension() -> Any:
 
 class Pisa(Adapter):
     package, module = "pyterrier_pisa", "pyterrier_pisa"
-    scorer, stemmer = "bm25", "porter2"
+    scorer, stemmer, quantize = "bm25", "porter2", 0
     pretokenised = weighted = 0
 
     def once(self) -> None:
@@ -47,7 +47,8 @@ class Pisa(Adapter):
         self.context = self.engine.RetrievalContext()
         self.engine.prepare_index(
             self.context, str(folder), ENCODING, self.scorer, self.stemmer, block_size=64,
-            bm25_k1=1.2, bm25_b=0.75, stop_fname=str(stops) if self.stemmer else "",
+            quantize=self.quantize, bm25_k1=1.2, bm25_b=0.75,
+            stop_fname=str(stops) if self.stemmer else "",
         )  # fmt: skip
 
     def _forget_the_rest(self, folder: Path) -> None:
@@ -94,6 +95,11 @@ class PisaWords(Pisa):
                 lines.write(f"{row} {' '.join(text.split())}\n")
         self.engine.index(str(texts), str(folder), self.stemmer, BATCH, 1)
         self._forget_the_rest(folder)
+
+
+class PisaQuantised(PisaWords):
+    describes = "the same, scores of postings computed when indexing, in 8 bits"
+    quantize = 1
 
 
 class PisaImpacts(Pisa):
