@@ -156,7 +156,7 @@ def learned_ratios(result: Any, own: Any, peer: Any, clock: str) -> list[str]:
             said.append(f"{kind}: exact {ours / theirs:.2f} times its speed at recall .99")
         ours_at, theirs = (at(reached(s, kind, clock), 0.95) for s in (own, peer))
         if ours_at and theirs:
-            said.append(f"{ours_at / theirs:.2f} times at .95")
+            said.append(f"{kind}: {ours_at / theirs:.2f} times its speed at .95")
     return said
 
 
@@ -187,6 +187,7 @@ def picture(result: dict[str, Any], target: Path, clock: str) -> None:
             panel.set_xscale("log")
             panel.set_xlabel("MB of memory; one point a set of queries, top 10")
         else:
+            panel.set_xlim(0.8, 1.002)
             panel.set_xlabel("recall@10")
     panels[0].set_ylabel("queries a second")
     panels[1].legend(fontsize=8)

@@ -19,6 +19,7 @@ SYSTEMS = {
     "learned": {
         "bigrain": "bigrain_vectors:Bigrain",
         "seismic": "seismic_blocks:Seismic",
+        "seismic-small": "seismic_blocks:SeismicSmall",
         "bmp": "bmp_blocks:Bmp",
         "numba-taat": "numba_terms:NumbaTerms",
         "scipy-csr": "scipy_product:ScipyProduct",

@@ -35,7 +35,6 @@ class Adapter:
     package = ""  # what pip installs
     module = ""  # what Python imports
     describes = ""  # what was built, and how text becomes words
-    exact = True  # False: documents may be missed at some settings
 
     def __init__(self, budget: int | None) -> None:
         self.budget = budget

@@ -14,7 +14,6 @@ CUTS = ((0.6, 0.4), (0.7, 0.5), (0.8, 0.6), (0.9, 0.7), (0.95, 0.8), (1.0, 1.0))
 class Bmp(Adapter):
     package, module = "bmp", "bmp"
     describes = "impacts of 255 levels, blocks of 32 documents in the order given"
-    exact = False
 
     def build(self, documents: Vectors, folder: Path) -> None:
         from bmp import Indexer
