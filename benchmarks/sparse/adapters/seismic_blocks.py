@@ -1,8 +1,8 @@
 """Seismic: pruned lists in blocks with summaries, built with two of its published configurations.
 
 Queries are cut to 3 to 40 columns, with heap factors from 0.9 to 0.6; published for recalls of 0.95
-to 0.99 are 4 to 10 columns and 0.9 to 0.7. Its compressed vectors (DotVByte) saved 2 % of the memory
-of 3,000 vectors, most of which is summaries.
+to 0.99 are 4 to 10 columns and 0.9 to 0.7. Its compressed vectors (DotVByte) saved 2 % of memory at
+3,000 vectors: most of it is summaries.
 """
 
 from __future__ import annotations
