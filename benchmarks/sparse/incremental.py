@@ -6,6 +6,7 @@ A collection of N passages (lexical field) and one of N learned vectors (sparse 
 then 1 % is added and committed, several times over. The share of a build is in CPU seconds, beside
 wall seconds, which hold the syncs of a commit. In the end the best 10 of 1,000 questions must have
 the scores of a collection built afresh from all documents, to RELATIVE; the script fails if not.
+Writes `results/incremental.json` and the table in `benchmarks/README.md`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from common import passages, save
 from learned_vectors import learned_vectors, questions
 from measuring import Clock, pin
+from reporting import into_page, markdown_table
 
 import bigrain
 
 SHARE = 0.01
 RELATIVE = 1e-5
 ASKED = 1000
+BEGIN = "<!-- sparse-incremental: written by sparse/incremental.py -->"
+END = "<!-- end of sparse-incremental -->"
 
 
 def main() -> None:
@@ -37,8 +41,9 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=4, help="commits of 1 %% each")
     parser.add_argument("--cache", type=Path, help="folder where learned vectors are kept")
-    here = Path(__file__).parent / "results" / "incremental.json"
-    parser.add_argument("--out", type=Path, default=here)
+    here = Path(__file__).parent
+    parser.add_argument("--out", type=Path, default=here / "results" / "incremental.json")
+    parser.add_argument("--readme", type=Path, default=here.parent / "README.md")
     options = parser.parse_args()
     pin(1)
     step = max(1, round(options.n * SHARE))
@@ -61,12 +66,21 @@ def main() -> None:
 
         sparse = {"vectors": bigrain.SparseField(vocabulary_size=matrix.shape[1])}
         result["learned"] = grown(folder / "learned", sparse, add_vectors, ends, queries)
-    for name in ("lexical", "learned"):
-        found = result[name]
-        shares = ", ".join(f"{share:.2%}" for share in found["share_of_build"])
-        print(f"{name}: 1 % more costs {shares} of a build of {found['build_cpu_s']} s CPU;")
-        print(f"  largest relative difference of scores {found['largest_difference']:.1e}")
+    rows = [
+        [
+            f"{name}, {options.n:,} documents",
+            f"{found['build_cpu_s']:.1f}",
+            ", ".join(f"{share:.1%}" for share in found["share_of_build"]),
+            f"{found['largest_difference']:.0e}",
+        ]
+        for name, found in result.items()
+        if isinstance(found, dict)
+    ]
+    head = ("field", "build, CPU s", "shares of a build", "largest relative difference")
+    print(table := markdown_table(head, rows))
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     save(options.out, result)
+    into_page(options.readme, BEGIN, END, table)
 
 
 def vectors(n: int, folder: Path) -> tuple[Any, list[dict[int, float]]]:
