@@ -16,28 +16,28 @@ def compiled() -> Any:
 
     @njit(fastmath=True)
     def candidates(ends, rows, values, columns, weights, k, scores):  # type: ignore[no-untyped-def]
-        """Rows whose score is at least a bound that the k best all reach; `scores` is filled."""
+        """Rows that were among the k best so far, in a pass over `scores`, which is filled."""
         scores[:] = 0
         for i in range(len(columns)):
             weight = weights[i]
             for j in range(ends[columns[i]], ends[columns[i] + 1]):
                 scores[rows[j]] += weight * values[j]
-        bests = np.zeros(k, np.float32)  # ascending: the k best so far
-        found = np.empty(1024, np.int32)
+        bests = np.zeros(k, np.float32)  # ascending
+        least = np.float32(0)
+        found = np.empty(len(scores), np.uint32)
         n = 0
         for row in range(len(scores)):
             score = scores[row]
-            if score > bests[0]:
+            if score > least:
                 at = 0
                 while at + 1 < k and bests[at + 1] < score:
                     bests[at] = bests[at + 1]
                     at += 1
                 bests[at] = score
-                if n == len(found):
-                    found = np.concatenate((found, np.empty(n, np.int32)))
+                least = bests[0]
                 found[n] = row
                 n += 1
-        return found[:n]
+        return found[:n].copy()
 
     return candidates
 
@@ -56,7 +56,7 @@ class NumbaTerms(Adapter):
 
     def build(self, documents: Vectors, folder: Path) -> None:
         order = np.argsort(documents.indices, kind="stable")
-        rows = np.repeat(np.arange(documents.shape[0], dtype=np.int32), np.diff(documents.indptr))
+        rows = np.repeat(np.arange(documents.shape[0], dtype=np.uint32), np.diff(documents.indptr))
         counts = np.bincount(documents.indices, minlength=documents.shape[1])
         np.save(folder / "rows.npy", rows[order])
         np.save(folder / "values.npy", documents.data[order])

@@ -16,7 +16,6 @@ import numpy as np
 from .base import STOP_WORDS, Adapter, Vectors, levels
 
 ENCODING = "block_simdbp"
-BATCH = 100_000
 IMPACTS, ASKED = 255, 63  # levels of a document's and a query's weights
 
 
@@ -93,7 +92,8 @@ class PisaWords(Pisa):
         with texts.open("w") as lines:
             for row, text in enumerate(documents):
                 lines.write(f"{row} {' '.join(text.split())}\n")
-        self.engine.index(str(texts), str(folder), self.stemmer, BATCH, 1)
+        # Several batches would wait for a second core.
+        self.engine.index(str(texts), str(folder), self.stemmer, len(documents) + 1, 1)
         self._forget_the_rest(folder)
 
 
