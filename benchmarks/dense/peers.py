@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +27,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import report
 from adapters import SYSTEMS
 from common import machine
+from measuring import process
 
 HERE = Path(__file__).parent
 Array = np.ndarray[Any, Any]
@@ -148,7 +148,7 @@ def one(
     python = dict(entry.split("=", 1) for entry in options.python).get(name, sys.executable)
 
     def run(**more: Any) -> dict[str, Any]:
-        return process(python, base | more, options.limit)
+        return process(HERE / "worker.py", python, base | more, options.limit)
 
     built = folder / "build.json"
     if options.reuse and built.exists():
@@ -179,23 +179,6 @@ def one(
             answer = run(phase="cold", threads=threads, settings=settings, asked=100)
             system["cold"] = answer
     return system
-
-
-def process(python: str, task: dict[str, Any], limit: int) -> dict[str, Any]:
-    """Run the worker on a task and read its answer."""
-    with tempfile.TemporaryDirectory(prefix="bigrain-peer-") as folder:
-        asked, answered, log = (Path(folder) / f for f in ("task.json", "answer.json", "log"))
-        asked.write_text(json.dumps(task))
-        command = [python, str(HERE / "worker.py"), str(asked), str(answered)]
-        with log.open("w") as sink:
-            try:
-                done = subprocess.run(command, stdout=sink, stderr=sink, timeout=limit)
-            except subprocess.TimeoutExpired:
-                return {"failed": f"{task['phase']}: not done after {limit} s"}
-        if done.returncode or not answered.exists():
-            tail = log.read_text(errors="replace")[-500:]
-            return {"failed": f"{task['phase']}: exit {done.returncode}: {tail}"}
-        return json.loads(answered.read_text())
 
 
 if __name__ == "__main__":

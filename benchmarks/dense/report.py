@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from reporting import at, frontier, into_page, markdown_table
 
 LIGHT = "the best that keeps only codes in memory"
 TARGETS = (0.95, 0.99)
@@ -30,31 +33,6 @@ def qps_points(
         share = threads if clock == "cpu" else 1
         return [(p["recall"], 1e6 * share / max(p["batch"][f"{clock}_us"], 1e-3)) for p in points]
     return [(p["recall"], 1e6 / max(p["single"][f"{clock}_p50_us"], 1e-3)) for p in points]
-
-
-def frontier(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points that no other beats in both, by rising recall."""
-    best: list[tuple[float, float]] = []
-    for recall, qps in sorted(points, reverse=True):
-        if not best or qps > best[-1][1]:
-            best.append((recall, qps))
-    return best[::-1]
-
-
-def at(points: list[tuple[float, float]], recall: float) -> float | None:
-    """Queries a second at a recall: log-linear between the two points around it.
-
-    Below the lowest recall measured, the fastest point's; None if the recall is never reached.
-    """
-    line = frontier(points)
-    if not line or line[-1][0] < recall:
-        return None
-    above = next(i for i, point in enumerate(line) if point[0] >= recall)
-    if above == 0 or line[above][0] == recall:
-        return line[above][1]
-    (r0, q0), (r1, q1) = line[above - 1], line[above]
-    share = (recall - r0) / (r1 - r0)
-    return math.exp(math.log(q0) + share * (math.log(q1) - math.log(q0)))
 
 
 def memory(system: dict[str, Any]) -> float | None:
@@ -181,25 +159,13 @@ def picture(result: dict[str, Any], target: Path, clock: str) -> None:
 
 def markdown(result: dict[str, Any], clock: str) -> str:
     """The table and the ratios for the README."""
-    right = ["---"] + ["---:"] * (len(HEAD) - 1)
-    lines = ["| " + " | ".join(HEAD) + " |", "|" + "|".join(right) + "|"]
-    lines += ["| " + " | ".join(row) + " |" for row in rows(result, clock)]
+    table = markdown_table(HEAD, rows(result, clock))
     machine = result["machine"]
     said = (
         f"{result['n']:,} vectors of {result['dim']} dimensions, {machine['processor']}, "
         f"{machine['date']}; times are {clock} time of the process."
     )
-    return "\n".join([said, "", *lines, "", *(f"- {line}" for line in ratios(result, clock))])
-
-
-def into_readme(readme: Path, result: dict[str, Any], clock: str) -> None:
-    """Replace what stands between this size's markers, if the page has them."""
-    begin, end = BEGIN.format(n=result["n"]), END.format(n=result["n"])
-    text = readme.read_text() if readme.exists() else ""
-    if begin in text and end in text:
-        head, rest = text.split(begin, 1)
-        tail = rest.split(end, 1)[1]
-        readme.write_text(f"{head}{begin}\n{markdown(result, clock)}\n{end}{tail}")
+    return "\n".join([said, "", table, "", *(f"- {line}" for line in ratios(result, clock))])
 
 
 def everything(result: dict[str, Any], target: Path, clock: str, readme: Path) -> None:
@@ -212,7 +178,8 @@ def everything(result: dict[str, Any], target: Path, clock: str, readme: Path) -
     console.print(table)
     for line in ratios(result, clock):
         print(line)
-    into_readme(readme, result, clock)
+    begin, end = BEGIN.format(n=result["n"]), END.format(n=result["n"])
+    into_page(readme, begin, end, markdown(result, clock))
     try:
         picture(result, target.with_suffix(".png"), clock)
     except ImportError:

@@ -12,26 +12,21 @@ from __future__ import annotations
 import ctypes
 import json
 import os
-import resource
 import shutil
 import sys
-import threading
-import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from measuring import Clock, Peak, percentiles, pin, resident, rounded  # noqa: E402
+
 TASK = json.loads(Path(sys.argv[1]).read_text()) if __name__ == "__main__" else {}
 THREADS = int(TASK.get("threads", 1))
 if TASK:
-    for name in (
-        "OMP_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS", "TOKIO_WORKER_THREADS",
-        "LANCE_CPU_THREADS", "LANCE_IO_THREADS",
-    ):  # fmt: skip
-        os.environ[name] = str(THREADS)
+    pin(THREADS)
     os.environ["OPENBLAS_NUM_THREADS"] = "1" if TASK["phase"] != "build" else str(THREADS)
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-THREADS:])
 
 import numpy as np  # noqa: E402
 
@@ -41,50 +36,6 @@ from adapters import make  # noqa: E402
 Array = np.ndarray[Any, Any]
 K, DEEP = 10, 100
 BATCH_SECONDS = 4.0  # a slower batch is not repeated
-
-
-class Clock:
-    """Wall and CPU seconds since it was made."""
-
-    def __init__(self) -> None:
-        self.wall, self.cpu = time.perf_counter(), _cpu()
-
-    def read(self) -> tuple[float, float]:
-        return time.perf_counter() - self.wall, _cpu() - self.cpu
-
-
-def _cpu() -> float:
-    kids = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.process_time() + kids.ru_utime + kids.ru_stime
-
-
-def resident() -> dict[str, int]:
-    """Bytes of the process in memory: anonymous, and of mapped files."""
-    lines = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
-    kib = {key: int(lines[key].split()[0]) for key in ("RssAnon", "RssFile", "RssShmem")}
-    return {"anonymous": (kib["RssAnon"] + kib["RssShmem"]) * 1024, "files": kib["RssFile"] * 1024}
-
-
-class Peak(threading.Thread):
-    """The most anonymous memory seen while it watches, every 50 ms; files are not counted."""
-
-    def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.bytes, self.done = 0, threading.Event()
-
-    def run(self) -> None:
-        while True:
-            self.bytes = max(self.bytes, resident()["anonymous"])
-            if self.done.wait(0.05):
-                return
-
-    def __enter__(self) -> Peak:
-        self.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.done.set()
-        self.join()
 
 
 def build(system: Any, folder: Path) -> dict[str, Any]:
@@ -138,14 +89,7 @@ def single(ask: Callable[[Array], Any], queries: Array, before: Any = None) -> d
         wall, cpu = clock.read()
         walls.append(wall)
         cpus.append(cpu)
-    out = {}
-    for name, values in (("wall", walls), ("cpu", cpus)):
-        out |= {
-            f"{name}_p50_us": 1e6 * float(np.median(values)),
-            f"{name}_p99_us": 1e6 * float(np.quantile(values, 0.99)),
-            f"{name}_mean_us": 1e6 * float(np.mean(values)),
-        }
-    return out
+    return percentiles(walls, cpus)
 
 
 def search(system: Any, folder: Path, queries: Array, truth: Array) -> dict[str, Any]:
@@ -187,13 +131,6 @@ def search(system: Any, folder: Path, queries: Array, truth: Array) -> dict[str,
 
 def _growth(before: dict[str, int], after: dict[str, int], n: int) -> dict[str, float]:
     return {f"{key}_per_vector": round((after[key] - before[key]) / n, 1) for key in before}
-
-
-def rounded(value: Any) -> Any:
-    """The same, floats to four significant digits below 1,000."""
-    if isinstance(value, dict):
-        return {key: rounded(v) for key, v in value.items()}
-    return round(value, 4 if abs(value) < 10 else 1) if isinstance(value, float) else value
 
 
 def cold(system: Any, folder: Path, queries: Array) -> dict[str, Any]:
