@@ -537,60 +537,89 @@ nb::object decode_lists_(const Level& level, nb::handle data_, nb::handle ends_,
   return nb::make_tuple(rows.take(), values.take());
 }
 
+// Lists of one number of rows with their weights, and the lengths of these rows.
+struct ListArguments {
+  nb::object owner;  // keeps the lists alive
+  std::vector<QueryList> lists;
+  std::optional<AnyArray> lengths_array;
+  Lengths lengths{nullptr, 0, 0, 0};
+
+  ListArguments(nb::handle lists_, const Array<double>& weights, nb::handle lengths_, double flat,
+                double slope, size_t n_rows) {
+    if (n_rows > 0xfffffffe) fail("n_rows: expected less than 2**32 - 1, got ", n_rows);
+    if (!PyList_Check(lists_.ptr())) {
+      PyErr_Format(PyExc_TypeError, "lists: expected a list, got %s",
+                   Py_TYPE(lists_.ptr())->tp_name);
+      throw nb::python_error();
+    }
+    owner = nb::steal(PyList_AsTuple(lists_.ptr()));
+    const size_t m = static_cast<size_t>(PyTuple_GET_SIZE(owner.ptr()));
+    expect("weights: length", weights.size(), m);
+    for (size_t i = 0; i < m; ++i) {
+      const PyPostingList* one = nullptr;
+      const nb::handle item = PyTuple_GET_ITEM(owner.ptr(), static_cast<Py_ssize_t>(i));
+      if (!nb::try_cast(item, one) || !one) {
+        PyErr_Format(PyExc_TypeError, "lists: number %zu is not a PostingList", i);
+        throw nb::python_error();
+      }
+      if (one->list.n_rows() != n_rows)
+        fail("lists: number ", i, " was opened for ", one->list.n_rows(), " rows, not ", n_rows);
+      lists.push_back({&one->list, weights.data()[i], 0});
+      if (!(lists[i].weight >= 0)) fail("weights: number ", i, ": expected a number from 0");
+    }
+    if (lengths_.is_none()) return;
+    lengths_array.emplace("lengths", lengths_, 1,
+                          std::initializer_list<ItemType>{{'u', 1}, {'u', 2}, {'u', 4}});
+    expect("lengths: length", lengths_array->size(), n_rows);
+    if (!(flat >= 0) || !(slope >= 0) || !std::isfinite(flat + slope))
+      fail("flat, slope: expected finite numbers from 0");
+    lengths = {lengths_array->as<const void>(), lengths_array->item_size(), flat, slope};
+  }
+};
+
 nb::object search_lists_(const Level& level, nb::handle lists_, nb::handle weights_,
                          nb::handle bounds_, nb::handle lengths_, double flat, double slope,
                          nb::handle live_, int64_t n_rows_, int64_t k_, double floor) {
   const size_t n_rows = non_negative("n_rows", n_rows_), k = non_negative("k", k_);
-  if (n_rows > 0xfffffffe) fail("n_rows: expected less than 2**32 - 1, got ", n_rows);
-  if (!PyList_Check(lists_.ptr())) {
-    PyErr_Format(PyExc_TypeError, "lists: expected a list, got %s", Py_TYPE(lists_.ptr())->tp_name);
-    throw nb::python_error();
-  }
-  const nb::object owner = nb::steal(PyList_AsTuple(lists_.ptr()));  // keeps them alive
-  const size_t m = static_cast<size_t>(PyTuple_GET_SIZE(owner.ptr()));
   const Array<double> weights("weights", weights_, 1), bounds("bounds", bounds_, 1);
-  expect("weights: length", weights.size(), m);
-  expect("bounds: length", bounds.size(), m);
-  std::vector<QueryList> lists(m);
+  ListArguments a(lists_, weights, lengths_, flat, slope, n_rows);
+  expect("bounds: length", bounds.size(), a.lists.size());
   double most = 0;
-  for (size_t i = 0; i < m; ++i) {
-    const PyPostingList* one;
-    if (!nb::try_cast(nb::handle(PyTuple_GET_ITEM(owner.ptr(), static_cast<Py_ssize_t>(i))), one) ||
-        !one) {
-      PyErr_Format(PyExc_TypeError, "lists: number %zu is not a PostingList", i);
-      throw nb::python_error();
-    }
-    if (one->list.n_rows() != n_rows)
-      fail("lists: number ", i, " was opened for ", one->list.n_rows(), " rows, not ", n_rows);
-    lists[i] = {&one->list, weights.data()[i], bounds.data()[i]};
-    if (!(lists[i].weight >= 0) || !(lists[i].bound >= 0))
-      fail("weights, bounds: number ", i, ": expected numbers from 0");
-    most += 255 * lists[i].bound;
+  for (size_t i = 0; i < a.lists.size(); ++i) {
+    a.lists[i].bound = bounds.data()[i];
+    if (!(a.lists[i].bound >= 0)) fail("bounds: number ", i, ": expected a number from 0");
+    most += 255 * a.lists[i].bound;
   }
   if (!std::isfinite(most)) fail("bounds: their sum must be finite");
-  std::optional<AnyArray> lengths;
-  if (!lengths_.is_none()) {
-    lengths.emplace("lengths", lengths_, 1,
-                    std::initializer_list<ItemType>{{'u', 1}, {'u', 2}, {'u', 4}});
-    expect("lengths: length", lengths->size(), n_rows);
-    if (!(flat >= 0) || !(slope >= 0) || !std::isfinite(flat + slope))
-      fail("flat, slope: expected finite numbers from 0");
-  }
   const Live live(live_, n_rows);
   if (std::isnan(floor)) fail("floor: must not be NaN");
   Found found;
   {
     Released released;
-    found = search_lists(level, lists,
-                         {lengths ? lengths->as<const void>() : nullptr,
-                          lengths ? lengths->item_size() : 0, flat, slope},
-                         live.data(), n_rows, k, static_cast<float>(floor));
+    found = search_lists(level, a.lists, a.lengths, live.data(), n_rows, k,
+                         static_cast<float>(floor));
   }
   Result<int64_t> rows({found.rows.size()});
   Result<float> scores({found.scores.size()});
   std::copy(found.rows.begin(), found.rows.end(), rows.data());
   std::copy(found.scores.begin(), found.scores.end(), scores.data());
   return nb::make_tuple(rows.take(), scores.take());
+}
+
+nb::object score_lists_(const Level& level, nb::handle lists_, nb::handle weights_,
+                        nb::handle lengths_, double flat, double slope, int64_t n_rows_,
+                        nb::handle rows_) {
+  const size_t n_rows = non_negative("n_rows", n_rows_);
+  const Array<double> weights("weights", weights_, 1);
+  const ListArguments a(lists_, weights, lengths_, flat, slope, n_rows);
+  const Array<uint32_t> rows("rows", rows_, 1);
+  check_ids("rows", level, rows.data(), rows.size(), n_rows);
+  Result<float> scores({rows.size()});
+  {
+    Released released;
+    score_lists(level, a.lists, a.lengths, rows.data(), rows.size(), scores.data());
+  }
+  return scores.take();
 }
 
 nb::object pool_tokens_(const Level& level, nb::handle ids_, nb::handle offsets_, nb::handle table_,
@@ -777,6 +806,8 @@ NB_MODULE(_native, m) {
       .def("search_lists", &Method<search_lists_>::call, any("lists"), any("weights"),
            any("bounds"), any("lengths"), nb::arg("flat"), nb::arg("slope"), any("live"),
            nb::arg("n_rows"), nb::arg("k"), nb::arg("floor"))
+      .def("score_lists", &Method<score_lists_>::call, any("lists"), any("weights"),
+           any("lengths"), nb::arg("flat"), nb::arg("slope"), nb::arg("n_rows"), any("rows"))
       .def("count_live", &Method<count_live_>::call, any("rows"), any("live"))
       .def("top_k", &Method<top_k_>::call, any("scores"), nb::arg("k"), any("live") = nb::none(),
            nb::arg("floor") = -INFINITY)

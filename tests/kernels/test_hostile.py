@@ -230,6 +230,8 @@ WRONG = [
     ("search_lists", query(n_rows=2**32), ValueError, "n_rows"),
     ("search_lists", query(k=-1), ValueError, "k"),
     ("search_lists", query(floor=np.nan), ValueError, "floor"),
+    ("score_lists", ([], z(0, D), None, 0.0, 0.0, 5, z(1, U32) + U32(5)), ValueError, "rows"),
+    ("score_lists", ([], z(1, D), None, 0.0, 0.0, 5, z(1, U32)), ValueError, "weights"),
     ("top_k", (z(9), -1, None, 0.0), ValueError, "k"),
     ("top_k", (z(9), 1, z(1, U8), 0.0), ValueError, "live"),
     ("top_k", (z(9), 1, None, np.nan), ValueError, "floor"),

@@ -77,6 +77,7 @@ class Kernels(Protocol):
     decode_lists: Callable[[U8, I64, U32, U32, int], tuple[U32, U32]]
     PostingList: Callable[[U8, int, int], PostingList]
     search_lists: Callable[..., tuple[I64, F32]]
+    score_lists: Callable[..., F32]
     count_live: Callable[[U32, U8], int]
     top_k: Callable[[F32, int, U8 | None, float], tuple[I64, F32]]
     pool_tokens: Callable[[I32, I64, I8, F32, float, bool], F32]
@@ -419,6 +420,22 @@ def search_lists(
     return _chosen().search_lists(
         lists, weights, bounds, lengths, flat, slope, live, n_rows, k, floor
     )
+
+
+def score_lists(
+    lists: list[PostingList],
+    weights: F64,
+    lengths: npt.NDArray[Any] | None,
+    flat: float,
+    slope: float,
+    n_rows: int,
+    rows: U32,
+) -> F32:
+    """The scores (m,) float32 of `rows` (m,) uint32: 0 for those in none of the lists.
+
+    Everything else is as in `search_lists`, to the bit.
+    """
+    return _chosen().score_lists(lists, weights, lengths, flat, slope, n_rows, rows)
 
 
 def count_live(rows: U32, live: U8) -> int:

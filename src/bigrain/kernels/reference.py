@@ -19,6 +19,7 @@ from bigrain.kernels.numbers import TYPES, bytes_of, read_numbers
 from bigrain.kernels.reference_lists import PostingList as PostingList
 from bigrain.kernels.reference_lists import decode_lists as decode_lists
 from bigrain.kernels.reference_lists import encode_lists as encode_lists
+from bigrain.kernels.reference_lists import score_lists as score_lists
 from bigrain.kernels.reference_lists import search_lists as search_lists
 
 F16 = npt.NDArray[np.float16]
