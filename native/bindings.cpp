@@ -326,52 +326,6 @@ nb::object row_checksums_(const Level& level, nb::handle records_) {
   return out.take();
 }
 
-void accumulate_bm25_(const Level& level, nb::handle rows_, nb::handle tfs_, nb::handle norms_,
-                      float idf, nb::handle acc_) {
-  const Array<uint32_t> rows("rows", rows_, 1);
-  const AnyArray tfs("tfs", tfs_, 1, {{'u', 1}, {'u', 2}, {'u', 4}});
-  const Array<float> norms("norms", norms_, 1);
-  const AnyArray acc("acc", acc_, 1, {{'f', 4}}, true);
-  const size_t m = rows.size();
-  expect("tfs: length", tfs.size(), m);
-  expect("norms: length", norms.size(), acc.size());
-  check_ids("rows", level, rows.data(), m, acc.size());
-  Released released;
-  auto* out = acc.as<float>();
-  if (tfs.item_size() == 1)
-    level.bm25_u8(rows.data(), tfs.as<uint8_t>(), m, norms.data(), idf, out);
-  else if (tfs.item_size() == 2)
-    level.bm25_u16(rows.data(), tfs.as<uint16_t>(), m, norms.data(), idf, out);
-  else
-    level.bm25_u32(rows.data(), tfs.as<uint32_t>(), m, norms.data(), idf, out);
-}
-
-void accumulate_weights_(const Level& level, nb::handle rows_, nb::handle weights_, float factor,
-                         nb::handle acc_) {
-  const Array<uint32_t> rows("rows", rows_, 1);
-  const AnyArray weights("weights", weights_, 1, {{'f', 4}, {'u', 1}, {'u', 2}});
-  const AnyArray acc("acc", acc_, 1, {{'f', 4}}, true);
-  const size_t m = rows.size();
-  expect("weights: length", weights.size(), m);
-  check_ids("rows", level, rows.data(), m, acc.size());
-  Released released;
-  auto* out = acc.as<float>();
-  if (weights.item_size() == 1)
-    level.weights_u8(rows.data(), weights.as<uint8_t>(), m, factor, out);
-  else if (weights.item_size() == 2)
-    level.weights_u16(rows.data(), weights.as<uint16_t>(), m, factor, out);
-  else
-    level.weights_f32(rows.data(), weights.as<float>(), m, factor, out);
-}
-
-size_t count_live_(const Level& level, nb::handle rows_, nb::handle live_) {
-  const Array<uint32_t> rows("rows", rows_, 1);
-  const Array<uint8_t> live("live", live_, 1);
-  check_ids("rows", level, rows.data(), rows.size(), 8 * live.size());
-  Released released;
-  return level.count_live(rows.data(), rows.size(), live.data());
-}
-
 nb::object top_k_(const Level& level, nb::handle scores_, int64_t k_, nb::handle live_,
                   double floor) {
   const Array<float> scores("scores", scores_, 1);
@@ -793,10 +747,6 @@ NB_MODULE(_native, m) {
       .def("score_pairs", &Method<score_pairs_>::call, any("records"), nb::arg("dim"),
            nb::arg("dtype"), any("queries"), any("record_of"), any("query_of"), nb::arg("metric"))
       .def("row_checksums", &Method<row_checksums_>::call, any("records"))
-      .def("accumulate_bm25", &Method<accumulate_bm25_>::call, any("rows"), any("tfs"),
-           any("norms"), nb::arg("idf"), any("acc"))
-      .def("accumulate_weights", &Method<accumulate_weights_>::call, any("rows"), any("weights"),
-           nb::arg("factor"), any("acc"))
       .def("encode_lists", &Method<encode_lists_>::call, any("rows"), any("impacts"),
            any("values"), any("starts"))
       .def("PostingList", &Method<posting_list_>::call, any("data"), nb::arg("n"),
@@ -808,7 +758,6 @@ NB_MODULE(_native, m) {
            nb::arg("n_rows"), nb::arg("k"), nb::arg("floor"))
       .def("score_lists", &Method<score_lists_>::call, any("lists"), any("weights"),
            any("lengths"), nb::arg("flat"), nb::arg("slope"), nb::arg("n_rows"), any("rows"))
-      .def("count_live", &Method<count_live_>::call, any("rows"), any("live"))
       .def("top_k", &Method<top_k_>::call, any("scores"), nb::arg("k"), any("live") = nb::none(),
            nb::arg("floor") = -INFINITY)
       .def("pool_tokens", &Method<pool_tokens_>::call, any("ids"), any("offsets"), any("table"),

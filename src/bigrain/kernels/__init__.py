@@ -7,11 +7,8 @@ the best instructions the processor has. `BIGRAIN_KERNELS=reference|baseline|avx
 from bigrain.kernels.dispatch import (
     PostingList,
     WordPiece,
-    accumulate_bm25,
-    accumulate_weights,
     available_levels,
     build_luts,
-    count_live,
     decode_lists,
     dot_table,
     encode_lists,
@@ -40,11 +37,8 @@ from bigrain.kernels.dispatch import (
 __all__ = [
     "PostingList",
     "WordPiece",
-    "accumulate_bm25",
-    "accumulate_weights",
     "available_levels",
     "build_luts",
-    "count_live",
     "decode_lists",
     "dot_table",
     "encode_lists",
