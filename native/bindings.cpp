@@ -352,52 +352,6 @@ nb::object quantise_rows_(const Level&, nb::handle vectors_) {
   return nb::make_tuple(rows.take(), scale.take());
 }
 
-void accumulate_bm25_(const Level& level, nb::handle rows_, nb::handle tfs_, nb::handle norms_,
-                      float idf, nb::handle acc_) {
-  const Array<uint32_t> rows("rows", rows_, 1);
-  const AnyArray tfs("tfs", tfs_, 1, {{'u', 1}, {'u', 2}, {'u', 4}});
-  const Array<float> norms("norms", norms_, 1);
-  const AnyArray acc("acc", acc_, 1, {{'f', 4}}, true);
-  const size_t m = rows.size();
-  expect("tfs: length", tfs.size(), m);
-  expect("norms: length", norms.size(), acc.size());
-  check_ids("rows", level, rows.data(), m, acc.size());
-  Released released;
-  auto* out = acc.as<float>();
-  if (tfs.item_size() == 1)
-    level.bm25_u8(rows.data(), tfs.as<uint8_t>(), m, norms.data(), idf, out);
-  else if (tfs.item_size() == 2)
-    level.bm25_u16(rows.data(), tfs.as<uint16_t>(), m, norms.data(), idf, out);
-  else
-    level.bm25_u32(rows.data(), tfs.as<uint32_t>(), m, norms.data(), idf, out);
-}
-
-void accumulate_weights_(const Level& level, nb::handle rows_, nb::handle weights_, float factor,
-                         nb::handle acc_) {
-  const Array<uint32_t> rows("rows", rows_, 1);
-  const AnyArray weights("weights", weights_, 1, {{'f', 4}, {'u', 1}, {'u', 2}});
-  const AnyArray acc("acc", acc_, 1, {{'f', 4}}, true);
-  const size_t m = rows.size();
-  expect("weights: length", weights.size(), m);
-  check_ids("rows", level, rows.data(), m, acc.size());
-  Released released;
-  auto* out = acc.as<float>();
-  if (weights.item_size() == 1)
-    level.weights_u8(rows.data(), weights.as<uint8_t>(), m, factor, out);
-  else if (weights.item_size() == 2)
-    level.weights_u16(rows.data(), weights.as<uint16_t>(), m, factor, out);
-  else
-    level.weights_f32(rows.data(), weights.as<float>(), m, factor, out);
-}
-
-size_t count_live_(const Level& level, nb::handle rows_, nb::handle live_) {
-  const Array<uint32_t> rows("rows", rows_, 1);
-  const Array<uint8_t> live("live", live_, 1);
-  check_ids("rows", level, rows.data(), rows.size(), 8 * live.size());
-  Released released;
-  return level.count_live(rows.data(), rows.size(), live.data());
-}
-
 nb::object top_k_(const Level& level, nb::handle scores_, int64_t k_, nb::handle live_,
                   double floor) {
   const Array<float> scores("scores", scores_, 1);
@@ -563,60 +517,89 @@ nb::object decode_lists_(const Level& level, nb::handle data_, nb::handle ends_,
   return nb::make_tuple(rows.take(), values.take());
 }
 
+// Lists of one number of rows with their weights, and the lengths of these rows.
+struct ListArguments {
+  nb::object owner;  // keeps the lists alive
+  std::vector<QueryList> lists;
+  std::optional<AnyArray> lengths_array;
+  Lengths lengths{nullptr, 0, 0, 0};
+
+  ListArguments(nb::handle lists_, const Array<double>& weights, nb::handle lengths_, double flat,
+                double slope, size_t n_rows) {
+    if (n_rows > 0xfffffffe) fail("n_rows: expected less than 2**32 - 1, got ", n_rows);
+    if (!PyList_Check(lists_.ptr())) {
+      PyErr_Format(PyExc_TypeError, "lists: expected a list, got %s",
+                   Py_TYPE(lists_.ptr())->tp_name);
+      throw nb::python_error();
+    }
+    owner = nb::steal(PyList_AsTuple(lists_.ptr()));
+    const size_t m = static_cast<size_t>(PyTuple_GET_SIZE(owner.ptr()));
+    expect("weights: length", weights.size(), m);
+    for (size_t i = 0; i < m; ++i) {
+      const PyPostingList* one = nullptr;
+      const nb::handle item = PyTuple_GET_ITEM(owner.ptr(), static_cast<Py_ssize_t>(i));
+      if (!nb::try_cast(item, one) || !one) {
+        PyErr_Format(PyExc_TypeError, "lists: number %zu is not a PostingList", i);
+        throw nb::python_error();
+      }
+      if (one->list.n_rows() != n_rows)
+        fail("lists: number ", i, " was opened for ", one->list.n_rows(), " rows, not ", n_rows);
+      lists.push_back({&one->list, weights.data()[i], 0});
+      if (!(lists[i].weight >= 0)) fail("weights: number ", i, ": expected a number from 0");
+    }
+    if (lengths_.is_none()) return;
+    lengths_array.emplace("lengths", lengths_, 1,
+                          std::initializer_list<ItemType>{{'u', 1}, {'u', 2}, {'u', 4}});
+    expect("lengths: length", lengths_array->size(), n_rows);
+    if (!(flat >= 0) || !(slope >= 0) || !std::isfinite(flat + slope))
+      fail("flat, slope: expected finite numbers from 0");
+    lengths = {lengths_array->as<const void>(), lengths_array->item_size(), flat, slope};
+  }
+};
+
 nb::object search_lists_(const Level& level, nb::handle lists_, nb::handle weights_,
                          nb::handle bounds_, nb::handle lengths_, double flat, double slope,
                          nb::handle live_, int64_t n_rows_, int64_t k_, double floor) {
   const size_t n_rows = non_negative("n_rows", n_rows_), k = non_negative("k", k_);
-  if (n_rows > 0xfffffffe) fail("n_rows: expected less than 2**32 - 1, got ", n_rows);
-  if (!PyList_Check(lists_.ptr())) {
-    PyErr_Format(PyExc_TypeError, "lists: expected a list, got %s", Py_TYPE(lists_.ptr())->tp_name);
-    throw nb::python_error();
-  }
-  const nb::object owner = nb::steal(PyList_AsTuple(lists_.ptr()));  // keeps them alive
-  const size_t m = static_cast<size_t>(PyTuple_GET_SIZE(owner.ptr()));
   const Array<double> weights("weights", weights_, 1), bounds("bounds", bounds_, 1);
-  expect("weights: length", weights.size(), m);
-  expect("bounds: length", bounds.size(), m);
-  std::vector<QueryList> lists(m);
+  ListArguments a(lists_, weights, lengths_, flat, slope, n_rows);
+  expect("bounds: length", bounds.size(), a.lists.size());
   double most = 0;
-  for (size_t i = 0; i < m; ++i) {
-    const PyPostingList* one;
-    if (!nb::try_cast(nb::handle(PyTuple_GET_ITEM(owner.ptr(), static_cast<Py_ssize_t>(i))), one) ||
-        !one) {
-      PyErr_Format(PyExc_TypeError, "lists: number %zu is not a PostingList", i);
-      throw nb::python_error();
-    }
-    if (one->list.n_rows() != n_rows)
-      fail("lists: number ", i, " was opened for ", one->list.n_rows(), " rows, not ", n_rows);
-    lists[i] = {&one->list, weights.data()[i], bounds.data()[i]};
-    if (!(lists[i].weight >= 0) || !(lists[i].bound >= 0))
-      fail("weights, bounds: number ", i, ": expected numbers from 0");
-    most += 255 * lists[i].bound;
+  for (size_t i = 0; i < a.lists.size(); ++i) {
+    a.lists[i].bound = bounds.data()[i];
+    if (!(a.lists[i].bound >= 0)) fail("bounds: number ", i, ": expected a number from 0");
+    most += 255 * a.lists[i].bound;
   }
   if (!std::isfinite(most)) fail("bounds: their sum must be finite");
-  std::optional<AnyArray> lengths;
-  if (!lengths_.is_none()) {
-    lengths.emplace("lengths", lengths_, 1,
-                    std::initializer_list<ItemType>{{'u', 1}, {'u', 2}, {'u', 4}});
-    expect("lengths: length", lengths->size(), n_rows);
-    if (!(flat >= 0) || !(slope >= 0) || !std::isfinite(flat + slope))
-      fail("flat, slope: expected finite numbers from 0");
-  }
   const Live live(live_, n_rows);
   if (std::isnan(floor)) fail("floor: must not be NaN");
   Found found;
   {
     Released released;
-    found = search_lists(level, lists,
-                         {lengths ? lengths->as<const void>() : nullptr,
-                          lengths ? lengths->item_size() : 0, flat, slope},
-                         live.data(), n_rows, k, static_cast<float>(floor));
+    found = search_lists(level, a.lists, a.lengths, live.data(), n_rows, k,
+                         static_cast<float>(floor));
   }
   Result<int64_t> rows({found.rows.size()});
   Result<float> scores({found.scores.size()});
   std::copy(found.rows.begin(), found.rows.end(), rows.data());
   std::copy(found.scores.begin(), found.scores.end(), scores.data());
   return nb::make_tuple(rows.take(), scores.take());
+}
+
+nb::object score_lists_(const Level& level, nb::handle lists_, nb::handle weights_,
+                        nb::handle lengths_, double flat, double slope, int64_t n_rows_,
+                        nb::handle rows_) {
+  const size_t n_rows = non_negative("n_rows", n_rows_);
+  const Array<double> weights("weights", weights_, 1);
+  const ListArguments a(lists_, weights, lengths_, flat, slope, n_rows);
+  const Array<uint32_t> rows("rows", rows_, 1);
+  check_ids("rows", level, rows.data(), rows.size(), n_rows);
+  Result<float> scores({rows.size()});
+  {
+    Released released;
+    score_lists(level, a.lists, a.lengths, rows.data(), rows.size(), scores.data());
+  }
+  return scores.take();
 }
 
 nb::object pool_tokens_(const Level& level, nb::handle ids_, nb::handle offsets_, nb::handle table_,
@@ -792,10 +775,6 @@ NB_MODULE(_native, m) {
       .def("row_checksums", &Method<row_checksums_>::call, any("records"))
       .def("first_damaged", &Method<first_damaged_>::call, any("records"))
       .def("quantise_rows", &Method<quantise_rows_>::call, any("vectors"))
-      .def("accumulate_bm25", &Method<accumulate_bm25_>::call, any("rows"), any("tfs"),
-           any("norms"), nb::arg("idf"), any("acc"))
-      .def("accumulate_weights", &Method<accumulate_weights_>::call, any("rows"), any("weights"),
-           nb::arg("factor"), any("acc"))
       .def("encode_lists", &Method<encode_lists_>::call, any("rows"), any("impacts"),
            any("values"), any("starts"))
       .def("PostingList", &Method<posting_list_>::call, any("data"), nb::arg("n"),
@@ -805,7 +784,8 @@ NB_MODULE(_native, m) {
       .def("search_lists", &Method<search_lists_>::call, any("lists"), any("weights"),
            any("bounds"), any("lengths"), nb::arg("flat"), nb::arg("slope"), any("live"),
            nb::arg("n_rows"), nb::arg("k"), nb::arg("floor"))
-      .def("count_live", &Method<count_live_>::call, any("rows"), any("live"))
+      .def("score_lists", &Method<score_lists_>::call, any("lists"), any("weights"),
+           any("lengths"), nb::arg("flat"), nb::arg("slope"), nb::arg("n_rows"), any("rows"))
       .def("top_k", &Method<top_k_>::call, any("scores"), nb::arg("k"), any("live") = nb::none(),
            nb::arg("floor") = -INFINITY)
       .def("pool_tokens", &Method<pool_tokens_>::call, any("ids"), any("offsets"), any("table"),

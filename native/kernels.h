@@ -77,12 +77,6 @@ struct Level {
   void (*row_checksums)(const uint8_t* records, size_t n, size_t stride, size_t n_bytes,
                         const uint64_t* keys, uint32_t* out);
   uint32_t (*max_id)(const uint32_t* ids, size_t n);
-  void (*bm25_u8)(const uint32_t*, const uint8_t*, size_t, const float*, float, float*);
-  void (*bm25_u16)(const uint32_t*, const uint16_t*, size_t, const float*, float, float*);
-  void (*bm25_u32)(const uint32_t*, const uint32_t*, size_t, const float*, float, float*);
-  void (*weights_f32)(const uint32_t*, const float*, size_t, float, float*);
-  void (*weights_u8)(const uint32_t*, const uint8_t*, size_t, float, float*);
-  void (*weights_u16)(const uint32_t*, const uint16_t*, size_t, float, float*);
   // n numbers of `bits` each, the lowest bit first; whole groups of 16 are written, and up to
   // 128 bytes after the last are read
   void (*unpack)(const uint8_t* packed, unsigned bits, size_t n, uint32_t* out);

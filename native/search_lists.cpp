@@ -47,6 +47,26 @@ float score_of(uint64_t key) {
   return score;
 }
 
+double norm_of(const Lengths& lengths, uint32_t row) {
+  if (!lengths.lengths) return 0;
+  const auto* p = static_cast<const uint8_t*>(lengths.lengths);
+  const double length = lengths.item_size == 1   ? p[row]
+                        : lengths.item_size == 2 ? reinterpret_cast<const uint16_t*>(p)[row]
+                                                 : reinterpret_cast<const uint32_t*>(p)[row];
+  return lengths.flat + lengths.slope * length;
+}
+
+// What a value stands for.
+double part_of(const Lengths& lengths, double norm, uint32_t value) {
+  if (lengths.lengths) {
+    const double count = static_cast<double>(value) + 1;
+    return count / (count + norm);
+  }
+  float number;
+  std::memcpy(&number, &value, 4);
+  return number;
+}
+
 // One list, read at rising rows.
 class Cursor {
  public:
@@ -256,29 +276,12 @@ class Search {
 
   // Scores a row exactly, the lists in the order in which they were given.
   void offer(uint32_t row) {
-    double norm = 0;
-    if (lengths_.lengths) {
-      const auto* p = static_cast<const uint8_t*>(lengths_.lengths);
-      const double length = lengths_.item_size == 1   ? p[row]
-                            : lengths_.item_size == 2 ? reinterpret_cast<const uint16_t*>(p)[row]
-                                                      : reinterpret_cast<const uint32_t*>(p)[row];
-      norm = lengths_.flat + lengths_.slope * length;
-    }
+    const double norm = norm_of(lengths_, row);
     double total = 0;
     for (List& list : lists_) {
       size_t at;
       if (!list.cursor.largest_at(row) || !list.cursor.find(level_, row, at)) continue;
-      const uint32_t value = list.cursor.value(at);
-      double part;
-      if (lengths_.lengths) {
-        const double count = static_cast<double>(value) + 1;
-        part = count / (count + norm);
-      } else {
-        float number;
-        std::memcpy(&number, &value, 4);
-        part = number;
-      }
-      total += list.weight * part;
+      total += list.weight * part_of(lengths_, norm, list.cursor.value(at));
     }
     const float score = static_cast<float>(total);
     if (!(score > floor_)) return;
@@ -317,6 +320,25 @@ Found search_lists(const Level& level, const std::vector<QueryList>& lists,
   thread_local std::unique_ptr<Buffers> buffers;
   if (!buffers) buffers = std::make_unique<Buffers>();
   return Search(level, *buffers, lists, lengths, live, n_rows, k, floor).run();
+}
+
+void score_lists(const Level& level, const std::vector<QueryList>& lists, const Lengths& lengths,
+                 const uint32_t* rows, size_t n, float* scores) {
+  std::vector<double> totals(n);
+  alignas(64) uint32_t part[kPostings];
+  for (const QueryList& q : lists) {
+    size_t held = SIZE_MAX;
+    for (size_t i = 0; i < n; ++i) {
+      const size_t b = q.list->seek(rows[i]);
+      if (b == q.list->blocks().size() || q.list->before(b) + 1 > rows[i]) continue;
+      if (b != held) q.list->read_rows(level, held = b, part);
+      const size_t at = level.find_row(part, q.list->length(b), rows[i]);
+      if (at < q.list->length(b))
+        totals[i] +=
+            q.weight * part_of(lengths, norm_of(lengths, rows[i]), q.list->value(b, at));
+    }
+  }
+  for (size_t i = 0; i < n; ++i) scores[i] = static_cast<float>(totals[i]);
 }
 
 }  // namespace bigrain

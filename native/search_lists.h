@@ -28,4 +28,8 @@ struct Found {
 Found search_lists(const Level&, const std::vector<QueryList>&, const Lengths&,
                    const uint8_t* live, size_t n_rows, size_t k, float floor);
 
+// The scores of single rows; what `search_lists` gives them.
+void score_lists(const Level&, const std::vector<QueryList>&, const Lengths&, const uint32_t* rows,
+                 size_t n, float* scores);
+
 }  // namespace bigrain

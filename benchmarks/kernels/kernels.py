@@ -77,21 +77,30 @@ def cases(small: bool, rng: np.random.Generator) -> list[Case]:
         ("row_checksums: 768 bytes [row]", rows, lambda k: k.row_checksums(half)),
     ]
     ids = np.sort(rng.choice(10 * n, n, replace=False)).astype(np.uint32)
-    tfs = rng.integers(1, 9, n).astype(np.uint8)
-    norms, acc = rng.random((2, 10 * n), dtype=np.float32)
-    live = rng.integers(0, 256, 10 * n // 8, dtype=np.uint8)
+    norms = rng.random(10 * n, dtype=np.float32)
+    impacts, counts = rng.integers(1, 256, (2, n)).astype(np.uint8)
+    packed = (ids, impacts, counts.astype(np.uint32) % 4, np.array([0, n]))
+    lengths = rng.integers(9, 99, 10 * n).astype(np.uint8)
+    data = kernels(available_levels()[-1]).encode_lists(*packed)[0]
     found += [
+        ("encode_lists [posting]", n, lambda k: k.encode_lists(*packed)),
+        ("PostingList [posting]", n, lambda k: k.PostingList(data, n, 10 * n)),
         (
-            "accumulate_bm25 [posting]",
-            n,
-            lambda k: k.accumulate_bm25(ids, tfs, norms, 1.5, acc),
+            "search_lists: three lists [posting]",
+            3 * n,
+            lambda k: k.search_lists(
+                [k.PostingList(data, n, 10 * n)] * 3,
+                np.ones(3),
+                np.ones(3),
+                lengths,
+                0.3,
+                0.01,
+                None,
+                10 * n,
+                10,
+                0.0,
+            ),
         ),
-        (
-            "accumulate_weights: uint8 [posting]",
-            n,
-            lambda k: k.accumulate_weights(ids, tfs, 1.5, acc),
-        ),
-        ("count_live [row]", n, lambda k: k.count_live(ids, live)),
         ("top_k: 100 best [score]", 10 * n, lambda k: k.top_k(norms, 100, None, -np.inf)),
     ]
     texts = rows

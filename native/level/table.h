@@ -12,10 +12,8 @@
 #define BIGRAIN_LEVEL(name)                                                                      \
   extern const bigrain::Level bigrain::level_##name;                                             \
   const bigrain::Level bigrain::level_##name = {                                                 \
-      #name,         L,           ::rotate,           ::sign_encode,   ::scan,                   \
-      ::dot_panel,   ::fold_nearest,                                                             \
-      ::score_rows,  ::row_checksums, ::max_id,       ::bm25<uint8_t>, ::bm25<uint16_t>,         \
-      ::bm25<uint32_t>, ::weights<float>, ::weights<uint8_t>, ::weights<uint16_t>,                \
-      ::unpack,      ::unpack_rows,  ::add_postings,    ::add_some,      ::count_above,               \
-      ::collect,     ::count_below, ::find_row,       ::count_live,                                                            \
+      #name,         L,               ::rotate,       ::sign_encode, ::scan,                       \
+      ::dot_panel,   ::fold_nearest,  ::score_rows,   ::row_checksums,                           \
+      ::max_id,      ::unpack,        ::unpack_rows,  ::add_postings, ::add_some,                \
+      ::count_above, ::collect,       ::count_below,  ::find_row,     ::count_live,              \
       ::select_scores, ::pool_tokens, ::maxsim};

@@ -24,7 +24,6 @@ from bigrain.encoders.static import StaticEncoder
 from bigrain.index import builder as builders
 from bigrain.index.base import UnitMap
 from bigrain.index.numbering import UnitLog, number_rows
-from bigrain.index.scratch import Scratch
 from bigrain.storage.segment import SectionWriter, SegmentFile
 from bigrain.testing import QuickDisk
 from tests.collection import making
@@ -378,30 +377,3 @@ def test_units_and_rows_lead_to_each_other(numbers: set[int], first: int) -> Non
         log.append(part)
     mapped, order = log.unit_map()
     assert order is None and mapped.slice(0, len(units)).tolist() == units.tolist()
-
-
-def test_score_arrays_are_lent_within_their_bound() -> None:
-    scratch = Scratch(8000)
-    held, most = [0], [0]
-    lock = threading.Lock()
-
-    def borrow(_: int) -> None:
-        for _ in range(20):
-            with scratch.zeros(900) as scores:
-                assert not scores.any()
-                scores[:] = 1
-                with lock:
-                    held[0] += scores.nbytes
-                    most[0] = max(most[0], held[0])
-                time.sleep(0.0005)
-                with lock:
-                    held[0] -= scores.nbytes
-
-    threads = [threading.Thread(target=borrow, args=(i,)) for i in range(5)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert most[0] == 7200  # two at a time, never three
-    with scratch.zeros(10_000) as scores:  # more than the bound, but nobody else has any
-        assert len(scores) == 10_000

@@ -179,17 +179,6 @@ WRONG = [
     ("first_damaged", (z((2, 3), U8),), ValueError, "records"),
     ("quantise_rows", (z((2, 8), "f8"),), TypeError, "vectors"),
     ("quantise_rows", (z((2, 8)) + np.float32(np.inf),), ValueError, "vectors"),
-    ("accumulate_bm25", (z(2, U32), z(3, U8), z(4), 1.0, z(4)), ValueError, "tfs"),
-    ("accumulate_bm25", (z(2, U32), z(2, np.int8), z(4), 1.0, z(4)), TypeError, "tfs"),
-    ("accumulate_bm25", (z(2, U32), z(2, U8), z(3), 1.0, z(4)), ValueError, "norms"),
-    ("accumulate_bm25", (z(2, U32) + U32(4), z(2, U8), z(4), 1.0, z(4)), ValueError, "rows"),
-    ("accumulate_bm25", (z(1, U32), z(1, U8), z(0), 1.0, z(0)), ValueError, "rows"),
-    ("accumulate_bm25", (z(1, U32), z(1, U8), z(1), 1.0, read_only(z(1))), ValueError, "acc"),
-    ("accumulate_weights", (~z(1, U32), z(1), 1.0, z(9)), ValueError, "rows"),
-    ("accumulate_weights", (z(1, U32), z(2), 1.0, z(9)), ValueError, "weights"),
-    ("accumulate_weights", (z(1, U32), z(1, "f8"), 1.0, z(9)), TypeError, "weights"),
-    ("count_live", (np.array([8], U32), z(1, U8)), ValueError, "rows"),
-    ("count_live", (z(1, U32), z(0, U8)), ValueError, "rows"),
     ("encode_lists", (z(2, U32), z(2, U8), z(2, U32), np.array([0, 0, 2])), ValueError, "starts"),
     (
         "encode_lists",
@@ -234,6 +223,8 @@ WRONG = [
     ("search_lists", query(n_rows=2**32), ValueError, "n_rows"),
     ("search_lists", query(k=-1), ValueError, "k"),
     ("search_lists", query(floor=np.nan), ValueError, "floor"),
+    ("score_lists", ([], z(0, D), None, 0.0, 0.0, 5, z(1, U32) + U32(5)), ValueError, "rows"),
+    ("score_lists", ([], z(1, D), None, 0.0, 0.0, 5, z(1, U32)), ValueError, "weights"),
     ("top_k", (z(9), -1, None, 0.0), ValueError, "k"),
     ("top_k", (z(9), 1, z(1, U8), 0.0), ValueError, "live"),
     ("top_k", (z(9), 1, None, np.nan), ValueError, "floor"),
@@ -284,7 +275,6 @@ def test_empty_inputs_give_empty_outputs(level: Kernels) -> None:
     assert level.score_rows(z((3, 0), U8), 0, "float16", z(0), "l2").tolist() == [0, 0, 0]
     assert level.row_checksums(z((0, 7), U8)).shape == (0,)
     assert level.top_k(z(0), 5, None, -np.inf)[0].shape == (0,)
-    assert level.count_live(z(0, U32), z(0, U8)) == 0
     empty = level.pool_tokens(z(0, "i4"), z(3, I64), z((0, 4), "i1"), z(0), 1.0, True)
     assert empty.tolist() == [[0] * 4] * 2
     assert level.maxsim(z((0, 4)), z((2, 4)), np.array([0, 2], I64)).tolist() == [0]
@@ -318,9 +308,6 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "row_checksums": (z((2, 8), U8),),
     "first_damaged": (z((2, 8), U8),),
     "quantise_rows": (z((2, 8)),),
-    "accumulate_bm25": (z(2, U32), z(2, U8), z(4), 1.0, z(4)),
-    "accumulate_weights": (z(2, U32), z(2), 1.0, z(4)),
-    "count_live": (z(2, U32), z(2, U8)),
     "encode_lists": (np.arange(2, dtype=U32), z(2, U8) + U8(1), z(2, U32), np.array([0, 2])),
     "decode_lists": (
         np.array([0, 0, 0, 0, 0, 0, 1] * 2, U8),
@@ -438,13 +425,12 @@ def test_every_width_at_every_count(native: Kernels, dim: int) -> None:
 @each_native
 @pytest.mark.parametrize("n", COUNTS)
 def test_lists_that_reach_the_last_row(native: Kernels, n: int) -> None:
-    last = np.full(5, n - 1, U32)
-    for kind in "BHI":
-        got, expected = z((2, n))
-        native.accumulate_bm25(last, np.full(5, 255, kind), np.ones(n, F), 1.0, got)
-        reference.accumulate_bm25(last, np.full(5, 255, kind), np.ones(n, F), 1.0, expected)
-        same(got, expected)
-    assert native.count_live(last, bitmap(np.ones(n, bool))) == 5
+    last = np.array([n - 1], U32)
+    data, _, _ = native.encode_lists(last, z(1, U8) + U8(255), z(1, U32), np.array([0, 1]))
+    one, weights = native.PostingList(data, 1, n), np.ones(1)
+    assert one.count_live(bitmap(np.ones(n, bool))) == 1
+    found = native.search_lists([one], weights, weights, np.ones(n, U8), 1, 1, None, n, 3, 0)
+    assert found[0].tolist() == [n - 1] and found[1].tolist() == pytest.approx([1 / 3])
     for k in (0, 1, n, n + 1):
         same(native.top_k(z(n), k, None, -np.inf), reference.top_k(z(n), k, None, -np.inf))
 

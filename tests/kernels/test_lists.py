@@ -172,6 +172,15 @@ def test_the_best_rows_are_those_of_the_reference_to_the_last_tie(
     rng = np.random.default_rng(seed)
     lists, *rest = a_query(rng, n_rows, m, kind, native)
     live = None if share is None else bitmap(rng.random(n_rows) < share)
+    weights, _, *norms = rest
+    some = rng.integers(0, n_rows, 20).astype(np.uint32)
+    singles = [
+        kernels.score_lists(
+            [kernels.PostingList(*one) for one in lists], weights, *norms, n_rows, some
+        )
+        for kernels in (native, reference)
+    ]
+    same(*singles)
     got, expected = (
         kernels.search_lists(
             [kernels.PostingList(*one) for one in lists], *rest, live, n_rows, k, floor

@@ -1,4 +1,4 @@
-"""Posting lists and the choice of the best scores."""
+"""The choice of the best scores."""
 
 import numpy as np
 import pytest
@@ -9,40 +9,6 @@ from bigrain.kernels import reference
 from tests.kernels.levels import Kernels, bitmap, each_native, same
 
 SEEDS = st.integers(0, 2**32 - 1)
-
-
-@each_native
-@given(m=st.integers(0, 60), n=st.integers(1, 50), kind=st.sampled_from("BHI"), seed=SEEDS)
-def test_bm25_equals_the_reference(native: Kernels, m: int, n: int, kind: str, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(0, n, m, dtype=np.uint32)  # with repetitions
-    tfs = rng.integers(1, 255, m).astype(kind)
-    norms = rng.random(n, dtype=np.float32) + np.float32(0.1)
-    got, expected = np.zeros((2, n), np.float32)
-    native.accumulate_bm25(rows, tfs, norms, 1.7, got)
-    reference.accumulate_bm25(rows, tfs, norms, 1.7, expected)
-    same(got, expected)
-
-
-@each_native
-@given(m=st.integers(0, 60), n=st.integers(1, 50), kind=st.sampled_from("fBH"), seed=SEEDS)
-def test_weights_equal_the_reference(native: Kernels, m: int, n: int, kind: str, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    rows = rng.integers(0, n, m, dtype=np.uint32)
-    weights = (rng.random(m) * 250).astype(kind)
-    got, expected = np.ones((2, n), np.float32)
-    native.accumulate_weights(rows, weights, -0.3, got)
-    reference.accumulate_weights(rows, weights, -0.3, expected)
-    same(got, expected)
-
-
-@each_native
-@given(m=st.integers(0, 100), n=st.integers(1, 90), seed=SEEDS)
-def test_live_rows_are_counted(native: Kernels, m: int, n: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    rows, alive = rng.integers(0, n, m, dtype=np.uint32), rng.random(n) < 0.5
-    assert native.count_live(rows, bitmap(alive)) == alive[rows].sum()
-    assert reference.count_live(rows, bitmap(alive)) == alive[rows].sum()
 
 
 @each_native

@@ -8,8 +8,7 @@ a posting may add now, and exact scores come from counts and lengths.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +18,7 @@ from bigrain.index.base import Bitmap, Floats, Ranked, Rows, Selection, Units, V
 from bigrain.index.bm25 import Bm25
 from bigrain.index.effort import Effort
 from bigrain.index.inverted import PostingsSegment
-from bigrain.index.postings import ListCache, key_of_word
+from bigrain.index.postings import ListCache, Listed, key_of_word
 
 __all__ = ["LexicalIndex", "Term"]
 
@@ -27,8 +26,7 @@ CHUNK = 1 << 16
 KNOWN_WORDS = 10_000  # about 2 MB
 
 
-@dataclass(frozen=True, slots=True)
-class Term:
+class Term(NamedTuple):
     """A query word in one snapshot: its weight and where its lists are (-1: nowhere)."""
 
     word: str
@@ -46,7 +44,7 @@ class LexicalIndex:
         self, bm25: Bm25, views: Sequence[View[PostingsSegment]], cache: ListCache
     ) -> None:
         self.bm25, self.views, self._cache = bm25, views, cache
-        self._df: dict[str, tuple[int, tuple[int, ...]]] = {}
+        self._words: dict[str, tuple[int, float, tuple[int, ...]]] = {}
         self._n = sum(view.n_live for view in views)
         total = sum(_live_sum(view.segment.lengths, view.live) for view in views)
         self.average_length = total / self._n if self._n else 0.0
@@ -63,9 +61,8 @@ class LexicalIndex:
         """The query's words that live documents hold, in its order."""
         found = []
         for word, weight in query.items():
-            df, places = self._look_up(word)
-            if df:
-                worth = self.bm25.idf(self._n, df) * self.bm25.gain
+            _, worth, places = self._look_up(word)
+            if places:
                 found.append(Term(word, worth * weight, places))
         return found
 
@@ -75,15 +72,16 @@ class LexicalIndex:
 
     def units_with(self, word: str) -> Units:
         """The live units that hold a word, ascending."""
-        found = []
-        for view, at in zip(self.views, self._look_up(word)[1], strict=True):
+        found = [np.empty(0, np.int64)]
+        for view, at in zip(self.views, self._look_up(word)[2], strict=False):
             if at >= 0:
                 rows = self._cache.get(view.segment.run, at).list.decode()[0].astype(np.int64)
                 found.append(view.segment.units.units(rows[view.is_live(rows)]))
-        return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
+        return np.sort(np.concatenate(found))
 
-    def _look_up(self, word: str) -> tuple[int, tuple[int, ...]]:
-        known = self._df.get(word)
+    def _look_up(self, word: str) -> tuple[int, float, tuple[int, ...]]:
+        """How many live units hold a word, its worth, and where its lists are (-1: nowhere)."""
+        known = self._words.get(word)
         if known is None:
             raw = word.encode("utf-8", "surrogatepass")
             key = key_of_word(raw)
@@ -101,9 +99,13 @@ class LexicalIndex:
                         else self._cache.get(run, at).list.count_live(live)
                     )
                 places.append(at)
-            if len(self._df) >= KNOWN_WORDS:
-                self._df.clear()
-            known = self._df[word] = df, tuple(places)
+            if len(self._words) >= KNOWN_WORDS:
+                self._words.clear()
+            if df:
+                known = df, self.bm25.idf(self._n, df) * self.bm25.gain, tuple(places)
+            else:
+                known = 0, 0.0, ()  # only deleted rows have it
+            self._words[word] = known
         return known
 
     def effort(self, recall: float, k: int) -> Effort:
@@ -122,11 +124,9 @@ class LexicalIndex:
     def _search(self, terms: Sequence[Term], n: int, selection: Selection | None) -> Ranked:
         best = Ranked(np.empty(0, np.int64), np.empty(0, np.float32))
         for i, view in enumerate(self.views):
-            present = [term for term in terms if term.places[i] >= 0]
-            if not present:
+            listed, weights = self._lists(terms, i)
+            if not listed:
                 continue
-            listed = [self._cache.get(view.segment.run, term.places[i]) for term in present]
-            weights = np.array([term.weight for term in present], np.float64)
             rows, scores = kernels.search_lists(
                 [each.list for each in listed],
                 weights,
@@ -144,16 +144,30 @@ class LexicalIndex:
                 best = merge_ranked([best, found], n) if len(best.units) else found
         return best
 
+    def _lists(self, terms: Sequence[Term], i: int) -> tuple[list[Listed], npt.NDArray[np.float64]]:
+        """The lists of a query in the i-th segment, and their weights."""
+        run = self.views[i].segment.run
+        present = [(term.places[i], term.weight) for term in terms if term.places[i] >= 0]
+        listed = [self._cache.get(run, place) for place, _ in present]
+        return listed, np.array([weight for _, weight in present], np.float64)
+
     def score(self, query: Any, units: Units) -> Floats:
         """BM25 of single units: 0 without a common word, NaN where there is no live row."""
         terms = self.terms(query)
         scores = np.full(len(units), np.nan, np.float32)
         for i, view in enumerate(self.views):
             at, rows = view.locate(units)
-            found = np.zeros(len(at))
-            for term in terms:
-                found += self._parts(term, i, view, rows)
-            scores[at] = found
+            if len(at):
+                listed, weights = self._lists(terms, i)
+                scores[at] = kernels.score_lists(
+                    [each.list for each in listed],
+                    weights,
+                    view.segment.lengths,
+                    self.saturation.flat,
+                    self.saturation.slope,
+                    view.segment.units.n_rows,
+                    rows.astype(np.uint32),
+                )
         return scores
 
     def contributions(self, query: Any, units: Units) -> npt.NDArray[np.float32]:

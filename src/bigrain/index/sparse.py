@@ -15,7 +15,7 @@ from bigrain import kernels
 from bigrain.index.base import Floats, Ranked, Rows, Selection, Units, View, merge_ranked
 from bigrain.index.effort import Effort
 from bigrain.index.inverted import PostingsSegment
-from bigrain.index.postings import ListCache
+from bigrain.index.postings import ListCache, Listed
 
 __all__ = ["SparseIndex"]
 
@@ -46,13 +46,9 @@ class SparseIndex:
     def _search(self, query: Any, n: int, selection: Selection | None) -> Ranked:
         found = []
         for view in self.views:
-            run = view.segment.run
-            places = [run.find(column) for column in query[0].tolist()]
-            at = [i for i, place in enumerate(places) if place >= 0]
-            if not at:
+            listed, weights = self._lists(query, view)
+            if not listed:
                 continue
-            listed = [self._cache.get(run, places[i]) for i in at]
-            weights = query[1][at].astype(np.float64)
             rows, scores = kernels.search_lists(
                 [each.list for each in listed],
                 weights,
@@ -67,15 +63,31 @@ class SparseIndex:
             found.append(Ranked(view.segment.units.units(rows), scores))
         return merge_ranked(found, n)
 
+    def _lists(
+        self, query: Any, view: View[PostingsSegment]
+    ) -> tuple[list[Listed], npt.NDArray[np.float64]]:
+        """The lists of a query in a segment, and their weights."""
+        run = view.segment.run
+        places = [run.find(column) for column in query[0].tolist()]
+        at = [i for i, place in enumerate(places) if place >= 0]
+        return [self._cache.get(run, places[i]) for i in at], query[1][at].astype(np.float64)
+
     def score(self, query: Any, units: Units) -> Floats:
         """Inner products of single units: 0 without a common column, NaN without a live row."""
         scores = np.full(len(units), np.nan, np.float32)
         for view in self.views:
             at, rows = view.locate(units)
-            found = np.zeros(len(at))
-            for column, weight in zip(query[0].tolist(), query[1].tolist(), strict=True):
-                found += weight * self._weights(view, column, rows)
-            scores[at] = found
+            if len(at):
+                listed, weights = self._lists(query, view)
+                scores[at] = kernels.score_lists(
+                    [each.list for each in listed],
+                    weights,
+                    None,
+                    0.0,
+                    0.0,
+                    view.segment.units.n_rows,
+                    rows.astype(np.uint32),
+                )
         return scores
 
     def contributions(self, query: Any, units: Units) -> Floats:

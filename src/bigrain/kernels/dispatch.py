@@ -73,13 +73,11 @@ class Kernels(Protocol):
     row_checksums: Callable[[U8], U32]
     first_damaged: Callable[[U8], int]
     quantise_rows: Callable[[F32], tuple[I8, F32]]
-    accumulate_bm25: Callable[[U32, npt.NDArray[Any], F32, float, F32], None]
-    accumulate_weights: Callable[[U32, npt.NDArray[Any], float, F32], None]
     encode_lists: Callable[[U32, U8, U32, I64], tuple[U8, I64, U32]]
     decode_lists: Callable[[U8, I64, U32, U32, int], tuple[U32, U32]]
     PostingList: Callable[[U8, int, int], PostingList]
     search_lists: Callable[..., tuple[I64, F32]]
-    count_live: Callable[[U32, U8], int]
+    score_lists: Callable[..., F32]
     top_k: Callable[[F32, int, U8 | None, float], tuple[I64, F32]]
     pool_tokens: Callable[[I32, I64, I8, F32, float, bool], F32]
     maxsim: Callable[[F32, F32, I64], F32]
@@ -353,23 +351,6 @@ def quantise_rows(vectors: F32) -> tuple[I8, F32]:
     return _chosen().quantise_rows(vectors)
 
 
-def accumulate_bm25(rows: U32, tfs: npt.NDArray[Any], norms: F32, idf: float, acc: F32) -> None:
-    """Add one posting list to BM25 scores, in place: acc[r] += idf * (tf / (tf + norms[r])).
-
-    `rows` (m,) uint32, `tfs` (m,) uint8, uint16 or uint32, `norms` and `acc` (n,) float32 with
-    norms[r] = k1 * (1 - b + b * length[r] / mean_length). A row may occur twice.
-    """
-    _chosen().accumulate_bm25(rows, tfs, norms, idf, acc)
-
-
-def accumulate_weights(rows: U32, weights: npt.NDArray[Any], factor: float, acc: F32) -> None:
-    """Add one posting list of learned weights to scores, in place: acc[r] += factor * weight.
-
-    `rows` (m,) uint32, `weights` (m,) float32, uint8 or uint16, `acc` (n,) float32.
-    """
-    _chosen().accumulate_weights(rows, weights, factor, acc)
-
-
 def encode_lists(rows: U32, impacts: U8, values: U32, starts: I64) -> tuple[U8, I64, U32]:
     """Pack inverted lists: list i has the postings starts[i] to starts[i + 1], at least one.
 
@@ -444,9 +425,20 @@ def search_lists(
     )
 
 
-def count_live(rows: U32, live: U8) -> int:
-    """Count the rows (m,) uint32 whose bit in the bitmap `live` is set."""
-    return _chosen().count_live(rows, live)
+def score_lists(
+    lists: list[PostingList],
+    weights: F64,
+    lengths: npt.NDArray[Any] | None,
+    flat: float,
+    slope: float,
+    n_rows: int,
+    rows: U32,
+) -> F32:
+    """The scores (m,) float32 of `rows` (m,) uint32: 0 for those in none of the lists.
+
+    Everything else is as in `search_lists`, to the bit.
+    """
+    return _chosen().score_lists(lists, weights, lengths, flat, slope, n_rows, rows)
 
 
 def top_k(

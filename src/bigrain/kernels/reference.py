@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +22,7 @@ from bigrain.kernels.reference_fm import suffix_array as suffix_array
 from bigrain.kernels.reference_lists import PostingList as PostingList
 from bigrain.kernels.reference_lists import decode_lists as decode_lists
 from bigrain.kernels.reference_lists import encode_lists as encode_lists
+from bigrain.kernels.reference_lists import score_lists as score_lists
 from bigrain.kernels.reference_lists import search_lists as search_lists
 
 F16 = npt.NDArray[np.float16]
@@ -448,43 +448,6 @@ def quantise_rows(vectors: F32) -> tuple[I8, F32]:
     scale[~(scale > 0)] = np.float32(1) / np.float32(127)
     grid = np.clip(np.rint(vectors / scale[:, None]), -127, 127)
     return grid.astype(np.int8), scale
-
-
-def accumulate_bm25(rows: U32, tfs: npt.NDArray[Any], norms: F32, idf: float, acc: F32) -> None:
-    """acc[r] += idf * (tf / (tf + norms[r]))."""
-    checks.array("rows", rows, "uint32", 1)
-    checks.array("tfs", tfs, ("uint8", "uint16", "uint32"), 1)
-    checks.array("norms", norms, "float32", 1)
-    _accumulator(acc)
-    checks.size("tfs: length", len(tfs), len(rows))
-    checks.size("norms: length", len(norms), len(acc))
-    checks.below("rows", rows, len(acc))
-    tf = tfs.astype(np.float32)
-    with np.errstate(invalid="ignore"):
-        np.add.at(acc, rows, np.float32(idf) * (tf / (tf + norms[rows])))
-
-
-def accumulate_weights(rows: U32, weights: npt.NDArray[Any], factor: float, acc: F32) -> None:
-    """acc[r] += factor * weight."""
-    checks.array("rows", rows, "uint32", 1)
-    checks.array("weights", weights, ("float32", "uint8", "uint16"), 1)
-    _accumulator(acc)
-    checks.size("weights: length", len(weights), len(rows))
-    checks.below("rows", rows, len(acc))
-    np.add.at(acc, rows, np.float32(factor) * weights.astype(np.float32))
-
-
-def _accumulator(acc: F32) -> None:
-    if not checks.array("acc", acc, "float32", 1).flags.writeable:
-        raise ValueError("acc: must be writable")
-
-
-def count_live(rows: U32, live: U8) -> int:
-    """How many of `rows` are live."""
-    checks.array("rows", rows, "uint32", 1)
-    checks.array("live", live, "uint8", 1)
-    checks.below("rows", rows, 8 * len(live))
-    return int((live[rows >> 3] >> (rows & 7).astype(np.uint8) & 1).sum())
 
 
 def pool_tokens(

@@ -172,38 +172,53 @@ def search_lists(
     k: int,
     floor: float,
 ) -> tuple[I64, F32]:
-    """The best sums of weight * exact value, in float64, list by list; impacts are not needed."""
-    checks.at_least("n_rows", n_rows, 0)
+    """The best scores of all rows; impacts are not needed."""
+    _check_lists(lists, weights, lengths, flat, slope, n_rows)
     checks.at_least("k", k, 0)
-    if n_rows > 2**32 - 2:
-        raise ValueError(f"n_rows: expected less than 2**32 - 1, got {n_rows}")
-    if not isinstance(lists, list):
-        raise TypeError(f"lists: expected a list, got {type(lists).__name__}")
-    checks.array("weights", weights, "float64", 1)
     checks.array("bounds", bounds, "float64", 1)
-    checks.size("weights: length", len(weights), len(lists))
     checks.size("bounds: length", len(bounds), len(lists))
-    for i, one in enumerate(lists):
-        if not isinstance(one, PostingList):
-            raise TypeError(f"lists: number {i} is not a PostingList")
-        if one.n_rows != n_rows:
-            raise ValueError(f"lists: number {i} was opened for {one.n_rows} rows, not {n_rows}")
-        if not (weights[i] >= 0 and bounds[i] >= 0):
-            raise ValueError(f"weights, bounds: number {i}: expected numbers from 0")
+    if not (bounds >= 0).all():
+        raise ValueError("bounds: expected numbers from 0")
     if not math.isfinite(255 * sum(bounds.tolist())):
         raise ValueError("bounds: their sum must be finite")
-    if lengths is not None:
-        checks.array("lengths", lengths, ("uint8", "uint16", "uint32"), 1)
-        checks.size("lengths: length", len(lengths), n_rows)
-        if not (flat >= 0 and slope >= 0 and math.isfinite(flat + slope)):
-            raise ValueError("flat, slope: expected finite numbers from 0")
     alive = checks.bitmap(live, n_rows)
     if math.isnan(floor):
         raise ValueError("floor: must not be NaN")
+    scores, held = _scores(lists, weights, lengths, flat, slope, n_rows)
+    held &= scores > np.float32(floor)
+    if alive is not None:
+        held &= alive
+    found = np.flatnonzero(held)
+    best = found[np.lexsort((found, -scores[found]))[:k]]
+    return best, scores[best] + np.float32(0)
+
+
+def score_lists(
+    lists: list[PostingList],
+    weights: F64,
+    lengths: npt.NDArray[Any] | None,
+    flat: float,
+    slope: float,
+    n_rows: int,
+    rows: U32,
+) -> F32:
+    """The scores of some rows."""
+    _check_lists(lists, weights, lengths, flat, slope, n_rows)
+    checks.below("rows", checks.array("rows", rows, "uint32", 1), n_rows)
+    return _scores(lists, weights, lengths, flat, slope, n_rows)[0][rows]
+
+
+def _scores(
+    lists: list[PostingList],
+    weights: F64,
+    lengths: npt.NDArray[Any] | None,
+    flat: float,
+    slope: float,
+    n_rows: int,
+) -> tuple[F32, npt.NDArray[np.bool_]]:
+    """Sums of weight * part, in float64, list by list, and which rows have any."""
     totals, held = np.zeros(n_rows, np.float64), np.zeros(n_rows, bool)
     for one, weight in zip(lists, weights, strict=True):
-        if weight == 0:
-            continue
         rows, _, values = one.decode()
         if lengths is None:
             part = values.view(np.float32).astype(np.float64)
@@ -211,12 +226,35 @@ def search_lists(
             count = values.astype(np.float64) + 1
             part = count / (count + (flat + slope * lengths[rows]))
         totals[rows] += weight * part
-        held[rows] = True
+        held[rows] |= weight > 0
     with np.errstate(over="ignore"):
-        scores = totals.astype(np.float32)
-    held &= scores > np.float32(floor)
-    if alive is not None:
-        held &= alive
-    found = np.flatnonzero(held)
-    best = found[np.lexsort((found, -scores[found]))[:k]]
-    return best, scores[best] + np.float32(0)
+        return totals.astype(np.float32), held
+
+
+def _check_lists(
+    lists: list[PostingList],
+    weights: F64,
+    lengths: npt.NDArray[Any] | None,
+    flat: float,
+    slope: float,
+    n_rows: int,
+) -> None:
+    checks.at_least("n_rows", n_rows, 0)
+    if n_rows > 2**32 - 2:
+        raise ValueError(f"n_rows: expected less than 2**32 - 1, got {n_rows}")
+    if not isinstance(lists, list):
+        raise TypeError(f"lists: expected a list, got {type(lists).__name__}")
+    checks.array("weights", weights, "float64", 1)
+    checks.size("weights: length", len(weights), len(lists))
+    for i, one in enumerate(lists):
+        if not isinstance(one, PostingList):
+            raise TypeError(f"lists: number {i} is not a PostingList")
+        if one.n_rows != n_rows:
+            raise ValueError(f"lists: number {i} was opened for {one.n_rows} rows, not {n_rows}")
+    if not (weights >= 0).all():
+        raise ValueError("weights: expected numbers from 0")
+    if lengths is not None:
+        checks.array("lengths", lengths, ("uint8", "uint16", "uint32"), 1)
+        checks.size("lengths: length", len(lengths), n_rows)
+        if not (flat >= 0 and slope >= 0 and math.isfinite(flat + slope)):
+            raise ValueError("flat, slope: expected finite numbers from 0")

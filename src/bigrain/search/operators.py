@@ -213,10 +213,13 @@ class _Reader:
         return found
 
     def must_be_read(self, clause: Clause) -> bool:
-        """Whether the lists alone cannot tell."""
-        return clause.title or (
-            self.near(clause) is None and len(self.analyser.sequence(clause.text)) > 1
-        )
+        """Whether the lists alone cannot tell: they can for one word, or one pair of characters."""
+        if clause.title or self.near(clause) is not None:
+            return clause.title
+        sequence = self.analyser.sequence(clause.text)
+        return len(sequence) > 1 and self.analyser.terms_of_phrase(clause.text) != [
+            "".join(sequence)
+        ]
 
     def says(self, clause: Clause, title: Sequence[str], text: Sequence[str]) -> bool:
         """Whether words stand in the title, or in either, one after another."""

@@ -166,7 +166,9 @@ class Model:
             f"{d.title}\n" * titles + d.text if d.title else d.text for d in self.documents.values()
         ]
         words, asked = analyser.analyse_many(texts, index=True), analyser.analyse(query)
-        scores = bm25_scores(words, asked, k1=spec.k1, b=spec.b)
+        scores = bm25_scores(
+            words, asked, k1=spec.k1, b=spec.b, variant=spec.variant, delta=spec.delta
+        )
         return {i: float(s) for i, s in zip(ids, scores, strict=True) if s > 0}
 
     def verbatim(self, spec: config.SubstringField) -> dict[str, list[str]]:
@@ -233,23 +235,56 @@ def _rarest(counts: Mapping[str, int], ngram: str) -> tuple[int, int, bytes]:
 
 
 def bm25_scores(
-    documents: Sequence[Sequence[str]], query: Sequence[str], *, k1: float, b: float
+    documents: Sequence[Sequence[str]],
+    query: Sequence[str] | Mapping[str, float],
+    *,
+    k1: float,
+    b: float,
+    variant: str = "lucene",
+    delta: float = 0.5,
 ) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Lucene's BM25 of one query for every document (papers/B-2 section 2.6), in float64."""
+    """BM25 of one query for every document (papers/B-2 section 2.6), in float64.
+
+    Without what the variants "bm25l" and "bm25+" give for words that a document does not have.
+    """
     scores = np.zeros(len(documents))
     if not documents:
         return scores
     counts = [Counter(words) for words in documents]
     lengths = np.array([len(words) for words in documents], float)
     average = lengths.mean() or 1.0
-    for word, times in Counter(query).items():
+    norm = 1 - b + b * lengths / average
+    weights = query if isinstance(query, Mapping) else Counter(query)
+    n = len(documents)
+    for word, weight in weights.items():
         tf = np.array([count[word] for count in counts], float)
         df = int((tf > 0).sum())
         if df:
-            idf = math.log(1 + (len(documents) - df + 0.5) / (df + 0.5))
-            below = np.where(tf > 0, tf + k1 * (1 - b + b * lengths / average), 1)
-            scores += times * idf * tf / below
+            part = _term_part(variant, tf, norm, k1, delta)
+            part -= _term_part(variant, np.zeros(1), np.ones(1), k1, delta)
+            scores += np.where(tf > 0, weight * _idf(variant, n, df) * part, 0)
     return scores
+
+
+def _idf(variant: str, n: int, df: int) -> float:
+    return {
+        "lucene": math.log(1 + (n - df + 0.5) / (df + 0.5)),
+        "robertson": max(0.0, math.log((n - df + 0.5) / (df + 0.5))),
+        "atire": math.log(n / df),
+        "bm25l": math.log((n + 1) / (df + 0.5)),
+        "bm25+": math.log((n + 1) / df),
+    }[variant]
+
+
+def _term_part(variant: str, tf: Any, norm: Any, k1: float, delta: float) -> Any:
+    with np.errstate(invalid="ignore"):
+        if variant == "bm25l":
+            c = tf / np.where(norm > 0, norm, 1)
+            return (k1 + 1) * (c + delta) / (k1 + c + delta)
+        part = np.nan_to_num(tf / (k1 * norm + tf))  # 0 / 0 where k1 is 0
+        if variant in ("lucene", "robertson"):
+            return part
+        return (k1 + 1) * part + (delta if variant == "bm25+" else 0)
 
 
 def _dense(spec: config.DenseField, query: Any, row: Any) -> float:
