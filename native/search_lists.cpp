@@ -27,7 +27,9 @@ namespace {
 
 constexpr uint32_t kWindow = 1 << 14;     // rows: 32 KiB of sums
 constexpr size_t kPlainSums = 1 << 12;    // with more lists, sums saturate
-constexpr size_t kLookUp = 32;            // postings that are added in the time of one look-up
+constexpr size_t kFew = 384;             // postings that are added in the time of one collection
+constexpr size_t kSeeds = 64;             // rows more than are wanted, which are scored as they come
+constexpr size_t kLookUp = 128;           // postings that are added in the time of one look-up
 constexpr double kSlack = 1 - 1e-6;       // more than double and float rounding take together
 constexpr uint32_t kMostSum = 0xffff;     // no row that can win has more, were it not saturated
 
@@ -222,7 +224,11 @@ class Search {
       rest += present_[others++].gain;
     if (others == present_.size()) return;
     for (size_t i = others; i < present_.size(); ++i) add(present_[i].list);
-    if (best_.size() < k_) seed(others, rest);
+    if (!above_) seed(others, rest);
+    while (others && present_[others - 1].postings <= kFew) {
+      rest -= present_[--others].gain;
+      add(present_[others].list);
+    }
     size_t count;
     for (;;) {
       const size_t worth = others ? present_[others - 1].postings / kLookUp : kWindow;
@@ -247,6 +253,7 @@ class Search {
   void seed(size_t others, uint32_t rest) {
     const size_t wanted = k_ - best_.size();
     uint32_t low = limit(rest), high = kMostSum;
+    if (level_.count_above(window_, static_cast<uint16_t>(low)) <= wanted + kSeeds) return;
     while (low + 1 < high) {
       const uint32_t middle = (low + high) / 2;
       (level_.count_above(window_, static_cast<uint16_t>(middle)) < wanted ? high : low) = middle;

@@ -273,7 +273,7 @@ def test_running_out_of_memory_leaves_no_partial_effect(
         "add": (builders.PostingsBuilder, "append"),
         "commit": (SectionWriter, "append"),
         "compact": (SectionWriter, "append"),
-        "search": (bigrain.kernels, "top_k"),
+        "search": (bigrain.kernels, "search_lists"),
     }[what]
     monkeypatch.setattr(*target, fail)
     with pytest.raises(MemoryError):
