@@ -248,6 +248,17 @@ def test_common_ngrams_do_not_count(tmp_path: Path, monkeypatch: pytest.MonkeyPa
             assert {h.id: h.score for h in hits} == pytest.approx(wanted, rel=1e-6)
 
 
+@pytest.mark.parametrize("lengths", [(1, 1), (1, 3), (2, 2), (2, 3)])
+def test_one_character_of_several_words(tmp_path: Path, lengths: tuple[int, int]) -> None:
+    field = bigrain.SubstringField(shortest=lengths[0], longest=lengths[1])
+    rows = [bigrain.Document(text, text) for text in ("x ℀ y z", "℀", "℀ y", "other words here")]
+    with make(tmp_path / "docs.grain", rows, fields={"sub": field}) as col:
+        for query in ("℀", "℀ y", "a ℀ y z"):
+            wanted = ngram_scores({str(d.id): ["", verbatim(d.text)] for d in rows}, field, query)
+            found = {h.id: h.score for h in col.search(query)}
+            assert found == pytest.approx(wanted, rel=1e-5)
+
+
 @odd
 @given(
     documents=st.lists(st.text("ab c", min_size=1, max_size=30), min_size=1, max_size=20),

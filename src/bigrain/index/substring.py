@@ -97,7 +97,8 @@ def weight_of(times: int, n_words: int, count: int, n_characters: int) -> float:
     """The weight of an n-gram, as the module describes it."""
     if count >= n_characters:
         return 0.0
-    p, r = times / (n_words + 1), count / n_characters
+    # A character of several words makes several n-grams of one text.
+    p, r = min(times, n_words) / (n_words + 1), count / n_characters
     return float(max(0.0, math.log(p * (1 - r)) - math.log(r * (1 - p))) ** POWER)
 
 
@@ -250,7 +251,7 @@ class SubstringIndex:
             for stop in range(at + self._shortest, min(at + self._longest, n) + 1):
                 text = query.text[query.starts[at] : query.ends[stop - 1]]
                 times[text] = times.get(text, 0) + 1
-                words.setdefault(text, frozenset(query.words[at:stop]))
+                words[text] = words.get(text, frozenset()).union(query.words[at:stop])
         counts = dict.fromkeys(times, 0)
         places = [self._ngram_ranges(view, query) for view in self.views]
         for view, ranges in zip(self.views, places, strict=True):
@@ -292,7 +293,9 @@ class SubstringIndex:
         n_shards = len(view.segment.shards)
         found: dict[bytes, list[Range]] = {}
         word_at = np.full(len(query.text) + 1, -1, np.int64)
-        word_at[list(query.starts)] = np.arange(len(query.starts))
+        word_at[list(query.starts[::-1])] = np.arange(len(query.starts))[
+            ::-1
+        ]  # of several the first
         symbols = np.frombuffer(query.text, np.uint8)
         ends = np.array(query.ends, np.int64)
         for s, shard in enumerate(view.segment.shards):

@@ -207,7 +207,7 @@ def ngram_scores(
         for part in zip(*(found[i:] for i in range(n)), strict=False):
             text = query[part[0][1] : part[-1][2]]
             times[text] += 1
-            of[text] = frozenset(word for word, _, _ in part)
+            of[text] = of.get(text, frozenset()).union(word for word, _, _ in part)
     counts = {
         g: {i: n for i, texts in documents.items() if (n := occurrences_in(texts, g))}
         for g in times
