@@ -440,16 +440,18 @@ class Collection:
             self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
             return plan, answers
 
+        def run_arrays(start: int) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+            return make_arrays(view, *run(start))
+
         step = min(QUERY_BATCH, max(1, -(-len(listed) // threads)))
         starts = range(0, len(listed), step)
+        done: list[Any]
         if threads == 1 or len(starts) < 2:
-            done = [run(start) for start in starts]
+            done = list(map(run_arrays if arrays else run, starts))
         else:
             with ThreadPoolExecutor(threads) as pool:
-                done = list(pool.map(run, starts))
-        # Not by the threads: SQLite's module lets go of the interpreter at every row, and threads
-        # that do so wait for each other.
-        if not arrays:
+                done = list(pool.map(run_arrays if arrays else run, starts))
+        if not arrays:  # hits not by the threads: they would wait for each other at every row
             return [
                 make_hits(view, plan, i, found)
                 for plan, answers in done
@@ -457,7 +459,8 @@ class Collection:
             ]
         if not done:
             return np.empty((0, k), object), np.empty((0, k), np.float32)
-        return make_arrays(view, done[0][0], [answers for _, answers in done])
+        ids, scores = zip(*done, strict=True)
+        return np.concatenate(ids), np.concatenate(scores)
 
     def evaluate(
         self,
