@@ -79,7 +79,7 @@ BYTES_ADDING_UP = 4 + 4  # a row: its score, and its place in the longest list
 BYTES_OF_NORM = 4
 EXPANDED = 1 << 14  # deleted documents looked at together
 DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
-QUERY_BATCH = 1024
+QUERY_BATCH = 512
 AUDIT_SHARE = 0.05
 STATED_RECALLS = (0.9, 0.95, 0.99)
 
