@@ -82,7 +82,7 @@ BYTES_ADDING_UP = 4 + 4  # a row: its score, and its place in the longest list
 BYTES_OF_NORM = 4
 EXPANDED = 1 << 14  # deleted documents looked at together
 DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
-QUERY_BATCH = 1024
+QUERY_BATCH = 512
 AUDIT_SHARE = 0.05
 STATED_RECALLS = (0.9, 0.95, 0.99)
 
@@ -470,15 +470,17 @@ class Collection:
                 n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
             )  # fmt: skip
 
+        def run_arrays(part: slice) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
+            return make_arrays(view, *run(part))
+
         parts = list(_batches(listed, min(QUERY_BATCH, max(1, -(-len(listed) // threads)))))
+        done: list[Any]
         if threads == 1 or len(parts) < 2:
-            done = [run(part) for part in parts]
+            done = list(map(run_arrays if arrays else run, parts))
         else:
             with ThreadPoolExecutor(threads) as pool:
-                done = list(pool.map(run, parts))
-        # Not by the threads: SQLite's module lets go of the interpreter at every row, and threads
-        # that do so wait for each other.
-        if not arrays:
+                done = list(pool.map(run_arrays if arrays else run, parts))
+        if not arrays:  # hits not by the threads: they would wait for each other at every row
             return [
                 make_hits(view, plan, i, found)
                 for plan, answers in done
@@ -486,7 +488,8 @@ class Collection:
             ]
         if not done:
             return np.empty((0, k), object), np.empty((0, k), np.float32)
-        return make_arrays(view, done[0][0], [answers for _, answers in done])
+        ids, scores = zip(*done, strict=True)
+        return np.concatenate(ids), np.concatenate(scores)
 
     def occurrences(
         self,

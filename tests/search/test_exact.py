@@ -226,6 +226,32 @@ def test_parts_add_up_and_name_every_field(tmp_path: Path, method: str) -> None:
                     assert hit.parts["lex"].heavy == pytest.approx(heavy, abs=1e-5)
 
 
+@pytest.mark.parametrize("method", ["minmax", "rrf"])
+def test_fused_answers_side_by_side_are_those_of_one_query_at_a_time(
+    tmp_path: Path, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also of unequal length, and where memory leaves one query at a time."""
+    fields = {"lex": bigrain.LexicalField(), "enc": bigrain.DenseField(encoder="letters"),
+              "raw": bigrain.LexicalField(language=None)}  # fmt: skip
+    register()
+    with bigrain.create(tmp_path / "docs.grain", fields, files=QuickDisk()) as col:
+        rng = np.random.default_rng(2)
+        col.add([making.document(rng, f"d{i}") for i in range(60)])
+        col.commit()
+        queries = ["nowhere", "wheat", *(making.text(rng) for _ in range(10))]
+        for chosen in (["lex", "raw"], ["lex", "enc"], ["lex"], None):
+            some = {"k": 45, "fields": chosen, "fusion": bigrain.Fusion(method=method)}
+            alone = [col.search(query, **some) for query in queries]
+            lengths = {len(hits) for hits in alone}
+            assert (len(lengths) > 1) == (chosen in (["lex"], ["lex", "raw"]))
+            for bytes_of_one in (160, 1 << 60):
+                monkeypatch.setattr("bigrain.search.pipeline.BYTES_PER_CANDIDATE", bytes_of_one)
+                assert col.search_many(queries, **some) == alone
+                ids, _ = col.search_many(queries, **some, arrays=True, threads=2)
+                for row, hits in zip(ids.tolist(), alone, strict=True):
+                    assert row == [hit.id for hit in hits] + [None] * (45 - len(hits))
+
+
 def letters(texts: list[str]) -> Any:
     """Counts of letters: a dense encoder anybody can check."""
     found = np.array([[t.count(c) for c in "abcdefghijklmnop"] for t in texts], float)

@@ -202,6 +202,21 @@ def test_verify_names_a_damaged_document(tmp_path: Path) -> None:
         assert "document 'b'" in problem
 
 
+@pytest.mark.parametrize("value", ["x'6100ff'", "'b'", "cast(x'ff' as text)", "7"])
+def test_an_id_that_is_another_now_is_damage(tmp_path: Path, value: str) -> None:
+    cat = catalogue(tmp_path)
+    cat.begin_writing()
+    cat.insert_documents([stored(0, 'a\0\x1f"\\\u2028é😀'), stored(1, "c")], born=1)
+    cat.commit(1, next_docno=2, documents_delta=2)
+    assert cat.ids([0, 1, 5]) == {0: 'a\0\x1f"\\\u2028é😀', 1: "c"}
+    assert cat.ids_and_metadata([1]) == {1: ("c", {"a": [1, "x"]})}
+    with sqlite3.connect(tmp_path / CATALOGUE) as db:
+        db.execute(f"UPDATE documents SET id = {value} WHERE docno = 1")
+    with pytest.raises(DamagedError):
+        cat.ids([0, 1])
+    cat.close()
+
+
 @pytest.mark.parametrize(
     ("pragma", "error"),
     [

@@ -52,19 +52,16 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
 
 
 def make_arrays(
-    view: SnapshotView, plan: Plan, answers: Sequence[Answers]
+    view: SnapshotView, plan: Plan, answers: Answers
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
     """(ids (n, k) object array, scores (n, k) float32); short rows end in None and -inf."""
-    numbers = sorted({n for found in answers for n in found.documents.ravel().tolist()} - {-1})
+    found = answers.documents.tolist()
+    numbers = sorted({number for row in found for number in row} - {-1})
     names: dict[int, str | None] = {-1: None, **_names(view, plan, numbers)}
-    shape = sum(map(len, answers)), plan.k
+    shape, columns = (len(found), plan.k), slice(0, answers.documents.shape[1])
     ids, scores = np.full(shape, None, object), np.full(shape, -np.inf, np.float32)
-    start = 0
-    for found in answers:
-        rows, columns = slice(start, start + len(found)), slice(0, found.documents.shape[1])
-        ids[rows, columns] = [[names[n] for n in row] for row in found.documents.tolist()]
-        scores[rows, columns] = np.where(found.documents >= 0, found.scores, -np.inf)
-        start = rows.stop
+    ids[:, columns] = [[names[number] for number in row] for row in found]
+    scores[:, columns] = np.where(answers.documents >= 0, answers.scores, -np.inf)
     return ids, scores
 
 

@@ -20,11 +20,11 @@ from bigrain.storage.files import Files
 from bigrain.storage.rows import (
     CATALOGUE,
     DOCUMENT,
-    HEAD,
     NONSENSE,
     SEEN,
     SELECT_BATCH,
     SUMS,
+    TOGETHER,
     Attribute,
     SegmentRow,
     Snapshot,
@@ -303,12 +303,17 @@ class CatalogueReader:
         return {row[0]: (row[1], json.loads(row[5])) for row in self._heads(docnos)}
 
     def _heads(self, docnos: Sequence[int]) -> list[tuple[Any, ...]]:
-        """HEAD of documents, checked, without reading their texts where that can be."""
+        """HEAD of documents, checked, without reading their texts where that can be.
+
+        In one row: SQLite's module lets go of the interpreter for every row, and threads that do so
+        wait for each other.
+        """
         found = []
         with self._reading("documents", at_once=len(docnos) > SELECT_BATCH) as db:
             for part in batches(docnos):
                 where = f"docno IN ({marks(part)})"
-                rows = db.execute(f"{select(db, HEAD)} {where}", part).fetchall()
+                (told,) = db.execute(f"{select(db, TOGETHER)} {where}", part).fetchone()
+                rows = json.loads(told)
                 for docno, id_, born, died, head, metadata in rows:
                     if head is None:  # format 1: one checksum over everything
                         whole = f"{select(db, DOCUMENT)} docno = ?"

@@ -27,6 +27,7 @@ NONSENSE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError,
 
 DOCUMENT = "docno, id, born, died, head, metadata, title, body, passages, checksum"
 HEAD = "docno, id, born, died, head, metadata"
+TOGETHER = f"json_group_array(json_array({HEAD}))"
 PASSAGES = "coalesce(length(passages) / 8, 1)"
 SEEN = "born <= :s AND (died IS NULL OR died > :s)"  # rows that belong to snapshot :s
 SUMS = "live_sum, dead_sum, long_sum, segments_sum, superseded_sum"
@@ -261,7 +262,8 @@ def as_error(file: str, doing: str, error: Exception) -> Exception:
     if isinstance(error, NONSENSE):
         return DamagedError(file, doing, "values of the schema", repr(error))
     code = getattr(error, "sqlite_errorname", "")
-    undecodable = str(error).startswith("Could not decode")  # text that is not UTF-8
+    # Text that is not UTF-8, bytes where there should be text.
+    undecodable = str(error).startswith(("Could not decode", "JSON cannot hold BLOB"))
     if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) or undecodable:
         return DamagedError(file, doing, "a readable page", str(error))
     if isinstance(error, sqlite3.IntegrityError | sqlite3.ProgrammingError):
