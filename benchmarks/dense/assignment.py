@@ -24,6 +24,7 @@ and the same with the ranking of lists counted in codes.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -54,6 +55,7 @@ PER_LIST = (
     2.7  # a product with a centroid takes 2.5 ns, a code in a batch 0.93 (benchmarks/kernels)
 )
 LEARNED, EPOCHS, TOGETHER = 10_000, 5, 250
+STEEPNESS, STEPS = 20.0, (0.2, 1.0)
 Array = np.ndarray[Any, Any]
 
 
@@ -153,27 +155,25 @@ def routed(study: Study, from_questions: bool) -> Assigned:
     queries = study.asked_before if from_questions else study.mixtures(LEARNED)
     near = neighbours(queries, study.centred, "ip")
     router = once.partition.centroids(np.arange(once.partition.n_lists))
-    held = len(queries) // 10  # tells which steepness and how many epochs are right
+    held = len(queries) // 10  # tells which step and how many epochs are right
     best, least = router, np.inf
-    for steepness in (10.0, 30.0):
+    for step in STEPS:
         learnt = router.copy()
         rng, speed = np.random.default_rng(SEED), np.zeros_like(router)
         for _ in range(EPOCHS):
             for some in np.array_split(rng.permutation(np.arange(held, len(queries))), 60):
-                error, wanted = softmax_error(
-                    learnt, queries[some], once.lists[near[some]], steepness
-                )
+                error = softmax_error(learnt, queries[some], once.lists[near[some]])
                 speed = 0.9 * speed + (error.T @ queries[some]) / len(some)
-                learnt -= 0.5 / steepness * speed * len(router) ** 0.5
+                learnt -= step * speed
             told = missed(learnt, queries[:held], once.lists[near[:held]])
             if told < least:
                 best, least = learnt.copy(), told
     return Assigned(once.partition, once.rows, once.lists, best)
 
 
-def softmax_error(router: Array, queries: Array, lists: Array, steepness: float) -> Array:
+def softmax_error(router: Array, queries: Array, lists: Array) -> Array:
     """(q, L) softmax less what is wanted: the gradient of cross entropy by the scores."""
-    scores = steepness * (queries @ router.T)
+    scores = STEEPNESS * (queries @ router.T)
     scores -= scores.max(axis=1, keepdims=True)
     chance = np.exp(scores)
     chance /= chance.sum(axis=1, keepdims=True)
@@ -263,6 +263,7 @@ def at_recall(seen: Array, found: Array, recall: float) -> int | None:
 
 VARIANTS: dict[str, Callable[[Study], Assigned]] = {
     "plain": lambda s: s.once,
+    "lists x0.5": lambda s: more_lists(s, 0.5),
     "lists x2": lambda s: more_lists(s, 2),
     "lists x4": lambda s: more_lists(s, 4),
     "second 1.0": lambda s: spilled(s, False, 1.0),
@@ -288,12 +289,13 @@ def study_of(vectors: Array, queries: Array, n_asked: int) -> Study:
 
 
 def sets(options: argparse.Namespace) -> Iterator[tuple[str, Study]]:
-    if options.vectors and options.queries:
+    if options.only != "encoded" and options.vectors and options.queries:
         vectors = np.array(np.load(options.vectors, mmap_mode="r")[: options.n], np.float32)
         queries = np.load(options.queries).astype(np.float32)
         yield "given", study_of(vectors, queries, options.n_queries)
         del vectors
-    yield "encoded", study_of(encoded(options.n), questions(), options.n_queries)
+    if options.only != "given":
+        yield "encoded", study_of(encoded(options.n), questions(), options.n_queries)
 
 
 def main() -> None:
@@ -304,15 +306,21 @@ def main() -> None:
     parser.add_argument("--n-queries", type=int, default=500)
     parser.add_argument("--variants", default=",".join(VARIANTS))
     here = Path(__file__).parent / "results" / "assignment.json"
+    parser.add_argument("--only", choices=("given", "encoded"))
+    parser.add_argument("--update", action="store_true", help="keep the variants that --out has")
     parser.add_argument("--out", type=Path, default=here)
     options = parser.parse_args()
     result: dict[str, Any] = {"seed": SEED, "k": K, "verified": VERIFIED, "vectors": options.n}
+    known = json.loads(options.out.read_text()) if options.update else {}
     for name, study in sets(options):
-        told = result[name] = {"queries": len(study.queries), "dim": study.dim}
+        told = result[name] = known.get(name, {}) | {
+            "queries": len(study.queries),
+            "dim": study.dim,
+        }
         for variant in options.variants.split(","):
             told[variant] = measured(study, VARIANTS[variant](study))
             print(name, variant, told[variant], flush=True)
-    save(options.out, result)
+            save(options.out, {**known, **result})
 
 
 if __name__ == "__main__":
