@@ -5,7 +5,8 @@
 Prefixes of the vectors at 10^5, 3 x 10^5 and 10^6; with --synthetic further sizes, whose vectors
 beyond the file are mixtures of two random rows of it plus a little noise, scaled to unit length.
 They are made in batches, again for every pass, so they are never all in memory. Recall 0.95 is
-asked for. The exponents are the slopes of a least-squares line through the logarithms.
+asked for. The exponents are the slopes of a least-squares line through the logarithms. On a machine
+that others use too, CPU times are what counts; `load_before` tells how busy it was.
 """
 
 from __future__ import annotations
@@ -79,6 +80,7 @@ def main() -> None:
     parser.add_argument("--asked", type=int, default=1000, help="queries in a batch")
     parser.add_argument("--judged", type=int, default=200, help="queries whose truth is computed")
     parser.add_argument("--cache", type=Path, help="where collections go, and stay")
+    parser.add_argument("--update", action="store_true", help="keep the sizes that --out has")
     parser.add_argument("--task", help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=HERE / "results" / "growth.json")
     options = parser.parse_args()
@@ -90,23 +92,29 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="bigrain-growth-") as temporary:
         cache = options.cache or Path(temporary)
         cache.mkdir(parents=True, exist_ok=True)
-        points = []
+        known = json.loads(options.out.read_text())["points"] if options.update else []
+        by_size = {point["n"]: point for point in known}
         for n in sizes:
-            point = {"n": n}
+            point = {"n": n, "load_before": round(os.getloadavg()[0], 1)}
             for part in ("build", "search"):  # a process each, so that memory is its own
                 command = [sys.executable, __file__, "--task", f"{part}:{n}", "--cache", str(cache)]
                 for name in ("vectors", "queries", "asked", "judged"):
                     command += [f"--{name}", str(getattr(options, name))]
                 done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
                 point |= json.loads(done.stdout.splitlines()[-1])
-            points.append(point)
+            by_size[n] = point
             print(json.dumps(point), flush=True)
+            write(options.out, [by_size[size] for size in sorted(by_size)])
+
+
+def write(target: Path, points: list[dict[str, Any]]) -> None:
+    """What is known so far."""
     result = {"machine": machine(), "recall asked": RECALL, "points": points}
     result["exponents"] = exponents(points)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(result, indent=1) + "\n")
     for name, slope in result["exponents"].items():
-        print(f"{name} grows as n^{slope}")
+        print(f"{name} grows as n^{slope}", flush=True)
 
 
 def exponents(points: list[dict[str, Any]]) -> dict[str, float]:
