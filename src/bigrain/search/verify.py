@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bigrain.index.base import FieldIndex
 from bigrain.index.dense import DenseIndex
+from bigrain.index.lexical import LexicalIndex
 from bigrain.search.candidates import Proposal
 from bigrain.search.plan import FieldPlan, Plan
 from bigrain.search.view import SnapshotView
@@ -39,6 +40,9 @@ def verify(
     `proposals`: by query, then by field.
     """
     proposed = [_union(of_query) for of_query in proposals]
+    if len(plan.fields) == 1 and isinstance(plan.fields[0].field.index, LexicalIndex):
+        # Its candidates are exact, and its units are documents.
+        return [Verified(found, scores, found[:, None], scores) for found, scores in proposed]
     documents = [found for found, _ in proposed]
     by_field = [_score(view, plan, field, documents) for field in plan.fields]
     verified = []
