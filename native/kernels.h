@@ -84,8 +84,8 @@ struct Level {
   void (*unpack_rows)(const uint8_t* packed, unsigned bits, size_t n, uint32_t before,
                       uint32_t* out);
   // sums[row] += 1 + impact * factor / 256, of rows in the window; saturating or known to fit
-  void (*add_postings)(const PackedBlock&, uint32_t factor, bool saturate, const Window&);
-  void (*add_some)(const uint32_t* rows, const uint8_t* impacts, size_t n, uint32_t factor,
+  void (*add_postings)(const PackedBlock&, uint16_t factor, bool saturate, const Window&);
+  void (*add_some)(const uint32_t* rows, const uint8_t* impacts, size_t n, uint16_t factor,
                    bool saturate, const Window&);
   size_t (*count_above)(const Window&, uint16_t limit);
   // where sums are above a limit, and what they are; given up when more than `most` are found

@@ -90,7 +90,7 @@ class Cursor {
       largest = std::max(largest, blocks[b].largest);
     return largest;
   }
-  void add(const Level& level, uint32_t factor, bool saturate, const Window& window) {
+  void add(const Level& level, uint16_t factor, bool saturate, const Window& window) {
     const auto& blocks = list_->blocks();
     const uint32_t end = window.low + window.width;
     for (size_t b = block_; b < blocks.size() && list_->before(b) + 1 < end; ++b) {
@@ -154,17 +154,19 @@ class Search {
       : level_(level), lengths_(lengths), live_(live), n_rows_(n_rows), k_(k), floor_(floor),
         sums_(buffers.sums), places_(buffers.places), found_(buffers.found),
         window_{buffers.sums, 0, 0} {
-    double most = 0;
+    double most = 0, widest = 0;
     for (const QueryList& q : lists)
       if (q.weight > 0) {
         lists_.push_back({Cursor(q.list), q.weight, q.bound, 0});
         most += q.bound * q.list->largest();
+        widest = std::max(widest, q.bound);
       }
     saturate_ = lists_.size() > kPlainSums;
     const double room = saturate_ ? kMostSum / 2 : kMostSum - 2.0 * (lists_.size() + 1);
-    unit_ = std::max(most / room, std::numeric_limits<double>::min());
+    // Factors are below 2^16.
+    unit_ = std::max({most / room, 256 * widest / 65534, std::numeric_limits<double>::min()});
     for (List& list : lists_)
-      list.factor = static_cast<uint32_t>(std::ceil(256 * (list.bound / unit_)));
+      list.factor = static_cast<uint16_t>(std::ceil(256 * (list.bound / unit_)));
     raise();
   }
 
@@ -187,7 +189,7 @@ class Search {
   struct List {
     Cursor cursor;
     double weight, bound;
-    uint32_t factor;
+    uint16_t factor;
     uint32_t gain(uint32_t impact) const { return (impact * factor >> 8) + 1; }
   };
   struct Present {  // a list in a window

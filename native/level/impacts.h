@@ -9,11 +9,13 @@ using bigrain::PackedBlock;
 using bigrain::Window;
 
 // Rows are inside the window; 127 impacts after the last may be read.
-void add_some(const uint32_t* rows, const uint8_t* impacts, size_t n, uint32_t factor,
+void add_some(const uint32_t* rows, const uint8_t* impacts, size_t n, uint16_t factor,
               bool saturate, const Window& window) {
   uint16_t gains[128];
-  for (size_t i = 0; i < 128; ++i)
-    gains[i] = static_cast<uint16_t>((impacts[i] * factor >> 8) + 1);
+  for (size_t i = 0; i < 128; ++i) {  // the upper half of a product of 16 bits each
+    const uint32_t wide = static_cast<uint32_t>(impacts[i] << 8) * factor;
+    gains[i] = static_cast<uint16_t>((wide >> 16) + 1);
+  }
   uint16_t* sums = window.sums - window.low;
   if (!saturate) {
     for (size_t i = 0; i < n; ++i)
@@ -26,7 +28,7 @@ void add_some(const uint32_t* rows, const uint8_t* impacts, size_t n, uint32_t f
   }
 }
 
-void add_postings(const PackedBlock& block, uint32_t factor, bool saturate, const Window& window) {
+void add_postings(const PackedBlock& block, uint16_t factor, bool saturate, const Window& window) {
   alignas(64) uint32_t rows[128];
   unpack_rows(block.gaps, block.gap_bits, block.n, block.before, rows);
   add_some(rows, block.impacts, block.n, factor, saturate, window);

@@ -5,15 +5,14 @@
 namespace {
 
 void unpack(const uint8_t* packed, unsigned bits, size_t n, uint32_t* out) {
-  for (size_t i = 0; i < n; i += 16, packed += 2 * bits) unpack16(packed, bits, out + i);
+  for (size_t i = 0; i < n; i += 16, packed += 2 * bits) store16(out + i, unpack16(packed, bits));
 }
 
 // Gaps to rows: each is the one before, plus 1, plus its gap.
 void unpack_rows(const uint8_t* packed, unsigned bits, size_t n, uint32_t before, uint32_t* out) {
-  for (size_t i = 0; i < n; i += 16, packed += 2 * bits) {
-    unpack16(packed, bits, out + i);
-    before = add_up16(out + i, before);
-  }
+  Last last = last_of(before);
+  for (size_t i = 0; i < n; i += 16, packed += 2 * bits)
+    store16(out + i, add_up16(unpack16(packed, bits), last));
 }
 
 }  // namespace

@@ -77,22 +77,32 @@ inline V load_half_part(const uint8_t* p, size_t n) {
 }
 inline V load_half(const uint8_t* p) { return load_half_part(p, L); }
 
-// Sixteen numbers of `bits` each, the lowest bit first; up to 128 bytes are read.
-inline void unpack16(const uint8_t* packed, unsigned bits, uint32_t* out) {
+struct Sixteen {
+  uint32_t each[16];
+};
+using Last = uint32_t;
+
+inline Last last_of(uint32_t x) { return x; }
+inline void store16(uint32_t* p, const Sixteen& a) { memcpy(p, a.each, sizeof a); }
+
+// Numbers of `bits` each, the lowest bit first; up to 128 bytes are read.
+inline Sixteen unpack16(const uint8_t* packed, unsigned bits) {
+  Sixteen out;
   for (unsigned i = 0; i < 16; ++i) {
     uint64_t word;
     memcpy(&word, packed + i * bits / 8, 8);
 #if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
     word = __builtin_bswap64(word);
 #endif
-    out[i] = static_cast<uint32_t>(word >> i * bits % 8 & ((uint64_t{1} << bits) - 1));
+    out.each[i] = static_cast<uint32_t>(word >> i * bits % 8 & ((uint64_t{1} << bits) - 1));
   }
+  return out;
 }
 
-// values[i] becomes before + (values[0] + 1) + ... + (values[i] + 1); returns the last.
-inline uint32_t add_up16(uint32_t* values, uint32_t before) {
-  for (size_t i = 0; i < 16; ++i) before = values[i] += before + 1;
-  return before;
+// gaps[i] becomes last + (gaps[0] + 1) + ... + (gaps[i] + 1); `last` becomes the last of them.
+inline Sixteen add_up16(Sixteen gaps, Last& last) {
+  for (uint32_t& x : gaps.each) last = x += last + 1;
+  return gaps;
 }
 
 // One bit a number.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -155,11 +156,19 @@ class PostingsBuilder:
             self._files.remove(path)
 
 
+class _Ids(dict[Any, int]):
+    """Numbers things in the order in which they are first asked for."""
+
+    def __missing__(self, thing: Any) -> int:
+        number = self[thing] = len(self)
+        return number
+
+
 class _Pending:
     """What runs in memory have in common: the keys, and the units of their rows."""
 
     def __init__(self) -> None:
-        self.ids: dict[Any, int] = {}
+        self.ids = _Ids()
         self.log = UnitLog()
         self.n_postings = 0
         self._keys = np.empty(0, np.uint64)  # of the sorted run
@@ -181,13 +190,13 @@ class _Pending:
         rank[order] = np.arange(len(keys), dtype=np.uint64)
         self._keys = keys[order]
         self._names = [names[i] for i in order.tolist()]
-        self.ids = {}
+        self.ids = _Ids()
         return rank
 
     def _reopen(self) -> None:
         """Take more in after a sort: the run was to be sealed, and that failed."""
         if self._names:
-            self.ids = {name: number for number, name in enumerate(self._names)}
+            self.ids = _Ids(zip(self._names, count(), strict=False))
             self._names = []
 
 
@@ -210,13 +219,11 @@ class _Words(_Pending):
     def append(self, units: Units, documents: Sequence[Sequence[str]]) -> None:
         self._reopen()
         ids, first = self.ids, self.log.n_rows
-        flat: list[int] = []
-        lengths = np.empty(len(documents), np.uint32)
-        for i, words in enumerate(documents):
-            lengths[i] = len(words)
-            flat += [ids.setdefault(word, len(ids)) for word in words]
+        lengths = np.fromiter(map(len, documents), np.uint32, len(documents))
+        words = map(ids.__getitem__, chain.from_iterable(documents))
+        numbers = np.fromiter(words, np.uint64, int(lengths.sum(dtype=np.int64)))
         rows = np.repeat(np.arange(first, first + len(documents), dtype=np.uint64), lengths)
-        pairs = (np.array(flat, np.uint64) << np.uint64(ROW_BITS)) | rows
+        pairs = (numbers << np.uint64(ROW_BITS)) | rows
         distinct, counts = np.unique(pairs, return_counts=True)
         many = np.flatnonzero(counts >= MAX_COUNT)
         if len(many):
@@ -287,7 +294,7 @@ class _Weights(_Pending):
         self._reopen()
         ids, first = self.ids, self.log.n_rows
         distinct, inverse = np.unique(columns, return_inverse=True)
-        numbers = np.array([ids.setdefault(c, len(ids)) for c in distinct.tolist()], np.uint64)
+        numbers = np.array([ids[column] for column in distinct.tolist()], np.uint64)
         rows = np.repeat(np.arange(first, first + len(counts), dtype=np.uint64), counts)
         pairs = (numbers[inverse] << np.uint64(32)) | rows if len(rows) else rows
         self._parts.append((pairs, np.asarray(weights, np.float32)))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.dense import DenseIndex
+from bigrain.index.lexical import LexicalIndex
 from bigrain.search.candidates import Proposals
 from bigrain.search.plan import FieldPlan, Plan
 from bigrain.search.view import SnapshotView
@@ -40,6 +41,9 @@ def verify(view: SnapshotView, plan: Plan, proposals: Sequence[Proposals]) -> Ve
     `proposals`: by field.
     """
     documents, estimates = _union(proposals)
+    if len(plan.fields) == 1 and isinstance(plan.fields[0].field.index, LexicalIndex):
+        # Its candidates are exact, and its units are documents.
+        return Verified(documents, estimates, documents[:, :, None], estimates)
     scores, units = zip(*(_score(view, plan, f, documents) for f in plan.fields), strict=True)
     return Verified(documents, _columns(scores), _columns(units), estimates)
 
