@@ -170,9 +170,7 @@ def describe(documents: Vectors, queries: Vectors) -> dict[str, Any]:
     def mass(vectors: Vectors, first: int) -> float:
         """The share of a row's weight that its `first` largest weights hold."""
         shares = []
-        for a, b in zip(
-            vectors.indptr[:1000].tolist(), vectors.indptr[1:1001].tolist(), strict=False
-        ):
+        for a, b in pairwise(vectors.indptr[:1001].tolist()):
             row = np.sort(vectors.data[a:b])[::-1]
             if len(row):
                 shares.append(row[:first].sum() / row.sum())
