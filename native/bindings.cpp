@@ -10,6 +10,7 @@
 #include "buffer.h"
 #include "cpu.h"
 #include "drivers.h"
+#include "lists.h"
 #include "reading.h"
 #include "wordpiece.h"
 
@@ -393,6 +394,109 @@ nb::object top_k_(const Level& level, nb::handle scores_, int64_t k_, nb::handle
   return nb::make_tuple(out_rows.take(), out_scores.take());
 }
 
+nb::object encode_lists_(const Level&, nb::handle rows_, nb::handle impacts_, nb::handle values_,
+                         nb::handle starts_) {
+  const Array<uint32_t> rows("rows", rows_, 1), values("values", values_, 1);
+  const Array<uint8_t> impacts("impacts", impacts_, 1);
+  expect("impacts: length", impacts.size(), rows.size());
+  expect("values: length", values.size(), rows.size());
+  const Offsets starts("starts", starts_, rows.size());
+  const size_t n = starts.size() - 1;
+  const int64_t* at = starts.data();
+  for (size_t i = 0; i < n; ++i) {
+    if (at[i] == at[i + 1]) fail("starts: list ", i, " is empty");
+    for (int64_t j = at[i] + 1; j < at[i + 1]; ++j)
+      if (rows.data()[j] <= rows.data()[j - 1]) fail("rows: list ", i, ": must rise");
+  }
+  EncodedLists lists;
+  {
+    Released released;
+    lists = encode_lists(rows.data(), impacts.data(), values.data(), at, n);
+  }
+  Result<uint8_t> data({lists.data.size()});
+  Result<int64_t> ends({n});
+  Result<uint32_t> checksums({n});
+  std::copy(lists.data.begin(), lists.data.end(), data.data());
+  std::copy(lists.ends.begin(), lists.ends.end(), ends.data());
+  std::copy(lists.checksums.begin(), lists.checksums.end(), checksums.data());
+  return nb::make_tuple(data.take(), ends.take(), checksums.take());
+}
+
+struct PyPostingList {
+  const Level* level;
+  PostingList list;
+
+  nb::object decode() const {
+    const size_t n = list.size();
+    Result<uint32_t> rows({n}), values({n});
+    Result<uint8_t> impacts({n});
+    {
+      Released released;
+      alignas(64) uint32_t part[kPostings];
+      for (size_t b = 0; b < list.blocks().size(); ++b) {
+        const size_t m = list.length(b), at = b * kPostings;
+        list.read_rows(*level, b, part);
+        std::copy_n(part, m, rows.data() + at);
+        list.read_values(*level, b, part);
+        std::copy_n(part, m, values.data() + at);
+        std::copy_n(list.impacts(b), m, impacts.data() + at);
+      }
+    }
+    return nb::make_tuple(rows.take(), impacts.take(), values.take());
+  }
+
+  nb::object look_up(nb::handle rows_) const {
+    const Array<uint32_t> rows("rows", rows_, 1);
+    Result<int64_t> values({rows.size()});
+    {
+      Released released;
+      alignas(64) uint32_t part[kPostings];
+      size_t held = list.blocks().size();
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const uint32_t row = rows.data()[i];
+        values.data()[i] = -1;
+        const size_t b = list.seek(row);
+        if (b == list.blocks().size()) continue;
+        if (b != held) list.read_rows(*level, held = b, part);
+        const uint32_t* end = part + list.length(b);
+        const uint32_t* at = std::lower_bound(static_cast<const uint32_t*>(part), end, row);
+        if (at != end && *at == row)
+          values.data()[i] = list.value(b, static_cast<size_t>(at - part));
+      }
+    }
+    return values.take();
+  }
+
+  size_t count_live(nb::handle live_) const {
+    const Array<uint8_t> live("live", live_, 1);
+    if (8 * live.size() <= list.blocks().back().last)
+      fail("live: bytes: expected at least ", list.blocks().back().last / 8 + 1, ", got ",
+           live.size());
+    Released released;
+    alignas(64) uint32_t part[kPostings];
+    size_t total = 0;
+    for (size_t b = 0; b < list.blocks().size(); ++b) {
+      list.read_rows(*level, b, part);
+      total += level->count_live(part, list.length(b), live.data());
+    }
+    return total;
+  }
+};
+
+nb::object posting_list_(const Level& level, nb::handle data_, int64_t n_, int64_t n_rows_) {
+  const Array<uint8_t> data("data", data_, 1);
+  const size_t n = non_negative("n", n_), n_rows = non_negative("n_rows", n_rows_);
+  if (!n) fail("n: expected at least 1, got 0");
+  PyPostingList made{&level, {}};
+  std::string wrong;
+  {
+    Released released;
+    wrong = made.list.load(level, data.data(), data.size(), n, n_rows);
+  }
+  if (!wrong.empty()) fail("data: the list ", wrong);
+  return nb::cast(std::move(made));
+}
+
 nb::object pool_tokens_(const Level& level, nb::handle ids_, nb::handle offsets_, nb::handle table_,
                         nb::handle scales_, float power, bool normalise) {
   const Array<int32_t> ids("ids", ids_, 1);
@@ -527,6 +631,14 @@ NB_MODULE(_native, m) {
 
   nb::class_<PyWordPiece>(m, "WordPiece").def("encode", &PyWordPiece::encode, nb::arg("texts"));
 
+  nb::class_<PyPostingList>(m, "PostingList")
+      .def_prop_ro("n", [](const PyPostingList& p) { return p.list.size(); })
+      .def_prop_ro("largest", [](const PyPostingList& p) { return p.list.largest(); })
+      .def_prop_ro("n_bytes", [](const PyPostingList& p) { return p.list.bytes(); })
+      .def("decode", &PyPostingList::decode)
+      .def("look_up", &PyPostingList::look_up, any("rows"))
+      .def("count_live", &PyPostingList::count_live, any("live"));
+
   nb::class_<Kernels>(m, "Kernels")
       .def("__init__",
            [](Kernels* self, const std::string& name) {
@@ -560,6 +672,10 @@ NB_MODULE(_native, m) {
            any("norms"), nb::arg("idf"), any("acc"))
       .def("accumulate_weights", &Method<accumulate_weights_>::call, any("rows"), any("weights"),
            nb::arg("factor"), any("acc"))
+      .def("encode_lists", &Method<encode_lists_>::call, any("rows"), any("impacts"),
+           any("values"), any("starts"))
+      .def("PostingList", &Method<posting_list_>::call, any("data"), nb::arg("n"),
+           nb::arg("n_rows"))
       .def("count_live", &Method<count_live_>::call, any("rows"), any("live"))
       .def("top_k", &Method<top_k_>::call, any("scores"), nb::arg("k"), any("live") = nb::none(),
            nb::arg("floor") = -INFINITY)

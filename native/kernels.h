@@ -68,6 +68,12 @@ struct Level {
   void (*weights_f32)(const uint32_t*, const float*, size_t, float, float*);
   void (*weights_u8)(const uint32_t*, const uint8_t*, size_t, float, float*);
   void (*weights_u16)(const uint32_t*, const uint16_t*, size_t, float, float*);
+  // n numbers of `bits` each, the lowest bit first; whole groups of 16 are written, and up to
+  // 128 bytes after the last are read
+  void (*unpack)(const uint8_t* packed, unsigned bits, size_t n, uint32_t* out);
+  // the same of gaps: out[i] = out[i - 1] + 1 + gap, with out[-1] = before
+  void (*unpack_rows)(const uint8_t* packed, unsigned bits, size_t n, uint32_t before,
+                      uint32_t* out);
   size_t (*count_live)(const uint32_t* rows, size_t n, const uint8_t* live);
   void (*select)(const float* scores, size_t n, const uint8_t* live, Selection&);
   void (*pool_tokens)(const int32_t* ids, size_t n, const int8_t* table, size_t dim,

@@ -1,5 +1,6 @@
 // The table of functions of a level; included last by each level file.
 #pragma once
+#include "lists.h"
 #include "pool.h"
 #include "postings.h"
 #include "rotate.h"
@@ -13,5 +14,6 @@
       #name,         L,           ::rotate,           ::sign_encode,   ::scan,                   \
       ::dot_panel,   ::fold_nearest,                                                             \
       ::score_rows,  ::row_checksums, ::max_id,       ::bm25<uint8_t>, ::bm25<uint16_t>,         \
-      ::bm25<uint32_t>, ::weights<float>, ::weights<uint8_t>, ::weights<uint16_t>, ::count_live, \
+      ::bm25<uint32_t>, ::weights<float>, ::weights<uint8_t>, ::weights<uint16_t>,                \
+      ::unpack,      ::unpack_rows,  ::count_live,                                                \
       ::select_scores, ::pool_tokens, ::maxsim};

@@ -67,6 +67,41 @@ inline uint32_t greater(V a, float threshold) {  // one bit a lane
       _mm256_movemask_ps(_mm256_cmp_ps(a, _mm256_set1_ps(threshold), _CMP_GT_OQ)));
 }
 
+// Sixteen numbers of `bits` each, the lowest bit first; up to 128 bytes are read.
+inline void unpack16(const uint8_t* packed, unsigned bits, uint32_t* out) {
+  for (int part = 0; bits <= 25 && part < 2; ++part, packed += bits) {  // with the bits before: 32
+    const __m256i i = _mm256_set_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+    const __m256i bit = _mm256_mullo_epi32(i, _mm256_set1_epi32(static_cast<int>(bits)));
+    const __m256i words = _mm256_i32gather_epi32(reinterpret_cast<const int*>(packed),
+                                                 _mm256_srli_epi32(bit, 3), 1);
+    const __m256i shifted = _mm256_srlv_epi32(words, _mm256_and_si256(bit, _mm256_set1_epi32(7)));
+    _mm256_storeu_si256(
+        reinterpret_cast<__m256i*>(out + 8 * part),
+        _mm256_and_si256(shifted, _mm256_set1_epi32(static_cast<int>((1u << bits) - 1))));
+  }
+  for (unsigned i = 0; bits > 25 && i < 16; ++i) {
+    uint64_t word;
+    memcpy(&word, packed + i * bits / 8, 8);
+    out[i] = static_cast<uint32_t>(word >> i * bits % 8 & ((uint64_t{1} << bits) - 1));
+  }
+}
+
+// values[i] becomes before + (values[0] + 1) + ... + (values[i] + 1); returns the last.
+inline uint32_t add_up16(uint32_t* values, uint32_t before) {
+  for (int part = 0; part < 2; ++part, values += 8) {
+    __m256i x = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
+    x = _mm256_add_epi32(x, _mm256_set1_epi32(1));
+    x = _mm256_add_epi32(x, _mm256_slli_si256(x, 4));
+    x = _mm256_add_epi32(x, _mm256_slli_si256(x, 8));
+    const __m256i low = _mm256_permutevar8x32_epi32(x, _mm256_set1_epi32(3));
+    x = _mm256_add_epi32(x, _mm256_blend_epi32(_mm256_setzero_si256(), low, 0xf0));
+    x = _mm256_add_epi32(x, _mm256_set1_epi32(static_cast<int>(before)));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(values), x);
+    before = values[7];
+  }
+  return before;
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

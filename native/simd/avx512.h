@@ -52,6 +52,45 @@ inline uint32_t greater(V a, float threshold) {  // one bit a lane
   return _mm512_cmp_ps_mask(a, _mm512_set1_ps(threshold), _CMP_GT_OQ);
 }
 
+// Sixteen numbers of `bits` each, the lowest bit first; up to 128 bytes are read.
+inline void unpack16(const uint8_t* packed, unsigned bits, uint32_t* out) {
+  if (bits <= 25) {  // and at most 7 bits before: in four bytes
+    const __m512i i = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i bit = _mm512_mullo_epi32(i, _mm512_set1_epi32(static_cast<int>(bits)));
+    const __m512i bytes =
+        _mm512_add_epi8(_mm512_shuffle_epi8(_mm512_srli_epi32(bit, 3),
+                                            _mm512_set4_epi32(0x0c0c0c0c, 0x08080808, 0x04040404, 0)),
+                        _mm512_set1_epi32(0x03020100));
+    const __m512i words = _mm512_permutexvar_epi8(bytes, _mm512_loadu_si512(packed));
+    const __m512i shifted = _mm512_srlv_epi32(words, _mm512_and_si512(bit, _mm512_set1_epi32(7)));
+    _mm512_storeu_si512(
+        out, _mm512_and_si512(shifted, _mm512_set1_epi32(static_cast<int>((1u << bits) - 1))));
+    return;
+  }
+  for (int half = 0; half < 2; ++half, packed += bits) {
+    const __m512i i = _mm512_set_epi64(7, 6, 5, 4, 3, 2, 1, 0);
+    const __m512i bit = _mm512_mullo_epi64(i, _mm512_set1_epi64(bits));
+    const __m512i words = _mm512_i64gather_epi64(_mm512_srli_epi64(bit, 3), packed, 1);
+    const __m512i shifted = _mm512_srlv_epi64(words, _mm512_and_si512(bit, _mm512_set1_epi64(7)));
+    const __m512i mask = _mm512_set1_epi64(static_cast<int64_t>((uint64_t{1} << bits) - 1));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out + 8 * half),
+                        _mm512_cvtepi64_epi32(_mm512_and_si512(shifted, mask)));
+  }
+}
+
+// values[i] becomes before + (values[0] + 1) + ... + (values[i] + 1); returns the last.
+inline uint32_t add_up16(uint32_t* values, uint32_t before) {
+  const __m512i none = _mm512_setzero_si512();
+  __m512i x = _mm512_add_epi32(_mm512_loadu_si512(values), _mm512_set1_epi32(1));
+  x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, none, 15));
+  x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, none, 14));
+  x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, none, 12));
+  x = _mm512_add_epi32(x, _mm512_alignr_epi32(x, none, 8));
+  x = _mm512_add_epi32(x, _mm512_set1_epi32(static_cast<int>(before)));
+  _mm512_storeu_si512(values, x);
+  return static_cast<uint32_t>(_mm_extract_epi32(_mm512_extracti32x4_epi32(x, 3), 3));
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

@@ -77,6 +77,24 @@ inline V load_half_part(const uint8_t* p, size_t n) {
 }
 inline V load_half(const uint8_t* p) { return load_half_part(p, L); }
 
+// Sixteen numbers of `bits` each, the lowest bit first; up to 128 bytes are read.
+inline void unpack16(const uint8_t* packed, unsigned bits, uint32_t* out) {
+  for (unsigned i = 0; i < 16; ++i) {
+    uint64_t word;
+    memcpy(&word, packed + i * bits / 8, 8);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    out[i] = static_cast<uint32_t>(word >> i * bits % 8 & ((uint64_t{1} << bits) - 1));
+  }
+}
+
+// values[i] becomes before + (values[0] + 1) + ... + (values[i] + 1); returns the last.
+inline uint32_t add_up16(uint32_t* values, uint32_t before) {
+  for (size_t i = 0; i < 16; ++i) before = values[i] += before + 1;
+  return before;
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +50,8 @@ class LexicalFamily:
     def accepts(self, query: Any) -> bool:
         return isinstance(query, str)
 
-    def queries(self, queries: Sequence[Any]) -> list[list[str]]:
+    def queries(self, queries: Sequence[Any]) -> list[dict[str, float]]:
+        """Word -> how often the query says it, in order of first mention."""
         found = self.analyser.analyse_many(
             [check_text_query(self.name, query, self) for query in queries]
         )
@@ -58,7 +60,7 @@ class LexicalFamily:
                 raise InvalidQueryError(
                     f"the query has {len(words):,} words; at most {MAX_QUERY_WORDS:,}"
                 )
-        return found
+        return [dict(Counter(words)) for words in found]
 
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
@@ -80,7 +82,7 @@ class LexicalFamily:
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return None  # everything is made again from the texts
 
-    def explain(self, index: LexicalIndex, query: list[str], unit: int) -> dict[str, Any]:
+    def explain(self, index: LexicalIndex, query: Mapping[str, float], unit: int) -> dict[str, Any]:
         """What each word adds to the score."""
         units = np.array([unit], np.int64)
         parts = index.contributions(query, units)[:, 0]

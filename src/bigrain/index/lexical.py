@@ -11,8 +11,7 @@ N, df and avgdl count live documents only, so scores equal those of an index bui
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,12 +51,15 @@ class Term:
     """A query word in one snapshot: its weight and where its lists are (-1: nowhere)."""
 
     word: str
-    weight: float  # idf times the number of times the query says it
+    weight: float  # idf times the query's weight
     places: tuple[int, ...]
 
 
 class LexicalIndex:
-    """All inverted segments of a lexical field at one snapshot. A query is a list of words."""
+    """All inverted segments of a lexical field at one snapshot.
+
+    A query maps words to weights: how often it says each, or any number from 0.
+    """
 
     def __init__(
         self, bm25: Bm25, views: Sequence[View[PostingsSegment]], cache: ListCache
@@ -84,14 +86,14 @@ class LexicalIndex:
     def n_rows(self) -> int:
         return self._n
 
-    def terms(self, words: Sequence[str]) -> list[Term]:
-        """The query's distinct words that live documents hold, in order of first mention."""
+    def terms(self, query: Mapping[str, float]) -> list[Term]:
+        """The query's words that live documents hold, in its order."""
         found = []
-        for word, count in Counter(words).items():
+        for word, weight in query.items():
             df, places = self._look_up(word)
             if df:
                 idf = math.log(1 + (self._n - df + 0.5) / (df + 0.5))
-                found.append(Term(word, idf * count, places))
+                found.append(Term(word, idf * weight, places))
         return found
 
     def _look_up(self, word: str) -> tuple[int, tuple[int, ...]]:

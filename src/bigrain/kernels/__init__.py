@@ -5,6 +5,7 @@ the best instructions the processor has. `BIGRAIN_KERNELS=reference|baseline|avx
 """
 
 from bigrain.kernels.dispatch import (
+    PostingList,
     WordPiece,
     accumulate_bm25,
     accumulate_weights,
@@ -12,11 +13,13 @@ from bigrain.kernels.dispatch import (
     build_luts,
     count_live,
     dot_table,
+    encode_lists,
     level,
     maxsim,
     nearest,
     pack_table,
     pool_tokens,
+    posting_list,
     quantise_tables,
     read_stretches,
     rotate,
@@ -32,6 +35,7 @@ from bigrain.kernels.dispatch import (
 )
 
 __all__ = [
+    "PostingList",
     "WordPiece",
     "accumulate_bm25",
     "accumulate_weights",
@@ -39,11 +43,13 @@ __all__ = [
     "build_luts",
     "count_live",
     "dot_table",
+    "encode_lists",
     "level",
     "maxsim",
     "nearest",
     "pack_table",
     "pool_tokens",
+    "posting_list",
     "quantise_tables",
     "read_stretches",
     "rotate",

@@ -25,6 +25,37 @@ from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U32
 ENVIRONMENT = "BIGRAIN_KERNELS"
 
 
+class PostingList(Protocol):
+    """One inverted list in memory, as it is stored; its bytes have been checked."""
+
+    @property
+    def n(self) -> int:
+        """How many postings."""
+        ...
+
+    @property
+    def largest(self) -> int:
+        """The largest impact."""
+        ...
+
+    @property
+    def n_bytes(self) -> int:
+        """Memory that it takes."""
+        ...
+
+    def decode(self) -> tuple[U32, U8, U32]:
+        """(rows, impacts, values) of all postings."""
+        ...
+
+    def look_up(self, rows: U32) -> I64:
+        """The value of each of `rows` (m,) uint32, as int64; -1 where the list has no such row."""
+        ...
+
+    def count_live(self, live: U8) -> int:
+        """How many of the list's rows have their bit set in the bitmap `live`."""
+        ...
+
+
 class Kernels(Protocol):
     """What a level provides: the functions of `reference`, under the same names."""
 
@@ -41,6 +72,8 @@ class Kernels(Protocol):
     row_checksums: Callable[[U8], U32]
     accumulate_bm25: Callable[[U32, npt.NDArray[Any], F32, float, F32], None]
     accumulate_weights: Callable[[U32, npt.NDArray[Any], float, F32], None]
+    encode_lists: Callable[[U32, U8, U32, I64], tuple[U8, I64, U32]]
+    PostingList: Callable[[U8, int, int], PostingList]
     count_live: Callable[[U32, U8], int]
     top_k: Callable[[F32, int, U8 | None, float], tuple[I64, F32]]
     pool_tokens: Callable[[I32, I64, I8, F32, float, bool], F32]
@@ -309,6 +342,37 @@ def accumulate_weights(rows: U32, weights: npt.NDArray[Any], factor: float, acc:
     `rows` (m,) uint32, `weights` (m,) float32, uint8 or uint16, `acc` (n,) float32.
     """
     _chosen().accumulate_weights(rows, weights, factor, acc)
+
+
+def encode_lists(rows: U32, impacts: U8, values: U32, starts: I64) -> tuple[U8, I64, U32]:
+    """Pack inverted lists: list i has the postings starts[i] to starts[i + 1], at least one.
+
+    A posting is a row, rising within a list, an impact (an upper bound of what it adds to scores,
+    in units of the caller's) and a value (what it exactly is). `rows`, `values` (m,) uint32,
+    `impacts` (m,) uint8, `starts` (T + 1,) int64. Returns the bytes of all lists, one after
+    another, where each ends (T,) int64, and the CRC-32 of each (T,) uint32.
+
+    A list begins with its first row (u32, little-endian). Then come its postings in blocks of 128,
+    the last with what is left:
+
+        gap bits     u8, 0 to 32
+        value bits   u8, 0 to 32
+        gaps         (row - row before - 1) of each posting, packed; the very first is 0
+        impacts      u8 of each posting
+        values       of each posting, packed
+
+    m packed numbers of b bits are ceil(m b / 8) bytes: number i is the bits i b to (i + 1) b, of
+    which bit j is the bit j % 8, from the lowest, of byte j // 8.
+    """
+    return _chosen().encode_lists(rows, impacts, values, starts)
+
+
+def posting_list(data: U8, n: int, n_rows: int) -> PostingList:
+    """Open one list of `n` postings that `encode_lists` packed into `data`, which is copied.
+
+    ValueError if the bytes are not `n` postings with rows below `n_rows`, whatever they are.
+    """
+    return _chosen().PostingList(data, n, n_rows)
 
 
 def count_live(rows: U32, live: U8) -> int:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 
 from bigrain.kernels import checks
 from bigrain.kernels.numbers import TYPES, bytes_of, read_numbers
+from bigrain.kernels.reference_lists import PostingList as PostingList
+from bigrain.kernels.reference_lists import encode_lists as encode_lists
 
 F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
