@@ -74,6 +74,9 @@ struct Level {
   // the same of gaps: out[i] = out[i - 1] + 1 + gap, with out[-1] = before
   void (*unpack_rows)(const uint8_t* packed, unsigned bits, size_t n, uint32_t before,
                       uint32_t* out);
+  void (*add_maxima)(const uint8_t* const* maxima, const uint16_t* factors, size_t n_columns,
+                     size_t n_blocks, uint16_t* bounds);
+  void (*largest_of_32)(const uint16_t* numbers, size_t n, uint16_t* out);
   size_t (*count_live)(const uint32_t* rows, size_t n, const uint8_t* live);
   void (*select)(const float* scores, size_t n, const uint8_t* live, Selection&);
   void (*pool_tokens)(const int32_t* ids, size_t n, const int8_t* table, size_t dim,

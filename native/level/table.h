@@ -1,6 +1,7 @@
 // The table of functions of a level; included last by each level file.
 #pragma once
 #include "lists.h"
+#include "impacts.h"
 #include "pool.h"
 #include "postings.h"
 #include "rotate.h"
@@ -15,5 +16,5 @@
       ::dot_panel,   ::fold_nearest,                                                             \
       ::score_rows,  ::row_checksums, ::max_id,       ::bm25<uint8_t>, ::bm25<uint16_t>,         \
       ::bm25<uint32_t>, ::weights<float>, ::weights<uint8_t>, ::weights<uint16_t>,                \
-      ::unpack,      ::unpack_rows,  ::count_live,                                                \
+      ::unpack,      ::unpack_rows,  ::add_maxima, ::largest_of_32, ::count_live,                                                \
       ::select_scores, ::pool_tokens, ::maxsim};

@@ -118,7 +118,7 @@ class LexicalIndex:
             known = self._df[word] = df, tuple(places)
         return known
 
-    def effort(self, recall: float, k: int) -> Effort:
+    def effort(self, recall: float | None, k: int) -> Effort:
         """Candidates are exact: k of them."""
         return Effort(k)
 

@@ -18,7 +18,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -216,6 +216,14 @@ class SpilledRun(FileRun):
         return self._terms(a, b, self._block[0][a - self._place : b - self._place])
 
 
+class Lists(Protocol):
+    """What lists are read from."""
+
+    @property
+    def file(self) -> SegmentFile: ...
+    def read_list(self, at: int) -> tuple[Array, ...]: ...
+
+
 class ListCache:
     """Least recently used inverted lists, bounded in bytes, shared by a collection's segments.
 
@@ -225,25 +233,26 @@ class ListCache:
     def __init__(self, max_bytes: int, scratch: Scratch | None = None) -> None:
         self.max_bytes, self.n_bytes = max_bytes, 0
         self.scratch = scratch or Scratch(1 << 62)
-        self._lists: OrderedDict[tuple[str, int], tuple[RowNumbers, Array]] = OrderedDict()
+        self._lists: OrderedDict[tuple[str, int], tuple[Array, ...]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, run: FileRun, at: int) -> tuple[RowNumbers, Array]:
+    def get(self, run: Lists, at: int) -> Any:
+        """One list of a run, as its `read_list` gives it: a tuple of arrays."""
         key = (run.file.name, at)
         with self._lock:
             if key in self._lists:
                 self._lists.move_to_end(key)
                 return self._lists[key]
         found = run.read_list(at)
-        size = found[0].nbytes + found[1].nbytes
+        size = sum(part.nbytes for part in found)
         if size <= self.max_bytes // 4:
             with self._lock:
                 if key not in self._lists:
                     self._lists[key] = found
                     self.n_bytes += size
                 while self.n_bytes > self.max_bytes:
-                    _, (rows, weights) = self._lists.popitem(last=False)
-                    self.n_bytes -= rows.nbytes + weights.nbytes
+                    _, parts = self._lists.popitem(last=False)
+                    self.n_bytes -= sum(part.nbytes for part in parts)
         return found
 
     def forget(self) -> None:

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from bigrain import kernels
 from bigrain.errors import DamagedError, StorageError
 from bigrain.index.base import Builder, UnitMap, Units
 from bigrain.index.dense import CHUNK_ROWS, DenseSpec
-from bigrain.index.postings import ROW_BYTES
+from bigrain.index.sparse_segment import record_bytes
 from bigrain.storage.segment import SegmentFile
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "again",
     "damaged_sections",
     "salvage_dense",
+    "salvage_listed",
     "salvage_multivector",
     "salvage_sparse",
     "unreadable",
@@ -40,6 +42,8 @@ T = TypeVar("T")
 TOKEN_CHUNK_BYTES = 8 << 20
 PROBE_BYTES = 1 << 16
 MATRIX_POSTINGS = 1 << 20
+RECORD_CHUNK_BYTES = 4 << 20
+ROW_BYTES = 4  # of a row number in the lists of bigrain 0.1
 
 
 @dataclass(frozen=True)
@@ -247,6 +251,56 @@ class Matrix(NamedTuple):
     shape: tuple[int, int]
 
 
+def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+    """The vectors whose record matches its checksum; lists are made anew from them."""
+    units = _units(file, damaged)
+    if units is None or "weights" not in file.sections:
+        return None
+    n, width = units.n_rows, file.meta.get("width")
+    nothing = Salvage(units, np.zeros(n, bool), _nothing)
+    counts = _column(file, "counts", n, damaged)
+    if counts is None or width not in (2, 4):
+        return nothing
+    places = np.concatenate(([0], np.cumsum(record_bytes(counts, width))))
+    if file.sections["weights"].shape != (int(places[-1]),):
+        return nothing
+    sound = np.ones(n, bool)
+
+    def read(start: int, stop: int) -> tuple[Array, npt.NDArray[np.int64]]:
+        records = file.read_rows("weights", int(places[start]), int(places[stop]))
+        return records, places[start : stop + 1] - places[start]
+
+    def check(start: int, stop: int) -> Flags:
+        records, inside = read(start, stop)
+        good, at = np.ones(stop - start, bool), 0
+        while (
+            wrong := kernels.first_unsound_weights(records[inside[at] :], inside[at:] - inside[at])
+        ) >= 0:
+            at += wrong + 1
+            good[at - 1] = False
+        return good
+
+    chunks = list(_stretches(places, RECORD_CHUNK_BYTES))
+    if "weights" in damaged:
+        for start, stop in chunks:
+            _check_rows(start, stop, sound, check)
+        if sound.all():  # something in them is wrong all the same
+            sound[:] = False
+
+    def pour(builder: Builder, chosen: Flags) -> None:
+        for start, stop in chunks:
+            rows = start + np.flatnonzero(chosen[start:stop])
+            for part in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else ():
+                a, b = int(part[0]), int(part[-1]) + 1
+                if not check(a, b).all():
+                    raise DamagedError(file.name, "weights", "what was read before", "another")
+                columns, weights, ends = kernels.decode_weights(*read(a, b), width)
+                matrix = Matrix(weights, columns.astype(np.int64), ends, (b - a, 2**32))
+                builder.append(units.slice(a, b), matrix)
+
+    return Salvage(units, sound, pour)
+
+
 @dataclass(frozen=True)
 class _Lists:
     """The sound lists of an inverted segment: keys, and where each list lies."""
@@ -298,8 +352,8 @@ class _Lists:
             )
 
 
-def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
-    """All rows, without the lists that do not match their checksum."""
+def salvage_listed(file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+    """Of a segment as bigrain 0.1 wrote it all rows, without the lists that are damaged."""
     units = _units(file, damaged)
     if units is None or not _whole(file, "keys", damaged) or "lists" not in file.sections:
         return None if units is None else Salvage(units, np.zeros(units.n_rows, bool), _nothing)

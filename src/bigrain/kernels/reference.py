@@ -16,6 +16,14 @@ import numpy.typing as npt
 
 from bigrain.kernels import checks
 from bigrain.kernels.numbers import TYPES, bytes_of, read_numbers
+from bigrain.kernels.reference_impacts import deal_postings as deal_postings
+from bigrain.kernels.reference_impacts import decode_weights as decode_weights
+from bigrain.kernels.reference_impacts import encode_weights as encode_weights
+from bigrain.kernels.reference_impacts import first_unsound_weights as first_unsound_weights
+from bigrain.kernels.reference_impacts import pack_impacts as pack_impacts
+from bigrain.kernels.reference_impacts import score_weights as score_weights
+from bigrain.kernels.reference_impacts import search_impacts as search_impacts
+from bigrain.kernels.reference_impacts import sound_impacts as sound_impacts
 from bigrain.kernels.reference_lists import PostingList as PostingList
 from bigrain.kernels.reference_lists import encode_lists as encode_lists
 

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from bigrain.index.base import FieldIndex
 from bigrain.index.dense import DenseIndex
+from bigrain.index.sparse import SparseIndex
 from bigrain.search.candidates import Proposal
 from bigrain.search.plan import FieldPlan, Plan
 from bigrain.search.view import SnapshotView
@@ -88,7 +89,7 @@ def _score(
 def _exact(
     index: FieldIndex, queries: Sequence[Any], units: Sequence[Numbers]
 ) -> list[npt.NDArray[np.float32]]:
-    if isinstance(index, DenseIndex):
+    if isinstance(index, DenseIndex | SparseIndex):
         return index.score_many(queries, units)
     return [index.score(query, wanted) for query, wanted in zip(queries, units, strict=True)]
 
