@@ -132,10 +132,7 @@ class Search {
         }
       level_.add_maxima(maxima.data(), factors.data(), maxima.size(), n, bounds);
       for (const Term& t : terms_)
-        if (!t.list->every_block)
-          for (size_t e = 0; e < t.list->filled; ++e)
-            bounds[t.list->ids[e]] = static_cast<uint16_t>(
-                bounds[t.list->ids[e]] + (t.list->maxima[e] * t.bound_factor >> 8));
+        if (!t.list->every_block) add_filled(*t.list, t.bound_factor, bounds);
     } else {
       std::fill_n(bounds, n_blocks_, kNone);
     }
@@ -147,6 +144,17 @@ class Search {
           s_.seen[b] = 1;
         }
     s_.largest.resize(n / 32);
+  }
+
+  static void add_filled(const ImpactList& list, uint32_t factor, uint16_t* bounds) {
+    const uint16_t* ids = list.ids;
+    const uint8_t* maxima = list.maxima;
+    const auto add = [&](size_t e) {
+      bounds[ids[e]] = static_cast<uint16_t>(bounds[ids[e]] + (maxima[e] * factor >> 8));
+    };
+    size_t e = 0;
+    for (; e + 4 <= list.filled; e += 4) add(e), add(e + 1), add(e + 2), add(e + 3);
+    for (; e < list.filled; ++e) add(e);
   }
 
   // Puts about `want` blocks of the highest bounds, or all that are needed, into `chosen`, and

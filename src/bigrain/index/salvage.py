@@ -11,6 +11,7 @@ import errno
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -258,8 +259,12 @@ def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | Non
         return None
     n, width = units.n_rows, file.meta.get("width")
     nothing = Salvage(units, np.zeros(n, bool), _nothing)
+    if width not in (2, 4):
+        return nothing
     counts = _column(file, "counts", n, damaged)
-    if counts is None or width not in (2, 4):
+    if counts is None:
+        counts = _counted_again(file, _guesses(file, "counts", n, ends=False), width)
+    if counts is None:
         return nothing
     places = np.concatenate(([0], np.cumsum(record_bytes(counts, width))))
     if file.sections["weights"].shape != (int(places[-1]),):
@@ -299,6 +304,37 @@ def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | Non
                 builder.append(units.slice(a, b), matrix)
 
     return Salvage(units, sound, pour)
+
+
+def _counted_again(
+    file: SegmentFile, guesses: npt.NDArray[np.int64], width: int
+) -> npt.NDArray[np.int64] | None:
+    """How many weights each record has: as many as guessed, or else the fewest that fit its
+    checksum; None if there are none.
+    """
+    size = file.sections["weights"].n_bytes
+    counts, at = np.zeros(len(guesses), np.int64), 0
+
+    def fits(n: int) -> bool:
+        length = int(record_bytes(np.array([n]), width)[0])
+        if at + length > size:
+            return False
+        record = file.read_rows("weights", at, at + length)
+        return kernels.first_unsound_weights(record, np.array([0, length])) < 0
+
+    try:
+        for i, guess in enumerate(guesses.tolist()):
+            most = (size - at) // (4 + width)
+            found = next((n for n in chain((guess,), range(most + 1)) if fits(n)), None)
+            if found is None:
+                return None
+            counts[i] = found
+            at += int(record_bytes(counts[i : i + 1], width)[0])
+    except (DamagedError, StorageError) as error:
+        if not unreadable(error):
+            raise
+        return None
+    return counts if at == size else None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from bigrain.index.postings import ListCache
 from bigrain.index.sparse_effort import SparseCalibration
 from bigrain.index.sparse_segment import LARGEST_IMPACT, PART_ROWS, SparseRows
 from bigrain.storage.segment import SegmentFile
+from bigrain.types import SparseMatrix
 
 __all__ = ["Queries", "SparseIndex", "SparseLists"]
 
@@ -275,6 +276,28 @@ class SparseIndex:
                     query_of[at[pairs]].astype(np.int32),
                 )
         return np.split(scores, np.cumsum([len(u) for u in units])[:-1])
+
+    def matrix(self) -> tuple[Units, SparseMatrix]:
+        """(units, vectors) of everything that lives, in the order of units."""
+        units: list[Units] = [EMPTY]
+        parts: list[SparseRows] = []
+        for view in self.views:
+            rows = view.live_rows()
+            for some in view.segment.stretches(rows, READ_BYTES):
+                parts.append(view.segment.weights(rows[some]))
+                units.append(view.segment.units.units(rows[some]))
+        counts = np.concatenate([EMPTY, *(np.diff(offsets) for _, _, offsets in parts)])
+        columns = np.concatenate([EMPTY, *(columns for columns, _, _ in parts)]).astype(np.int64)
+        weights = np.concatenate([np.empty(0, np.float32), *(w for _, w, _ in parts)])
+        together = np.concatenate(units)
+        if (order := np.argsort(together, kind="stable")).size and (np.diff(order) != 1).any():
+            entry = np.argsort(
+                np.argsort(order)[np.repeat(np.arange(len(order)), counts)], kind="stable"
+            )
+            columns, weights, counts = columns[entry], weights[entry], counts[order]
+        ends = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        width = int(columns.max(initial=-1)) + 1
+        return together[order], SparseMatrix(weights, columns, ends, (len(order), width))
 
     def contributions(self, query: Any, units: Units) -> Floats:
         """(columns, units) array: what every column of the query adds to the scores."""
