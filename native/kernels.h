@@ -92,6 +92,9 @@ struct Level {
   size_t (*collect)(const Window&, uint16_t limit, size_t most, uint16_t* places, uint16_t* found);
   size_t (*count_below)(const uint32_t* rows, size_t n, uint32_t row);  // of a block's
   size_t (*find_row)(const uint32_t* rows, size_t n, uint32_t row);
+  void (*add_maxima)(const uint8_t* const* maxima, const uint16_t* factors, size_t n_columns,
+                     size_t n_blocks, uint16_t* bounds);
+  void (*largest_of_32)(const uint16_t* numbers, size_t n, uint16_t* out);
   size_t (*count_live)(const uint32_t* rows, size_t n, const uint8_t* live);
   void (*select)(const float* scores, size_t n, const uint8_t* live, Selection&);
   void (*pool_tokens)(const int32_t* ids, size_t n, const int8_t* table, size_t dim,

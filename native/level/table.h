@@ -1,5 +1,6 @@
 // The table of functions of a level; included last by each level file.
 #pragma once
+#include "bounds.h"
 #include "impacts.h"
 #include "lists.h"
 #include "pool.h"
@@ -15,5 +16,6 @@
       #name,         L,               ::rotate,       ::sign_encode, ::scan,                       \
       ::dot_panel,   ::fold_nearest,  ::score_rows,   ::row_checksums,                           \
       ::max_id,      ::unpack,        ::unpack_rows,  ::add_postings, ::add_some,                \
-      ::count_above, ::collect,       ::count_below,  ::find_row,     ::count_live,              \
+      ::count_above, ::collect,       ::count_below,  ::find_row,     ::add_maxima,              \
+      ::largest_of_32, ::count_live,              \
       ::select_scores, ::pool_tokens, ::maxsim};

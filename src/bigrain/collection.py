@@ -47,6 +47,7 @@ from bigrain.index.effort import DEFAULT_RECALL
 from bigrain.index.live import in_figures
 from bigrain.index.postings import ListCache
 from bigrain.index.scratch import Scratch
+from bigrain.index.sparse import SparseIndex
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
@@ -65,7 +66,7 @@ from bigrain.storage.files import DISK, Files, Lock
 from bigrain.storage.folder import Folder, missing_is_damage
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
-from bigrain.types import AddCounts, Document, Documents, Hit
+from bigrain.types import AddCounts, Document, Documents, Hit, SparseMatrix
 from bigrain.writing.backup import back_up
 from bigrain.writing.checking import Report, check_collection
 from bigrain.writing.merging import merge_views, segments_to_merge
@@ -674,6 +675,33 @@ class Collection:
         view = self._require_open()
         for stored in view.catalogue.live_documents(view.number):
             yield Document(stored.text, stored.id, stored.title, stored.metadata)
+
+    def sparse_vectors(self, field: str) -> tuple[list[str], SparseMatrix]:
+        """(ids, CSR arrays) of a sparse field of the snapshot in view, in the order of documents.
+
+        For documents of several passages the first one's. `bigrain.text.write_sparse_vectors`
+        writes them to a file, `scipy.sparse.csr_matrix(matrix[:3], matrix.shape)` makes a matrix.
+        """
+        view = self._require_open()
+        found = view.fields.get(field) if isinstance(field, str) else None
+        if found is None or not isinstance(found.index, SparseIndex):
+            sparse = [name for name, f in view.fields.items() if isinstance(f.index, SparseIndex)]
+            raise UnknownFieldError(
+                f"{shown(field)} is no sparse field of this collection; it has "
+                f"{', '.join(sparse) or 'none'}"
+            )
+        units, matrix = found.index.matrix()
+        ids = view.catalogue.ids(units.tolist())
+        first = np.array([unit in ids for unit in units.tolist()], bool)
+        counts = np.diff(matrix.indptr)[first]
+        kept = np.repeat(first, np.diff(matrix.indptr))
+        width = found.family.spec.to_dict()["vocabulary_size"] or matrix.shape[1]
+        return [ids[unit] for unit in units[first].tolist()], SparseMatrix(
+            matrix.data[kept],
+            matrix.indices[kept],
+            np.concatenate(([0], np.cumsum(counts))),
+            (len(counts), int(width)),
+        )
 
     @property
     def fields(self) -> dict[str, config.Field]:

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
-__all__ = ["MAX_ID_CHARS", "AddCounts", "Document", "DocumentLike", "Hit", "Part", "Passage"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "MAX_ID_CHARS",
+    "AddCounts",
+    "Document",
+    "DocumentLike",
+    "Hit",
+    "Part",
+    "Passage",
+    "SparseMatrix",
+]
 
 MAX_ID_CHARS = 512
 
@@ -95,3 +107,12 @@ class AddCounts:
     replaced: int
     passages: int
     warnings: tuple[str, ...] = ()
+
+
+class SparseMatrix(NamedTuple):
+    """Compressed sparse rows, with the names of a SciPy CSR matrix."""
+
+    data: npt.NDArray[np.float32]
+    indices: npt.NDArray[np.int64]
+    indptr: npt.NDArray[np.int64]
+    shape: tuple[int, int]

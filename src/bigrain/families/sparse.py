@@ -19,12 +19,12 @@ from bigrain.families.base import (
     row_number,
 )
 from bigrain.index.base import View
-from bigrain.index.builder import PostingsBuilder, merge_postings
-from bigrain.index.impacts import Weights
-from bigrain.index.inverted import PostingsSegment, light_bytes_of
 from bigrain.index.postings import ListCache
-from bigrain.index.salvage import Salvage, salvage_sparse
-from bigrain.index.sparse import SparseIndex
+from bigrain.index.salvage import Salvage, salvage_listed, salvage_sparse
+from bigrain.index.sparse import SparseIndex, SparseLists
+from bigrain.index.sparse_listed import ListedSegment, is_listed, light_bytes_of_listed
+from bigrain.index.sparse_segment import SparseSegment, light_bytes_of
+from bigrain.index.sparse_writing import SparseBuilder, merge_sparse
 from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
@@ -32,6 +32,7 @@ from bigrain.storage.segment import SegmentFile
 __all__ = ["SparseFamily"]
 
 MAX_COLUMNS = 2**32
+MAX_QUERY_COLUMNS = 100_000
 
 
 class Csr(NamedTuple):
@@ -105,36 +106,38 @@ class SparseFamily:
         width, size = int(matrix.shape[1]), self.spec.vocabulary_size
         if size is not None and width not in (0, size):
             raise error(f"field {self.name!r}: rows are {width} wide, the vocabulary has {size}")
-        row_of = np.repeat(np.arange(n), np.diff(indptr))
         limit = self.spec.vocabulary_size or min(width, MAX_COLUMNS) or MAX_COLUMNS
 
         def refuse(bad: npt.NDArray[np.bool_], why: str) -> None:
-            at = np.flatnonzero(bad)
-            if len(at):
-                place = int(at[0])
+            if bad.any():
+                place = int(np.argmax(bad))
+                row = int(np.searchsorted(indptr, place, side="right")) - 1
                 raise error(
-                    f"field {self.name!r}, {where(int(row_of[place]))}: column "
-                    f"{int(indices[place])} has weight {given[place]}; {why}"
+                    f"field {self.name!r}, {where(row)}: column {int(indices[place])} has weight "
+                    f"{given[place]}; {why}"
                 )
 
         refuse(~np.isfinite(data), "weights must be finite float32 numbers")
         refuse(data < 0, "weights must be 0 or more")
         refuse(data > LARGEST, f"weights are at most {LARGEST:g}, so that scores do not overflow")
         refuse((indices < 0) | (indices >= limit), f"columns run from 0 to {limit - 1}")
-        order = np.lexsort((indices, row_of))
-        same = np.zeros(len(indices), bool)
-        same[1:] = (np.diff(indices[order]) == 0) & (np.diff(row_of[order]) == 0)
-        duplicate = np.zeros(len(indices), bool)
-        duplicate[order] = same
-        refuse(duplicate, "the column is given twice; sum_duplicates() joins them")
-        kept = data[order] > 0
-        counts = np.bincount(row_of[order][kept], minlength=n)
-        return Csr(
-            data[order][kept],
-            indices[order][kept],
-            np.concatenate(([0], np.cumsum(counts))),
-            (n, int(limit)),
-        )
+        rises = np.ones(len(indices), bool)
+        rises[1:] = indices[1:] > indices[:-1]
+        rises[indptr[:-1][indptr[:-1] < len(indices)]] = True  # where rows begin
+        if not rises.all():
+            row_of = np.repeat(np.arange(n), np.diff(indptr))
+            order = np.lexsort((indices, row_of))
+            same = np.zeros(len(indices), bool)
+            same[1:] = (np.diff(indices[order]) == 0) & (np.diff(row_of[order]) == 0)
+            duplicate = np.zeros(len(indices), bool)
+            duplicate[order] = same
+            refuse(duplicate, "the column is given twice; sum_duplicates() joins them")
+            data, indices = data[order], indices[order]
+        kept = data > 0
+        if not kept.all():
+            before = np.concatenate(([0], np.cumsum(kept)))
+            data, indices, indptr = data[kept], indices[kept], before[indptr]
+        return Csr(data, indices, indptr, (n, int(limit)))
 
     def accepts(self, query: Any) -> bool:
         if isinstance(query, str):
@@ -144,54 +147,92 @@ class SparseFamily:
         )
 
     def queries(self, queries: Sequence[Any]) -> list[tuple[Any, Any]]:
-        """Text, a mapping column -> weight, or a one-row sparse matrix."""
-        return [self._query(query) for query in queries]
+        """Text, mappings column -> weight, or one-row sparse matrices: (columns, weights) each."""
+        rows: list[tuple[Any, Any]] = [self._given(query) for query in queries]
+        texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
+        if texts:
+            assert self.encoder is not None
+            encoded = self._csr(
+                self.encoder.encode_queries([queries[i] for i in texts]), InvalidQueryError
+            )
+            ends = encoded.indptr.tolist()
+            for i, a, b in zip(texts, ends, ends[1:], strict=False):
+                rows[i] = encoded.indices[a:b], encoded.data[a:b]
+        counts = [len(columns) for columns, _ in rows]
+        for i, count in enumerate(counts):
+            if count > MAX_QUERY_COLUMNS:
+                raise InvalidQueryError(
+                    f"field {self.name!r}, query {i}: {count:,} columns; a query has at most "
+                    f"{MAX_QUERY_COLUMNS:,}: keep the largest weights"
+                )
+        together = Csr(
+            np.concatenate([np.empty(0), *(weights for _, weights in rows)]),
+            np.concatenate([np.empty(0, np.int64), *(columns for columns, _ in rows)]),
+            np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+            (len(rows), 0),
+        )
+        checked = self._csr(together, InvalidQueryError, lambda row: f"query {row}")
+        columns, weights = checked.indices.astype(np.uint32), checked.data
+        ends = checked.indptr.tolist()
+        return [(columns[a:b], weights[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
 
-    def _query(self, query: Any) -> tuple[Any, Any]:
+    def _given(self, query: Any) -> tuple[Any, Any]:
+        """(columns, weights) as they were passed; nothing of a text."""
         if isinstance(query, str):
             check_text_query(self.name, query, self.encoder)
-            assert self.encoder is not None
-            csr = self._csr(self.encoder.encode_queries([query]), InvalidQueryError)
-        elif isinstance(query, Mapping):
+            return (), ()
+        if isinstance(query, Mapping):
             whole = all(isinstance(c, int | np.integer) and not isinstance(c, bool) for c in query)
             try:
                 if not whole:
                     raise TypeError
                 columns = np.fromiter(query.keys(), np.int64, len(query))
-                weights = np.fromiter(query.values(), np.float64, len(query))
+                return columns, np.fromiter(query.values(), np.float64, len(query))
             except (ValueError, TypeError, OverflowError):
                 raise InvalidQueryError(
                     f"field {self.name!r}: a query mapping goes from column numbers to weights"
                 ) from None
-            ends = np.array([0, len(columns)])
-            csr = self._csr(Csr(weights, columns, ends, (1, 0)), InvalidQueryError)
-        else:
-            csr = self._csr(query, InvalidQueryError)
-            if csr.shape[0] != 1:
-                raise InvalidQueryError(
-                    f"field {self.name!r}: a query is one row, got {csr.shape[0]}; use search_many"
-                )
-        return csr.indices.astype(np.uint64), csr.data
+        if getattr(query, "format", None) != "csr":
+            query = query.tocsr() if hasattr(query, "tocsr") else query
+        shape = getattr(query, "shape", None)
+        if shape is None or len(shape) != 2 or shape[0] != 1:
+            if shape is None or not hasattr(query, "indptr"):
+                return self._one_row(self._csr(query, InvalidQueryError))
+            raise InvalidQueryError(
+                f"field {self.name!r}: a query is one row, got {shape[0]}; use search_many"
+            )
+        data, indices = np.asarray(query.data), np.asarray(query.indices)
+        size = self.spec.vocabulary_size
+        plain = data.dtype.kind in "fiu" and indices.dtype.kind in "iu" and data.ndim == 1
+        if not plain or data.shape != indices.shape or (size and shape[1] not in (0, size)):
+            return self._one_row(self._csr(query, InvalidQueryError))  # says what is wrong
+        return indices, data
+
+    @staticmethod
+    def _one_row(csr: Csr) -> tuple[Any, Any]:
+        return csr.indices, csr.data
 
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
-    ) -> PostingsBuilder:
-        return PostingsBuilder(Weights(), files, folder, self.name, memory_bytes)
+    ) -> SparseBuilder:
+        return SparseBuilder(files, folder / f"{self.name}.weights", memory_bytes)
 
-    def open_segment(self, file: SegmentFile) -> PostingsSegment:
-        return PostingsSegment(file, Weights())
+    def open_segment(self, file: SegmentFile) -> SparseLists:
+        return ListedSegment(file) if is_listed(file) else SparseSegment(file)
 
     def light_bytes(self, file: SegmentFile) -> int:
-        return light_bytes_of(file)
+        return light_bytes_of_listed(file) if is_listed(file) else light_bytes_of(file)
 
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> SparseIndex:
         return SparseIndex(views, cache)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
-        return merge_postings(Weights(), files, path, views, memory_bytes)
+        return merge_sparse(files, path, views, memory_bytes)
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
-        return salvage_sparse(file, damaged) if self.encoder is None else None
+        if self.encoder is not None:
+            return None  # everything is made again from the texts
+        return (salvage_listed if is_listed(file) else salvage_sparse)(file, damaged)
 
     def explain(self, index: SparseIndex, query: tuple[Any, Any], unit: int) -> dict[str, Any]:
         """What each column adds to the score."""

@@ -253,8 +253,8 @@ class FieldIndex(Protocol):
     def views(self) -> Sequence[View[Any]]: ...
     @property
     def n_rows(self) -> int: ...
-    def effort(self, recall: float, k: int) -> Effort:
-        """How far to look for this share of the true top k."""
+    def effort(self, recall: float | None, k: int) -> Effort:
+        """How far to look for this share of the true top k; None: the family's own choice."""
         ...
 
     def candidates(

@@ -36,7 +36,7 @@ from bigrain.index.base import (
     merge_ranked,
 )
 from bigrain.index.dense_codec import FURTHEST, read_bounded, read_codec
-from bigrain.index.effort import GRID, Calibration, Effort, LiveQueries
+from bigrain.index.effort import DEFAULT_RECALL, GRID, Calibration, Effort, LiveQueries
 from bigrain.storage.segment import SegmentFile
 
 __all__ = [
@@ -354,8 +354,9 @@ class DenseIndex:
         self._live: dict[int, Live] = {}  # by view
         self._selected: WeakKeyDictionary[Selection, dict[int, Live]] = WeakKeyDictionary()
 
-    def effort(self, recall: float, k: int) -> Effort:
+    def effort(self, recall: float | None, k: int) -> Effort:
         """What finds `recall` of the true top k: the most that any segment needs."""
+        recall = DEFAULT_RECALL if recall is None else recall
         if (recall, k) not in self._efforts:
             told = [v.segment.calibration for v in self.views if v.n_live]
             live = self._asked

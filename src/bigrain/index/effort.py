@@ -33,6 +33,7 @@ __all__ = [
     "Calibration",
     "Effort",
     "LiveQueries",
+    "depth_for",
     "sample_queries",
 ]
 
@@ -110,7 +111,7 @@ class Calibration:
         best, cheapest = Effort(n_rows), np.inf
         margins, shares = [*GRID.tolist(), np.inf], [*self.probed.tolist(), 1.0]
         for margin, share in zip(margins, shares, strict=True):
-            depth = _depth(kinds, margin, recall)
+            depth = depth_for(kinds, margin, recall)
             if depth is None:
                 continue
             cost = share * n_rows * SCAN_NS + depth * factor * VERIFY_NS
@@ -129,7 +130,7 @@ class Calibration:
         return [(gaps[mixed == kind], ranks[mixed == kind]) for kind in np.unique(mixed)]
 
 
-def _depth(
+def depth_for(
     kinds: Sequence[tuple[Floats, npt.NDArray[np.int64]]], margin: float, recall: float
 ) -> int | None:
     """The least n for which ranks up to n, within the margin, hold the recall for every kind.

@@ -108,7 +108,7 @@ class LexicalIndex:
             self._words[word] = known
         return known
 
-    def effort(self, recall: float, k: int) -> Effort:
+    def effort(self, recall: float | None, k: int) -> Effort:
         """Candidates are exact: k of them."""
         return Effort(k)
 

@@ -112,7 +112,7 @@ class MultiVectorIndex:
     def n_rows(self) -> int:
         return sum(view.n_live for view in self.views)
 
-    def effort(self, recall: float, k: int) -> Effort:
+    def effort(self, recall: float | None, k: int) -> Effort:
         """Candidates are exact: k of them."""
         return Effort(k)
 

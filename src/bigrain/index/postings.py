@@ -21,7 +21,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -228,6 +228,25 @@ class SpilledRun(FileRun):
         return self._terms(a, b, self._block[0][a - self._place : b - self._place])
 
 
+class Held(Protocol):
+    """What a cache can hold."""
+
+    @property
+    def n_bytes(self) -> int: ...
+
+
+H_co = TypeVar("H_co", bound=Held, covariant=True)
+H = TypeVar("H", bound=Held)
+
+
+class Lists(Protocol[H_co]):
+    """What lists are read from."""
+
+    @property
+    def file(self) -> SegmentFile: ...
+    def read_list(self, at: int) -> H_co: ...
+
+
 class ListCache:
     """Least recently used inverted lists, bounded in bytes, shared by a collection's segments.
 
@@ -238,16 +257,16 @@ class ListCache:
         self.max_bytes, self.n_bytes = max_bytes, 0
         self.scratch = scratch or Scratch(1 << 62)
         self.blocks = BlockCache(max_bytes)
-        self._lists: OrderedDict[tuple[str, int], Listed] = OrderedDict()
+        self._lists: OrderedDict[tuple[str, int], Held] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, run: Run, at: int) -> Listed:
-        """The list of one key of a run."""
+    def get(self, run: Lists[H], at: int) -> H:
+        """One list, as its source reads it."""
         key = (run.file.name, at)
         with self._lock:
             if key in self._lists:
                 self._lists.move_to_end(key)
-                return self._lists[key]
+                return cast(H, self._lists[key])
         found = run.read_list(at)
         if found.n_bytes <= self.max_bytes // 4:
             with self._lock:

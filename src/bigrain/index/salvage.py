@@ -11,6 +11,7 @@ import errno
 import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from bigrain import kernels
 from bigrain.errors import DamagedError, StorageError
 from bigrain.index.base import Builder, UnitMap, Units
 from bigrain.index.dense import CHUNK_ROWS, DenseSpec
-from bigrain.index.raw_lists import ROW_BYTES, raw_weight, values_of_weights
+from bigrain.index.sparse_segment import record_bytes
 from bigrain.storage.segment import SegmentFile
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "again",
     "damaged_sections",
     "salvage_dense",
+    "salvage_listed",
     "salvage_multivector",
     "salvage_sparse",
     "unreadable",
@@ -41,7 +43,8 @@ T = TypeVar("T")
 TOKEN_CHUNK_BYTES = 8 << 20
 PROBE_BYTES = 1 << 16
 MATRIX_POSTINGS = 1 << 20
-POSTINGS = 128  # in a block of a packed list
+RECORD_CHUNK_BYTES = 4 << 20
+ROW_BYTES = 4  # of a row number in the lists of bigrain 0.1
 
 
 @dataclass(frozen=True)
@@ -249,25 +252,110 @@ class Matrix(NamedTuple):
     shape: tuple[int, int]
 
 
+def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+    """The vectors whose record matches its checksum; lists are made anew from them."""
+    units = _units(file, damaged)
+    if units is None or "weights" not in file.sections:
+        return None
+    n, width = units.n_rows, file.meta.get("width")
+    nothing = Salvage(units, np.zeros(n, bool), _nothing)
+    if width not in (2, 4):
+        return nothing
+    counts = _column(file, "counts", n, damaged)
+    if counts is None:
+        counts = _counted_again(file, _guesses(file, "counts", n, ends=False), width)
+    if counts is None:
+        return nothing
+    places = np.concatenate(([0], np.cumsum(record_bytes(counts, width))))
+    if file.sections["weights"].shape != (int(places[-1]),):
+        return nothing
+    sound = np.ones(n, bool)
+
+    def read(start: int, stop: int) -> tuple[Array, npt.NDArray[np.int64]]:
+        records = file.read_rows("weights", int(places[start]), int(places[stop]))
+        return records, places[start : stop + 1] - places[start]
+
+    def check(start: int, stop: int) -> Flags:
+        records, inside = read(start, stop)
+        good, at = np.ones(stop - start, bool), 0
+        while (
+            wrong := kernels.first_unsound_weights(records[inside[at] :], inside[at:] - inside[at])
+        ) >= 0:
+            at += wrong + 1
+            good[at - 1] = False
+        return good
+
+    chunks = list(_stretches(places, RECORD_CHUNK_BYTES))
+    if "weights" in damaged:
+        for start, stop in chunks:
+            _check_rows(start, stop, sound, check)
+        if sound.all():  # something in them is wrong all the same
+            sound[:] = False
+
+    def pour(builder: Builder, chosen: Flags) -> None:
+        for start, stop in chunks:
+            rows = start + np.flatnonzero(chosen[start:stop])
+            for part in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else ():
+                a, b = int(part[0]), int(part[-1]) + 1
+                if not check(a, b).all():
+                    raise DamagedError(file.name, "weights", "what was read before", "another")
+                columns, weights, ends = kernels.decode_weights(*read(a, b), width)
+                matrix = Matrix(weights, columns.astype(np.int64), ends, (b - a, 2**32))
+                builder.append(units.slice(a, b), matrix)
+
+    return Salvage(units, sound, pour)
+
+
+def _counted_again(
+    file: SegmentFile, guesses: npt.NDArray[np.int64], width: int
+) -> npt.NDArray[np.int64] | None:
+    """How many weights each record has: as many as guessed, or else the fewest that fit its
+    checksum; None if there are none.
+    """
+    size = file.sections["weights"].n_bytes
+    counts, at = np.zeros(len(guesses), np.int64), 0
+
+    def fits(n: int) -> bool:
+        length = int(record_bytes(np.array([n]), width)[0])
+        if at + length > size:
+            return False
+        record = file.read_rows("weights", at, at + length)
+        return kernels.first_unsound_weights(record, np.array([0, length])) < 0
+
+    try:
+        for i, guess in enumerate(guesses.tolist()):
+            most = (size - at) // (4 + width)
+            found = next((n for n in chain((guess,), range(most + 1)) if fits(n)), None)
+            if found is None:
+                return None
+            counts[i] = found
+            at += int(record_bytes(counts[i : i + 1], width)[0])
+    except (DamagedError, StorageError) as error:
+        if not unreadable(error):
+            raise
+        return None
+    return counts if at == size else None
+
+
 @dataclass(frozen=True)
 class _Lists:
     """The sound lists of an inverted segment: keys, and where each list lies."""
 
     file: SegmentFile
-    n_rows: int
     keys: npt.NDArray[np.uint64]
-    ends: npt.NDArray[np.int64]  # bytes: (n, 2), where a list begins and ends in its section
-    raw: np.dtype[Any] | None  # of the weights, in format 1
+    places: npt.NDArray[np.int64]  # bytes from the beginning of the section
+    df: npt.NDArray[np.int64]
+    weight: np.dtype[Any]
 
     def __iter__(self) -> Iterator[tuple[int, npt.NDArray[np.uint32], Array]]:
-        """(key, rows, weights) of every list; DamagedError where they are not that."""
-        for key, (begin, end) in zip(self.keys.tolist(), self.ends.tolist(), strict=True):
-            part = self.file.read_rows("lists", begin, end)
-            try:
-                rows, values = unpack_list(part, self.raw, self.n_rows)
-            except ValueError as error:
-                raise DamagedError(self.file.name, "lists", "a packed list", error) from None
-            yield key, rows, values.view(np.float32)
+        """(key, rows, weights) of every list."""
+        width = ROW_BYTES + self.weight.itemsize
+        for key, begin, df in zip(
+            self.keys.tolist(), self.places.tolist(), self.df.tolist(), strict=True
+        ):
+            raw = self.file.read_rows("lists", begin, begin + df * width).tobytes()
+            middle = df * ROW_BYTES
+            yield key, np.frombuffer(raw[:middle], "<u4"), np.frombuffer(raw[middle:], self.weight)
 
     def matrices(self, n_rows: int) -> Iterator[tuple[int, int, Matrix]]:
         """(first row, last row + 1, their weights), MATRIX_POSTINGS at a time.
@@ -300,41 +388,48 @@ class _Lists:
             )
 
 
-def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
-    """All rows, without the lists that do not match their checksum."""
+def salvage_listed(file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+    """Of a segment as bigrain 0.1 wrote it all rows, without the lists that are damaged."""
     units = _units(file, damaged)
     if units is None or not _whole(file, "keys", damaged) or "lists" not in file.sections:
         return None if units is None else Salvage(units, np.zeros(units.n_rows, bool), _nothing)
     nothing = Salvage(units, np.zeros(units.n_rows, bool), _nothing)
     keys = file.read("keys")
-    n_keys = len(keys)
-    raw = None if "list_ends" in file.sections else raw_weight(file)
-    if ("list_ends" not in file.sections and raw is None) or (keys[1:] <= keys[:-1]).any():
+    n_keys, size = len(keys), file.sections["lists"].shape[0]
+    try:
+        weight = np.dtype(str(file.meta["weight"]))
+    except (KeyError, TypeError):
         return nothing
+    if weight.str not in ("|u1", "<u2", "<f4") or (keys[1:] <= keys[:-1]).any():
+        return nothing
+    width = ROW_BYTES + weight.itemsize
     sums = _column(file, "list_crc", n_keys, damaged)
-    ends = _ends_of_lists(file, raw, n_keys, sums, damaged)
-    if ends is None or (sums is None and "lists" in damaged):
+    df = _column(file, "df", n_keys, damaged)
+    if df is None and sums is not None:
+        ends = _rejoin(file, "lists", width, sums, _guesses(file, "df", n_keys, ends=False))
+        df = None if ends is None else np.diff(ends, prepend=0)
+    if df is None or int(df.astype(np.int64).sum()) * width != size:
         return nothing
-    bounds = np.stack([np.concatenate(([0], ends))[:-1], ends], axis=1).astype(np.int64)
+    if sums is None and "lists" in damaged:
+        return nothing
+    df = df.astype(np.int64)
+    places = np.concatenate(([0], np.cumsum(df)))[:-1] * width
     lost: list[LostList] = []
     sound = np.ones(n_keys, bool)
     if "lists" in damaged:
         assert sums is not None
-        for i, (begin, end) in enumerate(bounds.tolist()):
-            found = _list_bytes(file, begin, end - begin)
-            if found is None or zlib.crc32(found) != int(sums[i]):
+        for i in range(n_keys):
+            raw = _list_bytes(file, int(places[i]), int(df[i]) * width)
+            if raw is None or zlib.crc32(raw) != int(sums[i]):
                 sound[i] = False
-                lost.append(_lost(int(keys[i]), found, raw, units))
+                lost.append(LostList(int(keys[i]), int(df[i]), _whose(raw, int(df[i]), units)))
         if not lost:
             return nothing
 
-    lists = _Lists(file, units.n_rows, keys[sound], bounds[sound], raw)
-    try:
-        for _, rows, _ in lists:
-            if int(rows.max()) >= units.n_rows or (rows[1:] <= rows[:-1]).any():
-                return nothing
-    except DamagedError:
-        return nothing
+    lists = _Lists(file, keys[sound], places[sound], df[sound], weight)
+    for _, rows, _ in lists:
+        if len(rows) and (int(rows.max()) >= units.n_rows or (rows[1:] <= rows[:-1]).any()):
+            return nothing
 
     def pour(builder: Builder, chosen: Flags) -> None:
         for start, stop, matrix in lists.matrices(units.n_rows):
@@ -361,73 +456,12 @@ def _list_bytes(file: SegmentFile, begin: int, length: int) -> bytes | None:
         return None
 
 
-def _ends_of_lists(
-    file: SegmentFile,
-    raw: np.dtype[Any] | None,
-    n_keys: int,
-    sums: Array | None,
-    damaged: Collection[str],
-) -> npt.NDArray[np.int64] | None:
-    """Where each list ends, in bytes; found again by their checksums if that is damaged."""
-    width = 1 if raw is None else ROW_BYTES + raw.itemsize
-    name = "list_ends" if raw is None else "df"
-    told = _column(file, name, n_keys, damaged)
-    if told is not None:
-        ends = told.astype(np.int64) if raw is None else np.cumsum(told, dtype=np.int64)
-    elif sums is not None:
-        found = _rejoin(file, "lists", width, sums, _guesses(file, name, n_keys, ends=raw is None))
-        if found is None:
-            return None
-        ends = found
-    else:
-        return None
-    whole = (ends * width).astype(np.int64)
-    if not len(whole) or (np.diff(whole, prepend=0) <= 0).any():
-        return None
-    return whole if int(whole[-1]) == file.sections["lists"].shape[0] else None
-
-
-def unpack_list(
-    part: Array, raw: np.dtype[Any] | None, n_rows: int
-) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
-    """(rows, values) of one list, however many postings it has; ValueError if it is none."""
-    if raw is not None:
-        df = len(part) // (ROW_BYTES + raw.itemsize)
-        rows = np.frombuffer(part[: df * ROW_BYTES].tobytes(), "<u4")
-        return rows, values_of_weights(np.frombuffer(part[df * ROW_BYTES :].tobytes(), raw))
-    rows, _, values = kernels.posting_list(part, postings_in(part), n_rows).decode()
-    return rows, values
-
-
-def postings_in(part: Array) -> int:
-    """How many postings a packed list has, told by its length; ValueError if by none."""
-    at, n = 4, 0
-    while at + 2 <= len(part):
-        bits = int(part[at]) + int(part[at + 1])
-        full = 2 + POSTINGS + (POSTINGS * int(part[at]) + 7) // 8
-        full += (POSTINGS * int(part[at + 1]) + 7) // 8
-        if len(part) - at >= full:
-            at, n = at + full, n + POSTINGS
-            continue
-        for m in range(max(1, (len(part) - at - 4) * 8 // (bits + 8)), POSTINGS):
-            size = 2 + m + (m * int(part[at]) + 7) // 8 + (m * int(part[at + 1]) + 7) // 8
-            if size >= len(part) - at:
-                return n + m
-        break
-    return n
-
-
-def _lost(key: int, found: bytes | None, raw: np.dtype[Any] | None, units: UnitMap) -> LostList:
-    """A list that is gone, with the units it names where they can be those of its rows."""
-    rows = np.empty(0, np.int64)
-    if found is not None:
-        try:
-            some = unpack_list(np.frombuffer(found, np.uint8), raw, 2**32 - 2)[0].astype(np.int64)
-            rows = some[some < units.n_rows]
-            return LostList(key, len(some), np.unique(units.units(rows)))
-        except ValueError:
-            pass
-    return LostList(key, 0, units.units(rows))
+def _whose(raw: bytes | None, df: int, units: UnitMap) -> Units:
+    """The units a damaged list names, where they can be those of its rows."""
+    if raw is None:
+        return np.empty(0, np.int64)
+    rows = np.frombuffer(raw[: df * ROW_BYTES], "<u4").astype(np.int64)
+    return np.unique(units.units(rows[rows < units.n_rows]))
 
 
 # -- columns of numbers -------------------------------------------------------------------------

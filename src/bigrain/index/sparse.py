@@ -1,115 +1,343 @@
-"""Sparse fields: non-negative weights over numbered columns, scored by inner product, exactly.
+"""Sparse fields: non-negative weights over numbered columns, scored by inner product.
 
-A query is a pair (columns u64 (m,), weights f32 (m,)).
+Lists of impacts propose every row that may be among the best, or, when less than everything is
+asked for, the best by a query's heaviest columns; the stored vectors decide. A query is a pair
+(columns u32 (m,) rising, weights f32 (m,)).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.index.base import Floats, Ranked, Rows, Selection, Units, View, merge_ranked
+from bigrain.index.base import EMPTY, Floats, Ranked, Rows, Selection, UnitMap, Units, View
 from bigrain.index.effort import Effort
-from bigrain.index.inverted import PostingsSegment
-from bigrain.index.postings import ListCache, Listed
+from bigrain.index.postings import ListCache
+from bigrain.index.sparse_effort import SparseCalibration
+from bigrain.index.sparse_segment import LARGEST_IMPACT, PART_ROWS, ImpactList, SparseRows
+from bigrain.storage.segment import SegmentFile
+from bigrain.types import SparseMatrix
 
-__all__ = ["SparseIndex"]
+__all__ = ["Queries", "SparseIndex", "SparseLists"]
+
+READ_BYTES = 8 << 20  # of records scored at a time
+LARGEST_SUM = 0.9 * 2**32
+ROUNDING = 1 << 10  # of scores to float32, in units of sums
+MANY = 1000  # candidates beyond which all but the best are dropped at once
+
+Array = npt.NDArray[Any]
+
+
+class SparseLists(Protocol):
+    """An opened segment, of whichever format."""
+
+    file: SegmentFile
+    units: UnitMap
+    columns: npt.NDArray[np.uint32]
+    largest: npt.NDArray[np.float32]
+    sizes: npt.NDArray[np.uint32]
+    filled: npt.NDArray[np.uint32]
+    list_places: npt.NDArray[np.int64]
+
+    @property
+    def n_parts(self) -> int: ...
+    @property
+    def memory_bytes(self) -> int: ...
+    def part_rows(self, part: int) -> int: ...
+    def find(self, part: int, columns: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]: ...
+    def read_list(self, at: int) -> ImpactList: ...
+    def weights(self, rows: Rows) -> SparseRows: ...
+    def stretches(self, rows: Rows, most_bytes: int) -> Iterator[slice]: ...
+    def score(self, rows: Rows, queries: Queries, record_of: Array, query_of: Array) -> Floats:
+        """Inner products of pairs of one of ascending rows and a query."""
+        ...
+
+
+@dataclass(frozen=True)
+class Queries:
+    """Some queries, one after another."""
+
+    columns: npt.NDArray[np.uint32]
+    weights: Floats
+    offsets: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, queries: Sequence[Any]) -> Queries:
+        counts = [len(columns) for columns, _ in queries]
+        columns = [np.asarray(columns, np.uint32) for columns, _ in queries]
+        weights = [np.asarray(weights, np.float32) for _, weights in queries]
+        return cls(
+            np.concatenate([np.empty(0, np.uint32), *columns]),
+            np.concatenate([np.empty(0, np.float32), *weights]),
+            np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
+        )
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def query_of(self) -> npt.NDArray[np.int64]:
+        """The query of every column."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Units of all queries with what they score at most, and at least."""
+
+    units: Units
+    query_of: npt.NDArray[np.int64]
+    most: npt.NDArray[np.float64]
+    least: npt.NDArray[np.float64]
 
 
 class SparseIndex:
-    """All inverted segments of a sparse field at one snapshot."""
+    """All segments of a sparse field at one snapshot."""
 
-    def __init__(self, views: Sequence[View[PostingsSegment]], cache: ListCache) -> None:
+    def __init__(self, views: Sequence[View[Any]], cache: ListCache) -> None:
         self.views, self._cache = views, cache
+        self._calibration: SparseCalibration | None = None
 
     @property
     def n_rows(self) -> int:
         return sum(view.n_live for view in self.views)
 
-    def effort(self, recall: float, k: int) -> Effort:
-        """Candidates are exact: k of them."""
-        return Effort(k)
+    # -- how far to look --------------------------------------------------------------------
+
+    def effort(self, recall: float | None, k: int) -> Effort:
+        """Everything that may be among the best k, unless less is asked for."""
+        if recall is None or recall >= 1 or self.n_rows < SparseCalibration.LEAST_ROWS:
+            return Effort(k)
+        if self._calibration is None:
+            self._calibration = SparseCalibration.measured(self)
+        return self._calibration.effort(recall, k)
+
+    def cost(self, query: Any) -> npt.NDArray[np.float64]:
+        """(columns, 2): what each column adds to bounds, and the postings that it costs."""
+        columns, weights = query
+        told = np.zeros((len(columns), 2))
+        for view in self.views:
+            for part in range(view.segment.n_parts):
+                at = view.segment.find(part, np.asarray(columns, np.uint32))
+                held = at >= 0
+                most = weights[held] * view.segment.largest[at[held]].astype(np.float64)
+                told[held, 0] = np.maximum(told[held, 0], most)
+                told[held, 1] += view.segment.sizes[at[held]]
+        return told
+
+    # -- candidates -------------------------------------------------------------------------
 
     def candidates(
         self, queries: Sequence[Any], effort: Effort, selection: Selection | None
     ) -> list[Ranked]:
-        """Per query the n best units with a score above 0."""
-        return [self._search(query, effort.n, selection) for query in queries]
+        """Per query the units that may be among the best n; of a finite margin, the best n by
+        columns that hold that share of what the query can score.
+
+        Only units with a score above 0. Scores are what they are at most.
+        """
+        asked = Queries.of(queries)
+        exact = effort.margin == np.inf
+        parts = [
+            found
+            for view in self.views
+            for part in range(view.segment.n_parts)
+            for found in self._search(view, part, asked, effort, selection)
+        ]
+        units = np.concatenate([EMPTY, *(f.units for f in parts)])
+        query_of = np.concatenate([EMPTY, *(f.query_of for f in parts)])
+        most = np.concatenate([np.empty(0), *(f.most for f in parts)])
+        least = np.concatenate([np.empty(0), *(f.least for f in parts)])
+        order = np.lexsort((units, -most, query_of))
+        units, query_of, most, least = units[order], query_of[order], most[order], least[order]
+        ends = np.searchsorted(query_of, np.arange(len(asked) + 1)).tolist()
+        ranked = []
+        for q, (a, b) in enumerate(zip(ends, ends[1:], strict=False)):
+            if b - a > effort.n:
+                if exact and len(parts) > 1:
+                    # No more than n may surely score as much as the n-th surely scores.
+                    surely = np.partition(least[a:b], b - a - effort.n)[b - a - effort.n]
+                    b = a + int(np.searchsorted(-most[a:b], -surely, side="right"))
+                elif not exact:
+                    b = a + effort.n
+            found = Ranked(units[a:b], most[a:b].astype(np.float32))
+            if len(found.units) > 8 * effort.n + MANY:
+                found = self._best(queries[q], found.units, effort.n)
+            ranked.append(found)
+        return ranked
+
+    def _search(
+        self,
+        view: View[Any],
+        part: int,
+        asked: Queries,
+        effort: Effort,
+        selection: Selection | None,
+    ) -> Iterator[_Found]:
+        """What a part of a segment holds, as many queries at a time as lists may be held."""
+        segment, first = view.segment, part * PART_ROWS
+        at = segment.find(part, asked.columns)
+        query_of = asked.query_of
+        known = at >= 0
+        at, query_of = at[known], query_of[known]
+        most = asked.weights[known].astype(np.float64) * segment.largest[at]
+        if effort.margin < np.inf:
+            kept = heaviest(most, query_of, effort.margin)
+            at, query_of, most = at[kept], query_of[kept], most[kept]
+        counts = np.bincount(query_of, minlength=len(asked))
+        total = np.bincount(query_of, most, minlength=len(asked)).astype(np.float64)
+        spare = LARGEST_SUM - 2 * LARGEST_IMPACT * counts
+        unit = np.divide(spare, total, out=np.zeros_like(total), where=total > 0)
+        factors = (most * unit[query_of] / LARGEST_IMPACT).astype(np.uint32) + np.uint32(1)
+        slack = np.zeros(len(asked), np.uint64)
+        if effort.margin == np.inf:
+            off = np.bincount(query_of, factors + 2.0 * LARGEST_IMPACT, minlength=len(asked))
+            slack = np.minimum(off + ROUNDING, LARGEST_SUM).astype(np.uint64)
+        live = view.bitmap(selection)
+        n_rows = segment.part_rows(part)
+        if live is not None:
+            live = np.ascontiguousarray(live[first // 8 : (first + n_rows + 7) // 8])
+        ends = np.concatenate(([0], np.cumsum(counts)))
+        for a, b in self._together(segment, at, ends):
+            some = slice(int(ends[a]), int(ends[b]))
+            lists, which = np.unique(at[some], return_inverse=True)
+            data = [self._cache.get(segment, one).data for one in lists.tolist()]
+            found, rows, sums = kernels.search_impacts(
+                data,
+                segment.filled[lists],
+                segment.sizes[lists],
+                n_rows,
+                (ends[a : b + 1] - ends[a]).astype(np.int64),
+                which.astype(np.int32).ravel(),
+                factors[some],
+                slack[a:b],
+                effort.n,
+                live,
+            )
+            of = np.repeat(np.arange(a, b), np.diff(found))
+            yield _Found(
+                segment.units.units(rows.astype(np.int64) + first),
+                of,
+                sums / unit[of],
+                (sums - slack[of].astype(np.float64)) / unit[of],
+            )
+
+    def _together(
+        self, segment: Any, at: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[int, int]]:
+        """Ranges of queries whose lists take half of what the cache may hold, or one query."""
+        size = segment.list_places[at + 1] - segment.list_places[at]
+        before = np.concatenate(([0], np.cumsum(size)))[ends]
+        start, n = 0, len(ends) - 1
+        while start < n:
+            stop = int(np.searchsorted(before, before[start] + self._cache.max_bytes // 2, "right"))
+            stop = min(max(stop - 1, start + 1), n)
+            yield start, stop
+            start = stop
+
+    # -- the vectors themselves -------------------------------------------------------------
 
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
-        return self.candidates(queries, Effort(k), selection)
+        found = self.candidates(queries, Effort(k), selection)
+        scores = self.score_many(queries, [ranked.units for ranked in found])
+        return [
+            _first(ranked.units, scored, k) for ranked, scored in zip(found, scores, strict=True)
+        ]
 
-    def _search(self, query: Any, n: int, selection: Selection | None) -> Ranked:
-        found = []
-        for view in self.views:
-            listed, weights = self._lists(query, view)
-            if not listed:
-                continue
-            rows, scores = kernels.search_lists(
-                [each.list for each in listed],
-                weights,
-                weights * np.array([each.unit for each in listed]),
-                None,
-                0.0,
-                0.0,
-                view.bitmap(selection),
-                view.segment.units.n_rows,
-                n,
-            )
-            found.append(Ranked(view.segment.units.units(rows), scores))
-        return merge_ranked(found, n)
-
-    def _lists(
-        self, query: Any, view: View[PostingsSegment]
-    ) -> tuple[list[Listed], npt.NDArray[np.float64]]:
-        """The lists of a query in a segment, and their weights."""
-        run = view.segment.run
-        places = [run.find(column) for column in query[0].tolist()]
-        at = [i for i, place in enumerate(places) if place >= 0]
-        return [self._cache.get(run, places[i]) for i in at], query[1][at].astype(np.float64)
+    def _best(self, query: Any, units: Units, n: int) -> Ranked:
+        return _first(units, self.score(query, units), n)
 
     def score(self, query: Any, units: Units) -> Floats:
         """Inner products of single units: 0 without a common column, NaN without a live row."""
-        scores = np.full(len(units), np.nan, np.float32)
+        return self.score_many([query], [units])[0]
+
+    def score_many(self, queries: Sequence[Any], units: Sequence[Units]) -> list[Floats]:
+        """Scores of each query's units; every row is read once for all of them."""
+        asked = Queries.of(queries)
+        together = np.concatenate([EMPTY, *units])
+        query_of = np.repeat(np.arange(len(units)), [len(u) for u in units])
+        scores = np.full(len(together), np.nan, np.float32)
         for view in self.views:
-            at, rows = view.locate(units)
-            if len(at):
-                listed, weights = self._lists(query, view)
-                scores[at] = kernels.score_lists(
-                    [each.list for each in listed],
-                    weights,
-                    None,
-                    0.0,
-                    0.0,
-                    view.segment.units.n_rows,
-                    rows.astype(np.uint32),
+            at, rows = view.locate(together)
+            distinct, record_of = np.unique(rows, return_inverse=True)
+            order = np.argsort(record_of, kind="stable")
+            ends = np.searchsorted(record_of[order], np.arange(len(distinct) + 1))
+            for part in view.segment.stretches(distinct, READ_BYTES):
+                pairs = order[ends[part.start] : ends[part.stop]]
+                pairs = pairs[np.argsort(query_of[at[pairs]], kind="stable")]
+                scores[at[pairs]] = view.segment.score(
+                    distinct[part],
+                    asked,
+                    (record_of[pairs] - part.start).astype(np.int32),
+                    query_of[at[pairs]].astype(np.int32),
                 )
-        return scores
+        return np.split(scores, np.cumsum([len(u) for u in units])[:-1])
+
+    def matrix(self) -> tuple[Units, SparseMatrix]:
+        """(units, vectors) of everything that lives, in the order of units."""
+        units: list[Units] = [EMPTY]
+        parts: list[SparseRows] = []
+        for view in self.views:
+            rows = view.live_rows()
+            for some in view.segment.stretches(rows, READ_BYTES):
+                parts.append(view.segment.weights(rows[some]))
+                units.append(view.segment.units.units(rows[some]))
+        counts = np.concatenate([EMPTY, *(np.diff(offsets) for _, _, offsets in parts)])
+        columns = np.concatenate([EMPTY, *(columns for columns, _, _ in parts)]).astype(np.int64)
+        weights = np.concatenate([np.empty(0, np.float32), *(w for _, w, _ in parts)])
+        together = np.concatenate(units)
+        if (order := np.argsort(together, kind="stable")).size and (np.diff(order) != 1).any():
+            entry = np.argsort(
+                np.argsort(order)[np.repeat(np.arange(len(order)), counts)], kind="stable"
+            )
+            columns, weights, counts = columns[entry], weights[entry], counts[order]
+        ends = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        width = int(columns.max(initial=-1)) + 1
+        return together[order], SparseMatrix(weights, columns, ends, (len(order), width))
 
     def contributions(self, query: Any, units: Units) -> Floats:
         """(columns, units) array: what every column of the query adds to the scores."""
-        columns, weights = query
-        parts = np.full((max(len(columns), 1), len(units)), np.nan, np.float32)
+        asked = np.asarray(query[0], np.uint32)
+        parts = np.zeros((max(len(asked), 1), len(units)), np.float32)
+        known = np.zeros(len(units), bool)
         for view in self.views:
             at, rows = view.locate(units)
-            parts[:, at] = 0
-            for part, column, weight in zip(
-                parts, columns.tolist(), weights.tolist(), strict=False
-            ):
-                part[at] = weight * self._weights(view, column, rows)
+            known[at] = True
+            distinct, which = np.unique(rows, return_inverse=True)
+            for some in view.segment.stretches(distinct, READ_BYTES):
+                columns, weights, offsets = view.segment.weights(distinct[some])
+                row_of = np.repeat(np.arange(some.start, some.stop), np.diff(offsets))
+                held = np.zeros((len(asked), some.stop - some.start), np.float32)
+                place = np.searchsorted(asked, columns)
+                place[place == len(asked)] = 0
+                common = np.flatnonzero(asked[place] == columns) if len(asked) else EMPTY
+                held[place[common], row_of[common] - some.start] = weights[common]
+                here = np.flatnonzero((which >= some.start) & (which < some.stop))
+                if len(asked):
+                    products = held[:, which[here] - some.start] * query[1][:, None]
+                    parts[:, at[here]] = products
+        parts[:, ~known] = np.nan
         return parts
 
-    def _weights(
-        self, view: View[PostingsSegment], column: int, rows: Rows
-    ) -> npt.NDArray[np.float64]:
-        """The weights of one column in some rows, 0 where they have none."""
-        place = view.segment.run.find(column)
-        if place < 0 or not len(rows):
-            return np.zeros(len(rows))
-        values = self._cache.get(view.segment.run, place).list.look_up(rows.astype(np.uint32))
-        found = np.maximum(values, 0).astype(np.uint32).view(np.float32)
-        return np.where(values >= 0, found, 0).astype(np.float64)
+
+def heaviest(
+    most: npt.NDArray[np.float64], query_of: npt.NDArray[np.int64], share: float
+) -> npt.NDArray[np.int64]:
+    """The places of each query's largest numbers that together hold a share of its sum."""
+    order = np.lexsort((-most, query_of))
+    total = np.bincount(query_of, most, minlength=1)
+    summed = np.cumsum(most[order]) - most[order]
+    before = summed - (np.cumsum(total) - total)[query_of[order]]
+    kept = order[before < share * total[query_of[order]]]
+    kept.sort()
+    return kept
+
+
+def _first(units: Units, scores: Floats, k: int) -> Ranked:
+    order = np.lexsort((units, -scores))[:k]
+    order = order[scores[order] > 0]
+    return Ranked(units[order], scores[order])

@@ -321,7 +321,7 @@ class SubstringIndex:
 
     # -- searching ----------------------------------------------------------------------------
 
-    def effort(self, recall: float, k: int) -> Effort:
+    def effort(self, recall: float | None, k: int) -> Effort:
         """Candidates are exact: k of them."""
         return Effort(k)
 

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bigrain.errors import ConfigError
 from bigrain.kernels import reference
-from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U32
+from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U32, U64
 from bigrain.kernels.reference_lists import F64
 
 ENVIRONMENT = "BIGRAIN_KERNELS"
@@ -73,6 +73,14 @@ class Kernels(Protocol):
     row_checksums: Callable[[U8], U32]
     first_damaged: Callable[[U8], int]
     quantise_rows: Callable[[F32], tuple[I8, F32]]
+    pack_impacts: Callable[[U32, int], tuple[U8, int]]
+    sound_impacts: Callable[[U8, int, int, int], bool]
+    search_impacts: Callable[..., tuple[I64, U32, U32]]
+    deal_postings: Callable[[U32, F32, I64, int, F32, I64, U32], None]
+    encode_weights: Callable[[U32, F32, I64, int], U8]
+    decode_weights: Callable[[U8, I64, int], tuple[U32, F32, I64]]
+    first_unsound_weights: Callable[[U8, I64], int]
+    score_weights: Callable[[U8, I64, int, U32, F32, I64, I32, I32], F32]
     encode_lists: Callable[[U32, U8, U32, I64], tuple[U8, I64, U32]]
     decode_lists: Callable[[U8, I64, U32, U32, int], tuple[U32, U32]]
     PostingList: Callable[[U8, int, int], PostingList]
@@ -349,6 +357,105 @@ def quantise_rows(vectors: F32) -> tuple[I8, F32]:
     number is off by half a scale at most. A vector that is not finite is refused.
     """
     return _chosen().quantise_rows(vectors)
+
+
+def pack_impacts(postings: U32, n_rows: int) -> tuple[U8, int]:
+    """Lay out one list of impacts over `n_rows` rows, at most 2^19.
+
+    `postings` (m,) uint32 are row << 11 | impact, rows rising, impacts from 1 to 2040. Rows lie in
+    blocks of 32. Returns the bytes and the number of blocks with a posting, `filled`. The bytes,
+    little-endian: for each entry the largest impact / 8, rounded up (1 byte), and the number of
+    postings (1 byte); for every 16th entry where its postings begin (4 bytes); the block of each
+    entry (2 bytes, 0xFFFF where there is none); the postings, row in the block << 11 | impact (2
+    bytes). If a quarter of the blocks or more are filled every block has an entry, padded to 64 of
+    them, and blocks are not named; else the filled ones have, padded to 16.
+    """
+    return _chosen().pack_impacts(postings, n_rows)
+
+
+def sound_impacts(data: U8, n_postings: int, filled: int, n_rows: int) -> bool:
+    """Whether these are bytes that `pack_impacts` can have written."""
+    return _chosen().sound_impacts(data, n_postings, filled, n_rows)
+
+
+def search_impacts(
+    data: list[U8],
+    filled: U32,
+    sizes: U32,
+    n_rows: int,
+    offsets: I64,
+    lists: I32,
+    factors: U32,
+    slack: U64,
+    keep: int,
+    live: U8 | None,
+) -> tuple[I64, U32, U32]:
+    """Find for each query the rows with the largest sums of impacts.
+
+    `data` are lists as `pack_impacts` lays them out (4-byte aligned), with `filled` and their
+    numbers of postings `sizes` (T,) uint32. Query q asks for lists[offsets[q]:offsets[q + 1]]; the
+    sum of a row is that of impact * factor, and 2040 times the sum of a query's factors is at most
+    0.9 * 2^32. Of the live rows with a sum above 0 those are returned whose sum is at least that
+    of the best number `keep`, less `slack` (Q,) uint64; all of them if there are fewer: `offsets`
+    (Q + 1,) int64, `rows` and `sums` (m,) uint32, largest first, ties by row. What blocks can hold
+    at most decides which are looked into, so the answer is exact. Source: block-max pruning (BMP,
+    SIGIR 2024).
+    """
+    return _chosen().search_impacts(
+        data, filled, sizes, n_rows, offsets, lists, factors, slack, keep, live
+    )
+
+
+def deal_postings(
+    lists: U32, weights: F32, offsets: I64, first_row: int, largest: F32, places: I64, out: U32
+) -> None:
+    """Turn rows of weights into postings of lists.
+
+    Row i holds `lists` and `weights` offsets[i]:offsets[i + 1] and is row first_row + i. Of each
+    entry whose list is below T, row << 11 | impact goes to out[places[list]], and the place moves
+    on; the impact is ceil(2040 * weight / largest[list]), at least 1 and at most 2040. `places`
+    (T,) int64 and `out` (n,) uint32 are changed; a place outside of `out` takes nothing.
+    """
+    _chosen().deal_postings(lists, weights, offsets, first_row, largest, places, out)
+
+
+def encode_weights(columns: U32, weights: F32, offsets: I64, width: int) -> U8:
+    """Records of rows of weights, one after another.
+
+    A record is the weights (float32), the columns (`width` bytes each, 2 or 4), zeros up to a whole
+    number of 32-bit words, and a checksum of all that (`row_checksums`).
+    """
+    return _chosen().encode_weights(columns, weights, offsets, width)
+
+
+def decode_weights(records: U8, places: I64, width: int) -> tuple[U32, F32, I64]:
+    """Undo `encode_weights`: (columns, weights, offsets). `places` (n + 1,) where records begin."""
+    return _chosen().decode_weights(records, places, width)
+
+
+def first_unsound_weights(records: U8, places: I64) -> int:
+    """The first record whose checksum does not match, -1 if there is none."""
+    return _chosen().first_unsound_weights(records, places)
+
+
+def score_weights(
+    records: U8,
+    places: I64,
+    width: int,
+    columns: U32,
+    weights: F32,
+    queries: I64,
+    record_of: I32,
+    query_of: I32,
+) -> F32:
+    """Inner products (m,) of pairs of a record and a query.
+
+    Query q holds `columns` and `weights` queries[q]:queries[q + 1], its columns all different. Sums
+    of float64 products in the order of the record, rounded to float32 once.
+    """
+    return _chosen().score_weights(
+        records, places, width, columns, weights, queries, record_of, query_of
+    )
 
 
 def encode_lists(rows: U32, impacts: U8, values: U32, starts: I64) -> tuple[U8, I64, U32]:

@@ -19,6 +19,14 @@ from bigrain.kernels.reference_fm import fm_blocks as fm_blocks
 from bigrain.kernels.reference_fm import fm_ranks as fm_ranks
 from bigrain.kernels.reference_fm import fm_steps as fm_steps
 from bigrain.kernels.reference_fm import suffix_array as suffix_array
+from bigrain.kernels.reference_impacts import deal_postings as deal_postings
+from bigrain.kernels.reference_impacts import decode_weights as decode_weights
+from bigrain.kernels.reference_impacts import encode_weights as encode_weights
+from bigrain.kernels.reference_impacts import first_unsound_weights as first_unsound_weights
+from bigrain.kernels.reference_impacts import pack_impacts as pack_impacts
+from bigrain.kernels.reference_impacts import score_weights as score_weights
+from bigrain.kernels.reference_impacts import search_impacts as search_impacts
+from bigrain.kernels.reference_impacts import sound_impacts as sound_impacts
 from bigrain.kernels.reference_lists import PostingList as PostingList
 from bigrain.kernels.reference_lists import decode_lists as decode_lists
 from bigrain.kernels.reference_lists import encode_lists as encode_lists

@@ -10,7 +10,7 @@ import numpy as np
 
 from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
 from bigrain.index.base import Selection
-from bigrain.index.effort import DEFAULT_RECALL, Effort
+from bigrain.index.effort import Effort
 from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
 from bigrain.search.operators import Meaning, meaning_of
@@ -106,7 +106,7 @@ def make_plan(
     plans = []
     for name, weight in weights.items():
         field = view.fields[name]
-        effort = field.index.effort(DEFAULT_RECALL if recall is None else float(recall), k)
+        effort = field.index.effort(None if recall is None else float(recall), k)
         if n_candidates is not None:
             everything = n_candidates >= field.index.n_rows
             effort = Effort(max(n_candidates, k), np.inf if everything else effort.margin)

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from bigrain.index.dense import DenseIndex
 from bigrain.index.lexical import LexicalIndex
+from bigrain.index.sparse import SparseIndex
 from bigrain.search.candidates import Proposals
 from bigrain.search.plan import FieldPlan, Plan
 from bigrain.search.view import SnapshotView
@@ -114,6 +115,8 @@ def _exact(field: FieldPlan, units: Numbers, query: Numbers) -> npt.NDArray[np.f
     if isinstance(index, DenseIndex):
         return index.score_pairs(queries, units, query.astype(np.int32))
     parts = _stretches(query, len(queries))
+    if isinstance(index, SparseIndex):
+        return np.concatenate(index.score_many(queries, [units[s] for s in parts]))
     return np.concatenate([index.score(q, units[s]) for q, s in zip(queries, parts, strict=True)])
 
 

@@ -397,6 +397,21 @@ class SegmentFile:
         out[order] = records
         return out
 
+    def gather_stretches(
+        self, name: str, starts: npt.NDArray[np.int64], lengths: npt.NDArray[np.int64]
+    ) -> npt.NDArray[np.uint8]:
+        """Stretches of a section of bytes one after another, read as by `gather_rows`."""
+        section = self.section(name, np.uint8, (None,))
+        if len(starts) and (starts.min() < 0 or (starts + lengths).max() > section.shape[0]):
+            raise IndexError(f"{self.name}: a stretch outside {section.shape[0]} in {name}")
+        stretches = np.stack((starts + section.offset, lengths), axis=1).astype(np.int64)
+        found = np.empty(int(lengths.sum()), np.uint8)
+        if found.size:
+            got = self._file.gather(stretches, found)
+            if got != found.nbytes:
+                raise self._damaged(name, f"{found.nbytes} bytes in {len(starts)} stretches", got)
+        return found
+
     def check(self, name: str) -> Iterator[int]:
         """Read a section through and verify its checksum; yields the bytes read so far."""
         section = self.section(name)

@@ -1,6 +1,7 @@
 """Text on its way in: read, clean, cut, and turn into terms.
 
     readers     files, folders and BEIR sets -> documents
+    sparse_vectors  files of sparse vectors
     normalise   the stored and the searched form of a text
     chunk       spans of a long text
     tokenise    words, in every script
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from bigrain.text.languages import known_languages
     from bigrain.text.normalise import clean_text, fold
     from bigrain.text.readers import read_documents
+    from bigrain.text.sparse_vectors import read_sparse_vectors, write_sparse_vectors
     from bigrain.text.tokenise import script_counts, script_of, tokens, words
 
 __all__ = [
@@ -31,12 +33,14 @@ __all__ = [
     "fold",
     "known_languages",
     "read_documents",
+    "read_sparse_vectors",
     "script_counts",
     "script_of",
     "sentences",
     "split",
     "tokens",
     "words",
+    "write_sparse_vectors",
 ]
 
 _HOME = {
@@ -51,6 +55,8 @@ _HOME = {
     "clean_text": "normalise",
     "fold": "normalise",
     "read_documents": "readers",
+    "read_sparse_vectors": "sparse_vectors",
+    "write_sparse_vectors": "sparse_vectors",
     "script_counts": "tokenise",
     "script_of": "tokenise",
     "tokens": "tokenise",

@@ -230,7 +230,7 @@ def _check_file(folder: Folder, row: SegmentRow, report: Report, reporter: Repor
         units = UnitMap.read(file)
         if units.n_rows != row.rows:
             raise DamagedError(row.file, "units", f"{row.rows} rows", units.n_rows)
-        for name in ("rows", "scale", "lengths", "token_ends", "token_crc"):
+        for name in ("rows", "scale", "lengths", "counts", "token_ends", "token_crc"):
             if name in file.sections and file.section(name).shape[0] != units.n_rows:
                 raise DamagedError(row.file, name, f"{row.rows} rows", file.section(name).shape[0])
         return units

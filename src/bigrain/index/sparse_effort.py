@@ -1,0 +1,108 @@
+"""How far a search of a sparse field must look for an asked recall, measured on its own vectors.
+
+Stored vectors, cut down to their largest weights, serve as queries. Their true neighbours are known
+from an exact search; for some shares of a query's weight it is seen at which place the heaviest
+columns that hold this share rank each neighbour. `effort` picks the cheapest (share, n) such that
+the mean share of neighbours found among the best n is the recall asked for, with either cut.
+Questions find more of their neighbours than vectors cut down to as many weights: they are short,
+and most of what they weigh is in few columns (benchmarks/sparse).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.index.effort import DEPTHS, FAR, NEAR, NEVER, Effort, depth_for
+
+if TYPE_CHECKING:
+    from bigrain.index.sparse import SparseIndex
+
+__all__ = ["SparseCalibration"]
+
+QUERIES = 96
+CUTS = (40, 20)  # largest weights that are left of a vector, by turns
+SHARES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
+DEEPEST = 1000  # places looked at
+POSTING_NS, VERIFY_NS = 0.4, 1500.0  # of one posting, of one vector: only their ratio matters
+
+
+@dataclass(frozen=True)
+class SparseCalibration:
+    """Ranks (shares, m, 19) of neighbours number DEPTHS, 0: there is none; what shares cost."""
+
+    ranks: npt.NDArray[np.int64]
+    cuts: npt.NDArray[np.int64]  # (m,)
+    postings: npt.NDArray[np.float64]  # (shares,) mean number that a query looks at
+
+    LEAST_ROWS: ClassVar[int] = 1000
+
+    @classmethod
+    def measured(cls, index: SparseIndex, seed: int = 0) -> SparseCalibration:
+        """Ask a sample of the index's own vectors."""
+        queries, owners, cuts = _sample(index, np.random.default_rng(seed))
+        n = int(DEPTHS[-1]) + 1
+        truths = index.exact(queries, n, None)
+        ranks = np.zeros((len(SHARES), len(queries), len(DEPTHS)), np.int64)
+        postings = np.zeros(len(SHARES))
+        costs = [index.cost(query) for query in queries]
+        true = [
+            truth.units[truth.units != owner] for truth, owner in zip(truths, owners, strict=True)
+        ]
+        for s, share in enumerate(SHARES):
+            found = index.candidates(queries, Effort(DEEPEST, share), None)
+            for q, (ranked, owner) in enumerate(zip(found, owners, strict=True)):
+                units = ranked.units[ranked.units != owner]
+                place = {unit: i + 1 for i, unit in enumerate(units.tolist())}
+                depths = DEPTHS[len(true[q]) >= DEPTHS]
+                ranks[s, q, : len(depths)] = [
+                    place.get(unit, NEVER) for unit in true[q][depths - 1].tolist()
+                ]
+                order = np.argsort(-costs[q][:, 0])
+                summed = np.cumsum(costs[q][order, 0]) - costs[q][order, 0]
+                kept = order[summed < share * costs[q][:, 0].sum()]
+                postings[s] += costs[q][kept, 1].sum() / len(queries)
+        return cls(ranks, cuts, postings)
+
+    def effort(self, recall: float, k: int) -> Effort:
+        """The cheapest effort that finds `recall` of the true top k, on average over queries."""
+        which, factor = (NEAR, 1.0) if k <= 10 else (FAR, max(1.0, k / 100))
+        best, cheapest = Effort(k), np.inf
+        for share, ranks, postings in zip(SHARES, self.ranks, self.postings, strict=True):
+            kinds = [self._kind(ranks[self.cuts == cut][:, which]) for cut in np.unique(self.cuts)]
+            depth = depth_for([kind for kind in kinds if len(kind[0])], 0.0, recall)
+            if depth is None:
+                continue
+            n = max(int(np.ceil(depth * factor)), k)
+            if (cost := postings * POSTING_NS + n * VERIFY_NS) < cheapest:
+                best, cheapest = Effort(n, share), cost
+        return best
+
+    @staticmethod
+    def _kind(ranks: npt.NDArray[np.int64]) -> tuple[Any, Any]:
+        """(gaps, ranks) as `depth_for` takes them."""
+        return np.where(ranks > 0, 0, np.inf).astype(np.float32), ranks
+
+
+def _sample(index: SparseIndex, rng: np.random.Generator) -> tuple[list[Any], list[int], Any]:
+    """(queries, the unit that each was made of, how many weights were left)."""
+    chosen = np.sort(rng.choice(index.n_rows, min(QUERIES, index.n_rows), replace=False))
+    queries: list[Any] = []
+    owners: list[int] = []
+    first = 0
+    for view in index.views:
+        live = view.live_rows()
+        rows = live[chosen[(chosen >= first) & (chosen < first + len(live))] - first]
+        first += len(live)
+        columns, weights, offsets = view.segment.weights(rows)
+        for row, a, b in zip(rows, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+            if a == b:
+                continue
+            cut = CUTS[len(queries) % len(CUTS)]
+            kept = np.sort(np.argsort(-weights[a:b], kind="stable")[:cut]) + a
+            queries.append((columns[kept], weights[kept]))
+            owners.append(int(view.segment.units.units(np.array([row]))[0]))
+    return queries, owners, np.array([CUTS[i % len(CUTS)] for i in range(len(queries))])
