@@ -27,7 +27,7 @@ QUERIES = 96
 CUTS = (40, 20)  # largest weights that are left of a vector, by turns
 SHARES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
 DEEPEST = 1000  # places looked at
-POSTING_NS, VERIFY_NS = 0.4, 1500.0  # of one posting, of one vector: only their ratio matters
+POSTING_NS, VERIFY_NS = 2.2, 3500.0  # of one posting, of one vector: only their ratio matters
 
 
 @dataclass(frozen=True)
