@@ -28,6 +28,7 @@ __all__ = ["Queries", "SparseIndex", "SparseLists"]
 READ_BYTES = 8 << 20  # of records scored at a time
 LARGEST_SUM = 0.9 * 2**32
 ROUNDING = 1 << 10  # of scores to float32, in units of sums
+MANY_COLUMNS = 40  # of a query
 MANY = 1000  # candidates beyond which all but the best are dropped at once
 
 Array = npt.NDArray[Any]
@@ -117,18 +118,17 @@ class SparseIndex:
             self._calibration = SparseCalibration.measured(self)
         return self._calibration.effort(recall, k)
 
-    def cost(self, query: Any) -> npt.NDArray[np.float64]:
-        """(columns, 2): what each column adds to bounds, and the postings that it costs."""
-        columns, weights = query
-        told = np.zeros((len(columns), 2))
+    def postings(self, query: Any, share: float) -> int:
+        """How many postings the columns have that hold a share of what the query can score."""
+        total = 0
         for view in self.views:
             for part in range(view.segment.n_parts):
-                at = view.segment.find(part, np.asarray(columns, np.uint32))
-                held = at >= 0
-                most = weights[held] * view.segment.largest[at[held]].astype(np.float64)
-                told[held, 0] = np.maximum(told[held, 0], most)
-                told[held, 1] += view.segment.sizes[at[held]]
-        return told
+                at = view.segment.find(part, np.asarray(query[0], np.uint32))
+                held = np.flatnonzero(at >= 0)
+                most = query[1][held].astype(np.float64) * view.segment.largest[at[held]]
+                kept = heaviest(most, np.zeros(len(held), np.int64), share)
+                total += int(view.segment.sizes[at[held[kept]]].sum())
+        return total
 
     # -- candidates -------------------------------------------------------------------------
 
@@ -327,12 +327,18 @@ class SparseIndex:
 def heaviest(
     most: npt.NDArray[np.float64], query_of: npt.NDArray[np.int64], share: float
 ) -> npt.NDArray[np.int64]:
-    """The places of each query's largest numbers that together hold a share of its sum."""
+    """The places of each query's largest numbers that together hold a share of its sum.
+
+    Of a query with fewer than MANY_COLUMNS less is left out, in proportion: each column matters
+    more.
+    """
+    counts = np.bincount(query_of, minlength=1)
+    shares = 1 - (1 - share) * np.minimum(1, counts / MANY_COLUMNS)
     order = np.lexsort((-most, query_of))
     total = np.bincount(query_of, most, minlength=1)
     summed = np.cumsum(most[order]) - most[order]
     before = summed - (np.cumsum(total) - total)[query_of[order]]
-    kept = order[before < share * total[query_of[order]]]
+    kept = order[before < (shares * total)[query_of[order]]]
     kept.sort()
     return kept
 

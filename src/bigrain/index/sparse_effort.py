@@ -4,8 +4,6 @@ Stored vectors, cut down to their largest weights, serve as queries. Their true 
 from an exact search; for some shares of a query's weight it is seen at which place the heaviest
 columns that hold this share rank each neighbour. `effort` picks the cheapest (share, n) such that
 the mean share of neighbours found among the best n is the recall asked for, with either cut.
-Questions find more of their neighbours than vectors cut down to as many weights: they are short,
-and most of what they weigh is in few columns (benchmarks/sparse).
 """
 
 from __future__ import annotations
@@ -27,6 +25,7 @@ QUERIES = 96
 CUTS = (40, 20)  # largest weights that are left of a vector, by turns
 SHARES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
 DEEPEST = 1000  # places looked at
+DEEPER = 1.2  # questions are no vectors cut down
 POSTING_NS, VERIFY_NS = 2.2, 3500.0  # of one posting, of one vector: only their ratio matters
 
 
@@ -48,7 +47,6 @@ class SparseCalibration:
         truths = index.exact(queries, n, None)
         ranks = np.zeros((len(SHARES), len(queries), len(DEPTHS)), np.int64)
         postings = np.zeros(len(SHARES))
-        costs = [index.cost(query) for query in queries]
         true = [
             truth.units[truth.units != owner] for truth, owner in zip(truths, owners, strict=True)
         ]
@@ -61,10 +59,7 @@ class SparseCalibration:
                 ranks[s, q, : len(depths)] = [
                     place.get(unit, NEVER) for unit in true[q][depths - 1].tolist()
                 ]
-                order = np.argsort(-costs[q][:, 0])
-                summed = np.cumsum(costs[q][order, 0]) - costs[q][order, 0]
-                kept = order[summed < share * costs[q][:, 0].sum()]
-                postings[s] += costs[q][kept, 1].sum() / len(queries)
+                postings[s] += index.postings(queries[q], share) / len(queries)
         return cls(ranks, cuts, postings)
 
     def effort(self, recall: float, k: int) -> Effort:
@@ -83,8 +78,9 @@ class SparseCalibration:
 
     @staticmethod
     def _kind(ranks: npt.NDArray[np.int64]) -> tuple[Any, Any]:
-        """(gaps, ranks) as `depth_for` takes them."""
-        return np.where(ranks > 0, 0, np.inf).astype(np.float32), ranks
+        """(gaps, ranks) as `depth_for` takes them, ranks taken for larger than they were."""
+        deeper = np.where(ranks < NEVER, np.ceil(DEEPER * ranks), NEVER).astype(np.int64)
+        return np.where(ranks > 0, 0, np.inf).astype(np.float32), deeper
 
 
 def _sample(index: SparseIndex, rng: np.random.Generator) -> tuple[list[Any], list[int], Any]:
