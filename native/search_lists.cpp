@@ -27,7 +27,7 @@ namespace {
 
 constexpr uint32_t kWindow = 1 << 14;     // rows: 32 KiB of sums
 constexpr size_t kPlainSums = 1 << 12;    // with more lists, sums saturate
-constexpr size_t kFew = 384;             // postings that are added in the time of one collection
+constexpr size_t kFew = 384;              // postings that are added in the time of one collection
 constexpr size_t kSeeds = 64;             // rows more than are wanted, which are scored as they come
 constexpr size_t kLookUp = 128;           // postings that are added in the time of one look-up
 constexpr double kSlack = 1 - 1e-6;       // more than double and float rounding take together
@@ -328,7 +328,12 @@ Found search_lists(const Level& level, const std::vector<QueryList>& lists,
   if (!k || !n_rows) return {};
   thread_local std::unique_ptr<Buffers> buffers;
   if (!buffers) buffers = std::make_unique<Buffers>();
-  return Search(level, *buffers, lists, lengths, live, n_rows, k, floor).run();
+  try {
+    return Search(level, *buffers, lists, lengths, live, n_rows, k, floor).run();
+  } catch (...) {
+    buffers.reset();  // its sums may not be 0
+    throw;
+  }
 }
 
 void score_lists(const Level& level, const std::vector<QueryList>& lists, const Lengths& lengths,

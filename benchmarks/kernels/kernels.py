@@ -78,9 +78,10 @@ def cases(small: bool, rng: np.random.Generator) -> list[Case]:
     ]
     ids = np.sort(rng.choice(10 * n, n, replace=False)).astype(np.uint32)
     norms = rng.random(10 * n, dtype=np.float32)
-    impacts, counts = rng.integers(1, 256, (2, n)).astype(np.uint8)
-    packed = (ids, impacts, counts.astype(np.uint32) % 4, np.array([0, n]))
     lengths = rng.integers(9, 99, 10 * n).astype(np.uint8)
+    counts = rng.geometric(0.8, n).astype(np.uint32)
+    impacts = np.ceil(255 * counts / (counts + (0.3 + 0.01 * lengths[ids]))).astype(np.uint8)
+    packed = (ids, impacts, counts - np.uint32(1), np.array([0, n]))
     data = kernels(available_levels()[-1]).encode_lists(*packed)[0]
     found += [
         ("encode_lists [posting]", n, lambda k: k.encode_lists(*packed)),
@@ -91,7 +92,7 @@ def cases(small: bool, rng: np.random.Generator) -> list[Case]:
             lambda k: k.search_lists(
                 [k.PostingList(data, n, 10 * n)] * 3,
                 np.ones(3),
-                np.ones(3),
+                np.full(3, 1 / 255),
                 lengths,
                 0.3,
                 0.01,
