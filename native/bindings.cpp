@@ -601,6 +601,8 @@ nb::object score_lists_(const Level& level, nb::handle lists_, nb::handle weight
     score_lists(level, a.lists, a.lengths, rows.data(), rows.size(), scores.data());
   }
   return scores.take();
+}
+
 // -- impacts ---------------------------------------------------------------------------------
 
 size_t rows_of_impacts(int64_t n_rows) {

@@ -398,7 +398,7 @@ void encode_weights(const Level& level, const uint32_t* columns, const float* we
     }
     if (keys.size() < size / 4 + 2) keys = checksum_keys(size / 4 + 2);
     uint32_t checksum;
-    level.row_checksums(out, 1, size, keys.data(), &checksum);
+    level.row_checksums(out, 1, size, size, keys.data(), &checksum);
     memcpy(out + size, &checksum, 4);
     out += size + 4;
   }
@@ -426,7 +426,7 @@ int64_t first_unsound_weights(const Level& level, const uint8_t* records, const 
     const size_t size = static_cast<size_t>(places[row + 1] - places[row]) - 4;
     if (keys.size() < size / 4 + 2) keys = checksum_keys(size / 4 + 2);
     uint32_t checksum;
-    level.row_checksums(records + places[row], 1, size, keys.data(), &checksum);
+    level.row_checksums(records + places[row], 1, size, size, keys.data(), &checksum);
     if (checksum != read<uint32_t>(records + places[row] + size)) return static_cast<int64_t>(row);
   }
   return -1;

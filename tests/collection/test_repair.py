@@ -210,7 +210,7 @@ def test_damaged_lists_of_impacts_are_made_again_from_the_vectors(
 
 def test_a_damaged_column_is_named_and_the_rest_of_the_vectors_kept(tmp_path: Path) -> None:
     """In a collection of bigrain 0.1, which kept lists alone."""
-    fixture = Path(__file__).parents[1] / "compat" / "0.1.0-format2.zip"
+    fixture = Path(__file__).parents[1] / "compat" / "0.1.0-format1.zip"
     path = tmp_path / "old.grain"
     with zipfile.ZipFile(fixture) as archive:
         archive.extractall(path)
