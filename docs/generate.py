@@ -17,7 +17,7 @@ from typing import Any
 import click
 
 import bigrain
-from bigrain import errors, evaluation, testing, text
+from bigrain import errors, evaluation, tables, testing, text
 from bigrain.cli import main as program
 from bigrain.cli import program as program_module
 
@@ -147,7 +147,7 @@ def python() -> str:
         builtin = [b.__name__ for b in error.__bases__ if b.__module__ == "builtins"]
         rows.append(f"| `{name}` | `{error.kind}` | {', '.join(f'`{b}`' for b in builtin)} |")
     parts.append("\n".join(rows) + "\n")
-    for module in (text, evaluation, testing):
+    for module in (text, evaluation, tables, testing):
         parts += [f"## {module.__name__}\n", _docstring(module)]
         for name in module.__all__:
             parts.append(_entry(getattr(module, name), f"{module.__name__}.{name}", name))
