@@ -10,7 +10,9 @@ ROWS, DIM = 1000, 16
 FULL_BYTES = 4 * ROWS * DIM
 FIELDS = (10, 90, 900)
 # What a method needs at this small size beside the defaults.
-OPTIONS: dict[str, dict[str, Any]] = {}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "optembed.v1": {"generations": 2, "mutations": 2, "crossovers": 2, "parents": 3},
+}
 BUDGETS: dict[str, int] = {"full.v1": 2 * FULL_BYTES, "int16.v1": FULL_BYTES // 2 + 2000}
 
 

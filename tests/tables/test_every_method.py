@@ -74,7 +74,7 @@ def test_numpy_gives_the_rows_of_torch(name: str, mmap: bool, trained: Any, tmp_
     assert found.dtype == np.float32 and found.shape == (3, 50, DIM)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
     one_by_one = np.stack([loaded.lookup(i) for i in ids[0]])
-    np.testing.assert_allclose(one_by_one, found[0], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(one_by_one, found[0], rtol=1e-4, atol=1e-6)
     assert np.ptp(found, axis=1).max() > 0  # not all rows alike
 
 

@@ -45,18 +45,21 @@ class Run:
     def __init__(self, table: Any, steps: int, search_steps: int | None = None) -> None:
         self.table, self.task = table, Task(table.num_embeddings, table.embedding_dim)
         self.schedule = table.schedule(steps, search_steps=search_steps)
-        self.fresh()
+        self.model = Model(table)
+        self.optimiser = self.optimiser_of(self.model)
         self.losses: list[float] = []
         self.taken = 0
 
-    def fresh(self) -> None:
-        self.model = Model(self.table)
-        self.optimiser = torch.optim.Adam(self.model.parameters(), lr=0.02)
+    @staticmethod
+    def optimiser_of(model: nn.Module) -> torch.optim.Optimizer:
+        return torch.optim.Adam(model.parameters(), lr=0.02)
 
     def go(self, stop: Callable[[int], bool] = lambda taken: False) -> Run:
         for step in self.schedule:
             if step.fresh:
-                self.fresh()
+                self.model = Model(self.table)
+            if step.renewed:
+                self.optimiser = self.optimiser_of(self.model)
             ids = self.task.batch()
             if step.kind == "score":
                 with torch.no_grad():
@@ -66,7 +69,7 @@ class Run:
                 self.model.train()
                 loss = self.task.loss(self.model, ids)
                 self.losses.append(loss.item())
-                step.update(loss + self.table.extra_loss(), self.optimiser)
+                step.update(loss, self.optimiser)
             self.taken += 1
             if stop(self.taken):
                 break

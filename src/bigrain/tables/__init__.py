@@ -34,12 +34,26 @@ __all__ = ["Form", "create", "load", "names"]
 
 # name: (module in methods/, class)
 METHODS = {
+    "adapt.v1": ("adapt", "Adapt"),
+    "alpt.v1": ("alpt", "Alpt"),
+    "autodim.v1": ("autodim", "AutoDim"),
+    "autosrh.v1": ("autosrh", "AutoSrh"),
+    "compositional.v1": ("compositional", "QuotientRemainder"),
+    "dedup.v1": ("dedup", "Dedup"),
+    "deeplight.v1": ("deeplight", "DeepLight"),
+    "dhe.v1": ("dhe", "Dhe"),
+    "dpq.v1": ("dpq", "Dpq"),
     "full.v1": ("full", "Full"),
     "hash.v1": ("hash", "Hash"),
-    "unified.v1": ("unified", "Unified"),
-    "compositional.v1": ("compositional", "QuotientRemainder"),
-    "int8.v1": ("integers", "Int8"),
     "int16.v1": ("integers", "Int16"),
+    "int8.v1": ("integers", "Int8"),
+    "mde.v1": ("mde", "MixedDimensions"),
+    "mgqe.v1": ("mgqe", "Mgqe"),
+    "optembed.v1": ("optembed", "OptEmbed"),
+    "pep.v1": ("pep", "Pep"),
+    "robe.v1": ("robe", "RobeZ"),
+    "tt_rec.v1": ("tt_rec", "TtRec"),
+    "unified.v1": ("unified", "Unified"),
 }
 
 

@@ -4,12 +4,13 @@
     for step in schedule:
         if step.fresh:                        # train from the start: a new model around the table
             model = Model(table)
+        if step.renewed:                      # the table has new parameters
             optimiser = torch.optim.Adam(model.parameters())
         if step.kind == "score":              # how good is the model as it is? higher is better
             step.report(evaluate(model))
             continue
         batch = next(batches[step.kind])      # "train" or "validate": from which data
-        step.update(loss(model, batch) + table.extra_loss(), optimiser)
+        step.update(loss(model, batch), optimiser)
 
 What a method learns beside weights (widths, thresholds) is updated by the schedule, on steps of
 kind "validate", or on those of training where the method says so; the optimiser never touches it.
@@ -42,6 +43,7 @@ class Phase:
     steps: int
     kinds: tuple[str, ...] = ("train",)  # of the steps, in turn
     fresh: bool = False  # weights are drawn anew at its beginning
+    renewed: bool = False  # the table has new parameters from its beginning
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,8 @@ class Step:
     phase: str
     kind: str  # "train", "validate" or "score"
     number: int  # in its phase, from 0
-    fresh: bool  # the first step of a training from the start
+    fresh: bool  # the first step of a training from the start: make a new model
+    renewed: bool  # the table's parameters are new: make a new optimiser
 
     def update(self, loss: Tensor, optimiser: torch.optim.Optimizer) -> None:
         """Go backward from `loss` and update weights, or the method's own parameters.
@@ -89,8 +92,10 @@ class Schedule:
             kind = phase.kinds[self._done % len(phase.kinds)]
             self._let_learn(kind)
             self._open = True
-            fresh = self._done == 0 and (phase.fresh or self._phase == 0)
-            yield Step(self, phase.name, kind, self._done, fresh)
+            first = self._done == 0
+            fresh = first and (phase.fresh or self._phase == 0)
+            renewed = fresh or (first and phase.renewed)
+            yield Step(self, phase.name, kind, self._done, fresh, renewed)
 
     def skip(self) -> None:
         """End the phase at hand, as when its training has stopped getting better."""

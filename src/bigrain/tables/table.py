@@ -17,7 +17,7 @@ from bigrain.tables.groups import group_starts
 from bigrain.tables.schedule import Phase, Schedule
 from bigrain.tables.spec import TableSpec
 
-__all__ = ["INITIAL_STD", "Table", "to_numpy"]
+__all__ = ["INITIAL_STD", "Table", "to_numpy", "with_loss"]
 
 INITIAL_STD = 0.01  # of the entries of a row that nothing was learned of, whatever the method
 FRACTION = 0.5  # of the bytes of a full table, where no budget is given
@@ -108,10 +108,6 @@ class Table(nn.Module):
         """The arrays of the inference form."""
         raise NotImplementedError
 
-    def extra_loss(self) -> Tensor:
-        """What the method adds to the loss of the model, of the rows looked up since last asked."""
-        return torch.zeros(())
-
     def phases(self, steps: int, search_steps: int) -> list[Phase]:
         return [Phase("train", steps)]
 
@@ -183,6 +179,12 @@ class Table(nn.Module):
     def groups_of(self, places: Tensor) -> Tensor:
         return torch.bucketize(places, self.starts, right=True) - 1
 
+    def unfinished(self) -> ConfigError:
+        """What to raise where there is nothing to export yet."""
+        return ConfigError(
+            f"{self.name} is not ready to be exported: go through table.schedule(...) to its end"
+        )
+
     def order_arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {} if self.order is None else {"order": self.spec.order}  # type: ignore[dict-item]
 
@@ -204,6 +206,23 @@ class Table(nn.Module):
         return (
             f"{self.name}, {self.num_embeddings:,} x {self.embedding_dim}, {self.bytes():,} bytes"
         )
+
+
+class _AddLoss(torch.autograd.Function):
+    """Rows as they are; going backward, `loss` counts as if it were added to the user's loss."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, loss: Tensor) -> Tensor:
+        return rows.view_as(rows)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:
+        return gradient, torch.ones((), dtype=gradient.dtype)
+
+
+def with_loss(rows: Tensor, loss: Tensor) -> Tensor:
+    """Rows that bring a loss of the method's own with them."""
+    return _AddLoss.apply(rows, loss)
 
 
 def to_numpy(tensor: Tensor) -> npt.NDArray[Any]:

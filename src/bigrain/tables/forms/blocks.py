@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from bigrain.tables.forms.base import Floats, Form, Ids, Layout
+from bigrain.tables.spec import order_dtype
 
 __all__ = ["Blocks"]
 
@@ -18,7 +19,7 @@ class Blocks(Form):
     ) -> Layout:
         return {
             "blocks": ("<f4", (kept * block_rows, embedding_dim)),
-            "block_of": ("<u4", (-(-num_embeddings // block_rows),)),
+            "block_of": (order_dtype(kept), (-(-num_embeddings // block_rows),)),
         }
 
     def rows(self, ids: Ids) -> Floats:
