@@ -11,6 +11,7 @@ FULL_BYTES = 4 * ROWS * DIM
 FIELDS = (10, 90, 900)
 # What a method needs at this small size beside the defaults.
 OPTIONS: dict[str, dict[str, Any]] = {
+    "dedup.v1": {"block_rows": 8},
     "optembed.v1": {"generations": 2, "mutations": 2, "crossovers": 2, "parents": 3},
 }
 BUDGETS: dict[str, int] = {"full.v1": 2 * FULL_BYTES, "int16.v1": FULL_BYTES // 2 + 2000}

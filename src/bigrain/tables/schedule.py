@@ -107,7 +107,7 @@ class Schedule:
         if step.kind == "score":
             raise ConfigError("this step asks for a score: step.report(score)")
         if not torch.isfinite(loss).all():
-            raise InvalidInputError(f"the loss is {float(loss.sum())}; nothing was updated")
+            raise InvalidInputError(f"the loss is {loss.detach().sum():g}; nothing was updated")
         own = list(self.table.architecture_parameters())
         for parameter in own:
             parameter.grad = None

@@ -8,6 +8,8 @@ multi-granular quantized embeddings for large-vocab categorical features in reco
 
 from __future__ import annotations
 
+from typing import Any
+
 from bigrain.errors import ConfigError
 from bigrain.tables.methods.dpq import Dpq
 from bigrain.tables.spec import TableSpec
@@ -31,7 +33,7 @@ class Mgqe(Dpq):
         shorter: int = 2,
         parts: int | None = None,
         bits: int | None = None,
-        variant: str = "vq",
+        **options: Any,
     ) -> None:
         if not 0 < head < 1 or not 0 <= shorter < 8:
             raise ConfigError(
@@ -40,7 +42,7 @@ class Mgqe(Dpq):
             )
         spec.need_frequencies(name)
         self._head, self._shorter = head, shorter
-        super().__init__(name, spec, parts=parts, bits=bits, variant=variant)
+        super().__init__(name, spec, parts=parts, bits=bits, **options)
 
     def make_bands(self) -> tuple[list[int], bool]:
         head = int(self._head * self.spec.num_embeddings)
