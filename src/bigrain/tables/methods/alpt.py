@@ -31,7 +31,7 @@ __all__ = ["Alpt"]
 
 FIRST_SCALE = 0.01
 SMALLEST_SCALE = 1e-8
-AT_ONCE = 1 << 16
+AT_ONCE = 1 << 13
 
 
 class Alpt(Table):
