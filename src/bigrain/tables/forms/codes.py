@@ -14,7 +14,7 @@ from bigrain.tables.forms.base import Floats, Form, Ids, Layout, order_layout
 
 __all__ = ["Codes", "pack_bits"]
 
-PADDING = 2  # bytes, so that three can always be read at once
+PADDING = 1  # bytes, so that two can always be read at once
 
 
 def packed_bytes(rows: int, parts: int, bits: int) -> int:
@@ -27,6 +27,15 @@ def pack_bits(codes: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
     each = (flat >> np.arange(bits, dtype=np.uint16)) & 1
     packed = np.packbits(each.astype(np.uint8).reshape(-1), bitorder="little")
     return np.concatenate([packed, np.zeros(PADDING, np.uint8)])
+
+
+def unpack_bits(packed: npt.NDArray[np.uint8], codes: Ids, bits: int) -> Ids:
+    """The codes at these places."""
+    if bits == 8:
+        return packed[codes].astype(np.int64)
+    bit = codes * bits
+    pairs = np.ndarray((len(packed) - 1,), "<u2", packed, strides=(1,))  # begin at every byte
+    return (pairs[bit >> 3].astype(np.int64) >> (bit & 7)) & ((1 << bits) - 1)
 
 
 class Codes(Form):
@@ -51,9 +60,10 @@ class Codes(Form):
         return {**books, **packed, **order_layout(num_embeddings, ordered)}
 
     def rows(self, ids: Ids) -> Floats:
-        books, parts = self.arrays["books"], self.knobs["parts"]
-        symbols = self.symbols(ids)
-        return books[np.arange(parts), symbols].reshape(len(ids), -1)
+        parts, words, size = self.arrays["books"].shape
+        first = np.arange(parts) * words
+        flat = self.arrays["books"].reshape(parts * words, size)
+        return flat.take(self.symbols(ids) + first, axis=0).reshape(len(ids), parts * size)
 
     def symbols(self, ids: Ids) -> Ids:
         """(m, parts) the codeword of each part."""
@@ -62,13 +72,7 @@ class Codes(Form):
         band = np.searchsorted(starts, places, "right") - 1
         out = np.empty((len(ids), parts), np.int64)
         for b, bits in enumerate(self.knobs["bits"]):
-            mine = band == b
-            packed = self.arrays[f"codes{b}"]
+            mine = np.flatnonzero(band == b)
             first = (places[mine] - starts[b])[:, None] * parts + np.arange(parts)
-            bit = first * bits
-            byte = bit >> 3
-            window = packed[byte].astype(np.int64)
-            window |= packed[byte + 1].astype(np.int64) << 8
-            window |= packed[byte + 2].astype(np.int64) << 16
-            out[mine] = (window >> (bit & 7)) & ((1 << bits) - 1)
+            out[mine] = unpack_bits(self.arrays[f"codes{b}"], first, bits)
         return out

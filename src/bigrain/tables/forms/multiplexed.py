@@ -32,9 +32,9 @@ class Multiplexed(Form):
     def rows(self, ids: Ids) -> Floats:
         table, hashes = self.arrays["rows"], self.knobs["hashes"]
         width = table.shape[1]
-        wanted = np.array(hashes)[np.searchsorted(self.knobs["starts"], ids, "right") - 1]
-        out = np.zeros((len(ids), self.embedding_dim), np.float32)
-        for j in range(max(hashes)):
-            part = table[bucket(ids, len(table), self.knobs["seed"], j)]
-            out[:, j * width : (j + 1) * width] = part * (wanted > j)[:, None]
+        places = [bucket(ids, len(table), self.knobs["seed"], j) for j in range(max(hashes))]
+        out = table[np.stack(places, axis=1)].reshape(len(ids), -1)
+        if len(set(hashes)) > 1:
+            wanted = np.array(hashes)[np.searchsorted(self.knobs["starts"], ids, "right") - 1]
+            out[np.arange(out.shape[1]) >= wanted[:, None] * width] = 0
         return out
