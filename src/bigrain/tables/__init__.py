@@ -62,6 +62,20 @@ def names() -> list[str]:
     return sorted(METHODS)
 
 
+def check_name(name: str) -> None:
+    """Raise ConfigError for a name that `create` does not know."""
+    if name not in METHODS:
+        raise ConfigError(f"no method {shown(name)}; known: {', '.join(names())}")
+
+
+def need_torch() -> None:
+    """Raise MissingExtraError without torch."""
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("training an embedding table", "learn") from error
+
+
 def create(
     name: str,
     num_embeddings: int,
@@ -91,12 +105,8 @@ def create(
     with the smallest possible size where the budget cannot be met.
     """
     spec = TableSpec.of(num_embeddings, embedding_dim, budget_bytes, frequencies, fields, seed)
-    if name not in METHODS:
-        raise ConfigError(f"no method {shown(name)}; known: {', '.join(names())}")
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("training an embedding table", "learn") from error
+    check_name(name)
+    need_torch()
     module, class_name = METHODS[name]
     method: type[Table] = getattr(import_module(f"bigrain.tables.methods.{module}"), class_name)
     try:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from bigrain.errors import ConfigError
 from bigrain.progress import ProgressLike, reporting
-from bigrain.tables import names
+from bigrain.tables import names, need_torch
 from bigrain.tables.bench.job import Job, run_job
 
 __all__ = ["RATES", "SEARCHES", "jobs", "read_records", "run_jobs"]
@@ -49,6 +48,7 @@ def run_jobs(
     more: Callable[[], bool] = lambda: True,
 ) -> list[dict[str, Any]]:
     """Run what has no record in the folder yet, while `more()`; returns the records of all."""
+    need_torch()
     todo = list(wanted)
     folder.mkdir(parents=True, exist_ok=True)
     records = []
@@ -64,7 +64,7 @@ def run_jobs(
                 fresh.write_text(json.dumps(record, indent=1) + "\n")
                 os.replace(fresh, path)
             record = json.loads(path.read_text())
-            if record["job"] != asdict(job):
+            if record["job"] != job.told():
                 raise ConfigError(
                     f"{path} is the record of other settings than these; choose another folder"
                 )

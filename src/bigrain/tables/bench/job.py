@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bigrain.errors import ConfigError
+from bigrain.tables import check_name
 
 __all__ = ["Job", "run_job"]
 
@@ -31,19 +32,24 @@ class Job:
     model: str = "dlrm"
     dim: int = 16
     batch: int = 256
-    learning_rate: float = 2e-3
+    learning_rate: float = 5e-3
     epochs: float = 10.0  # at most
     checks: int = 4  # of the validation data an epoch
-    patience: int = 4  # checks without a better score, after which a phase ends
+    patience: int = 8  # checks without a better score, after which a phase ends
     options: dict[str, Any] = field(default_factory=dict)  # of the method
 
     def __post_init__(self) -> None:
+        check_name(self.method)
         if self.model not in MODELS:
             raise ConfigError(f"no model {self.model!r}; known: {', '.join(MODELS)}")
         if (self.model == "bag") != (self.data == "arxiv-authors"):
             raise ConfigError("arxiv-authors is for the model bag, other data for the others")
         if not self.rate > 0:
             raise ConfigError(f"rate must be above 0, not {self.rate}")
+
+    def told(self) -> dict[str, Any]:
+        """As records have it: without the folder, which differs between machines."""
+        return {name: value for name, value in asdict(self).items() if name != "folder"}
 
     @property
     def name(self) -> str:

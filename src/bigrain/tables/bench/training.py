@@ -11,7 +11,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +56,19 @@ class Lookup(nn.Module):
 def train(job: Job) -> dict[str, Any]:
     """The record of a job."""
     torch.set_num_threads(1)
-    data = load_data(job.data, job.folder and Path(job.folder) or None, job.data_options)
+    data = load_data(job.data, Path(job.folder) if job.folder else None, job.data_options)
     full_bytes = 4 * data.num_ids * job.dim
     frequencies = data.frequencies
+    _warm_up()
     before = _peak_bytes()
     try:
         table = tables.create(
             job.method, data.num_ids, job.dim,
-            budget_bytes=int(SLACK * job.rate * full_bytes) + 4096 * (job.rate >= 1),
+            budget_bytes=max(1, int(SLACK * job.rate * full_bytes)) + 4096 * (job.rate >= 1),
             frequencies=frequencies, fields=data.fields, seed=job.seed, **job.options,
         )  # fmt: skip
     except BudgetError as error:
-        return {"job": asdict(job), "impossible": str(error)}
+        return {"job": job.told(), "impossible": str(error)}
     began, clock = time.perf_counter(), time.process_time()
     model, steps = _fit(job, data, table)
     seconds, processor = time.perf_counter() - began, time.process_time() - clock
@@ -81,7 +81,7 @@ def train(job: Job) -> dict[str, Any]:
         model.table = Lookup(form)
         quality = _quality(job, data, model, data.test)
         return {
-            "job": asdict(job),
+            "job": job.told(),
             "bytes": size,
             "achieved_rate": size / full_bytes,
             **quality,
@@ -135,6 +135,14 @@ def _fit(job: Job, data: Data, table: Any) -> tuple[nn.Module, int]:
     if best_state is not None:
         model.load_state_dict(best_state)
     return model, taken
+
+
+def _warm_up() -> None:
+    """Let torch load what it loads at the first step of an optimiser."""
+    model = nn.Linear(2, 1)
+    optimiser = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimiser.step()
 
 
 def _model(job: Job, data: Data, table: nn.Module) -> nn.Module:
