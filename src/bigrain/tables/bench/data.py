@@ -138,24 +138,29 @@ def movielens(folder: Path) -> Data:
     Fields: user, film, its first genre, its year.
     """
     films: dict[str, tuple[str, str]] = {}
-    with gzip.open(folder / "movies.csv.gz", "rt", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            year = row["title"].strip()[-5:-1]
-            genre = row["genres"].split("|")[0]
-            films[row["movieId"]] = (genre, year if year.isdigit() else "")
-    rated = []
-    with gzip.open(folder / "ratings.csv.gz", "rt", encoding="utf-8") as lines:
-        for row in csv.DictReader(lines):
-            film = row["movieId"]
-            rated.append((int(row["timestamp"]), row["userId"], film, *films[film], row["rating"]))
+    for film, title, genres in _rows_of(folder / "movies.csv.gz"):
+        year = title.strip()[-5:-1]
+        films[film] = (genres.split("|")[0], year if year.isdigit() else "")
+    rated = [
+        (int(when), user, film, *films[film], float(rating))
+        for user, film, rating, when in _rows_of(folder / "ratings.csv.gz")
+    ]
     rated.sort()
     columns = [np.unique([row[c] for row in rated], return_inverse=True) for c in range(1, 5)]
     sizes = [len(values) for values, _ in columns]
     starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
     ids = np.stack([places for _, places in columns], axis=1) + starts
-    labels = np.array([float(row[5]) >= 4 for row in rated]).astype(np.int64)
+    labels = np.array([row[5] >= 4 for row in rated]).astype(np.int64)
     n = len(labels)
     return _clicks("movielens-small", ids, labels, tuple(sizes), n - 2 * (n // 10), n // 10)
+
+
+def _rows_of(path: Path) -> Iterator[list[str]]:
+    """The lines of a table below its heading; headings are spelt in several ways."""
+    with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+        rows = csv.reader(lines)
+        next(rows)
+        yield from rows
 
 
 def _clicks(

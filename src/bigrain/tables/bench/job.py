@@ -6,6 +6,7 @@ Each runs in a process of its own, so that its peak memory is its own.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import asdict, dataclass, field
@@ -63,6 +64,7 @@ def run_job(job: Job) -> dict[str, Any]:
         [sys.executable, "-m", "bigrain.tables.bench.training", json.dumps(asdict(job))],
         capture_output=True,
         text=True,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
     )
     if run.returncode:
         last = run.stderr.strip().splitlines()[-1:] or [f"exit code {run.returncode}"]

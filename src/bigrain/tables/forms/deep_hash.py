@@ -41,4 +41,4 @@ class DeepHash(Form):
 
 def _mish(x: Floats) -> Floats:
     """x tanh(ln(1 + e^x)), Misra (BMVC 2020)."""
-    return np.asarray(x * np.tanh(np.logaddexp(x, np.float32(0))), np.float32)
+    return np.asarray(x * np.tanh(np.log1p(np.exp(-np.abs(x))) + np.maximum(x, 0)), np.float32)

@@ -11,7 +11,6 @@ import math
 from typing import Any, ClassVar
 
 import numpy.typing as npt
-import torch
 from torch import Tensor
 from torch.nn.functional import embedding
 
@@ -19,13 +18,14 @@ from bigrain.tables.budget import largest
 from bigrain.tables.forms.base import Form
 from bigrain.tables.forms.compositional import Compositional
 from bigrain.tables.spec import TableSpec
-from bigrain.tables.table import INITIAL_STD, Table, to_numpy
+from bigrain.tables.table import Table, to_numpy
 
 __all__ = ["QuotientRemainder"]
 
 
 class QuotientRemainder(Table):
-    """Remainders start around 1, so that an id starts as its quotient's row."""
+    """Remainders start with deviation 1: frequent ids, which are often neighbours and so share a
+    quotient, start as different rows."""
 
     form_type: ClassVar[type[Form]] = Compositional
 
@@ -38,9 +38,7 @@ class QuotientRemainder(Table):
         )  # fmt: skip
         self.divisor = middle - smaller_by
         self.quotients = self.drawn(-(-self.num_embeddings // self.divisor), self.embedding_dim)
-        self.remainders = self.drawn(self.divisor, self.embedding_dim, std=10 * INITIAL_STD)
-        with torch.no_grad():
-            self.remainders += 1
+        self.remainders = self.drawn(self.divisor, self.embedding_dim, std=1.0)
 
     def rows(self, ids: Tensor) -> Tensor:
         k = self.divisor

@@ -6,7 +6,7 @@ of entries that differ by at most `tolerance` is at least `similarity`, the earl
 both. Stop at the budget, then train on with the blocks tied. Zhou et al., "Serving deep learning
 models with deduplication from relational databases" (VLDB 2022).
 
-Where that does not reach the budget, the tolerance (and r with it) is doubled up to eight times;
+Where that does not reach the budget, the tolerance (and r with it) is doubled twice;
 what is then still too much goes to the nearest of the blocks with the largest norms.
 """
 
@@ -31,7 +31,7 @@ from bigrain.tables.table import Table, to_numpy
 __all__ = ["Dedup", "alike_blocks"]
 
 BANDS, CELL = 90, 9.0  # r is CELL tolerances wide
-DOUBLINGS = 8
+DOUBLINGS = 2
 CANDIDATES, REMEMBERED = 8, 4  # blocks compared with one, and kept in a cell of a band
 LARGEST_BLOCK = 8192
 
