@@ -10,12 +10,13 @@ import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain.errors import InvalidInputError
+from bigrain.tables.spec import FALLING
 
 __all__ = ["NAMES", "Data", "Split", "arxiv_authors", "generated", "load_data", "movielens"]
 
@@ -60,10 +61,13 @@ class Data:
     train: Split
     validation: Split
     test: Split
+    falling: bool = False  # ids are numbered by falling frequency
 
     @property
-    def frequencies(self) -> npt.NDArray[np.int64]:
-        """(num_ids,) how often each id occurs in the training rows."""
+    def frequencies(self) -> npt.NDArray[np.int64] | Literal["falling"]:
+        """(num_ids,) how often each id occurs in the training rows, or "falling"."""
+        if self.falling:
+            return FALLING
         return np.bincount(self.train.ids.reshape(-1), minlength=self.num_ids)
 
 
@@ -129,7 +133,8 @@ def arxiv_authors(folder: Path) -> Data:
         splits.append(Split(np.array(ids), offsets, np.array(labels)))
     num_ids = max(int(split.ids.max()) for split in splits) + 1
     classes = max(int(split.labels.max()) for split in splits) + 1
-    return Data("arxiv-authors", num_ids, None, classes, *splits)
+    train, validation, test = splits
+    return Data("arxiv-authors", num_ids, None, classes, train, validation, test, falling=True)
 
 
 def movielens(folder: Path) -> Data:
@@ -166,6 +171,13 @@ def _rows_of(path: Path) -> Iterator[list[str]]:
 def _clicks(
     name: str, ids: Ids, labels: Ids, sizes: tuple[int, ...], train: int, held_out: int
 ) -> Data:
-    ends = (0, train, train + held_out, train + 2 * held_out)
-    splits = [Split(ids[a:b], None, labels[a:b]) for a, b in zip(ends[:-1], ends[1:], strict=True)]
-    return Data(name, int(sum(sizes)), sizes, 1, *splits)
+    middle, end = train + held_out, train + 2 * held_out
+    return Data(
+        name,
+        int(sum(sizes)),
+        sizes,
+        1,
+        Split(ids[:train], None, labels[:train]),
+        Split(ids[train:middle], None, labels[train:middle]),
+        Split(ids[middle:end], None, labels[middle:end]),
+    )
