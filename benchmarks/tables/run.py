@@ -24,10 +24,11 @@ from bigrain.tables.bench.grid import RATES, jobs, read_records, run_jobs
 from bigrain.tables.bench.report import best_at, pareto, plot, recommendations, summary
 
 HERE = Path(__file__).parent / "results"
+HERE.mkdir(exist_ok=True)
 SETS: dict[str, dict[str, Any]] = {
     "arxiv-authors": {
         "data": "arxiv-authors", "folder": str(DATA / "arxiv-authors"), "model": "bag",
-        "dim": 16, "batch": 1024, "learning_rate": 1e-2, "epochs": 12, "patience": 12,
+        "dim": 16, "batch": 1024, "learning_rate": 1e-2, "epochs": 12, "patience": 20,
     },
     **{
         f"movielens-{model}": {
@@ -48,6 +49,9 @@ SETS: dict[str, dict[str, Any]] = {
 
 def report(name: str) -> None:
     rows = summary(read_records(HERE / name))
+    if not rows:
+        print("no records yet")
+        return
     front = {(row.method, row.rate) for row in pareto(rows)}
     found = {
         "set": name,

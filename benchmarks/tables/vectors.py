@@ -155,6 +155,7 @@ def main() -> None:
         best = max(best, row["recall@10"])
     data = "generated" if given.vectors is None else "sentence vectors"
     shape = {"vectors": data, "n": len(vectors), "dim": vectors.shape[1], "queries": len(queries)}
+    given.to.parent.mkdir(exist_ok=True)
     save(given.to, {**shape, "rows": rows})
 
 

@@ -30,22 +30,21 @@ from bigrain import tables
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-def train(name, budget):
-    table = tables.create(name, {ROWS}, {DIM}, budget_bytes=budget, frequencies="falling")
-    ids = torch.arange(0, {ROWS}, {ROWS} // 256)
+def train(name, rows, budget):
+    table = tables.create(name, rows, {DIM}, budget_bytes=budget, frequencies="falling")
+    ids = torch.arange(0, rows, rows // 256)
     parameters = list(table.parameters()) or [torch.zeros(1, requires_grad=True)]
     for step in table.schedule(steps=2):
         step.update(table(ids).square().sum(), torch.optim.SGD(parameters, lr=0.1))
 
 torch.set_num_threads(1)
-small = tables.create("full.v1", 10, 4)
-step = next(iter(small.schedule(steps=1)))
-step.update(small(torch.arange(9)).sum(), torch.optim.SGD(small.parameters(), lr=0.1))
+train("full.v1", 4096, None)
 for name, budget in {BUDGETS!r}.items():
     child = os.fork()
     if not child:
+        train(name, 4096, 4 * 4096 * {DIM} + 9999)  # whatever code it needs is loaded
         before = peak()
-        train(name, budget)
+        train(name, {ROWS}, budget)
         print(json.dumps([name, peak() - before]), flush=True)
         os._exit(0)
     os.waitpid(child, 0)

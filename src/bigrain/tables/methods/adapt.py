@@ -1,6 +1,6 @@
 """Adaptive embedding: rows of their own for frequent ids, shared ones for the others.
 
-The top share p of ids by frequency has own rows; the id of rank r below them uses shared row
+The most frequent ids have own rows; the id of rank r below them uses shared row
 (r - own) mod shared. One map of ranks where ids are not numbered by falling frequency.
 """
 
@@ -25,14 +25,15 @@ __all__ = ["Adapt"]
 
 class Adapt(Table):
     """Options:
-    share: of ids with rows of their own, where half of the rows suffice for them. Default 0.1.
+    share: of ids with rows of their own, where half of the rows suffice for them. Without it half
+        of the rows are own, whatever the budget.
     """
 
     form_type: ClassVar[type[Form]] = Shared
 
-    def __init__(self, name: str, spec: TableSpec, *, share: float = 0.1) -> None:
+    def __init__(self, name: str, spec: TableSpec, *, share: float | None = None) -> None:
         super().__init__(name, spec)
-        if not 0 <= share <= 1:
+        if share is not None and not 0 <= share <= 1:
             raise ConfigError(f"{name}: share must be from 0 to 1, not {share}")
         spec.need_frequencies(name)
         self.ordered = self.keep_order()
@@ -45,7 +46,9 @@ class Adapt(Table):
         self.weight = self.drawn(rows, self.embedding_dim)
 
     def _knobs(self, rows: int) -> dict[str, Any]:
-        own = min(int(self.share * self.num_embeddings), rows // 2)
+        own = rows // 2 if rows < self.num_embeddings else rows - 1
+        if self.share is not None:
+            own = min(int(self.share * self.num_embeddings), own)
         return {"own": own, "shared": rows - own, "ordered": self.ordered}
 
     def rows(self, ids: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ mean (c - sg(v))^2 + commitment mean (sg(c) - v)^2 beside the model's own. Chen,
 variant; `variant="sx"` is the other: softmax over products with keys, values of their own.
 
 The paper's code normalises distances over the batch before it takes the smallest, and has no second
-loss. In benchmarks/tables that left up to half of the codewords unused and rows that grew without
+loss. On the task of tests/tables that left up to half of the codewords unused and rows grew without
 bound; plain distances and a commitment of 1 (van den Oord, Vinyals, Kavukcuoglu, "Neural discrete
 representation learning", NeurIPS 2017) used all of them. Codewords that were not used for 200
 lookups restart at random rows of the batch.
