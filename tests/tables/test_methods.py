@@ -156,7 +156,7 @@ def test_mgqe_gives_rare_ids_short_codes() -> None:
 @pytest.mark.parametrize("name", ["dpq.v1", "mgqe.v1"])
 def test_codewords_are_used(name: str) -> None:
     table = make(name, parts=4, bits=5)
-    train(table, steps=300)
+    train(table, steps=150)
     share, perplexity = table.usage()
     assert share >= 0.95 and perplexity >= (0.7 if name == "dpq.v1" else 0.3)
 

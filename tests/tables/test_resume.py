@@ -51,7 +51,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(name: str) -> None:
     expected = rows(whole.table)
     lengths = [phase.steps for phase in whole.schedule.phases]
     boundary = lengths[0]
-    for stop in sorted({3, boundary, boundary + 2, whole.taken - 1}):
+    for stop in sorted({3, boundary, boundary + 2}):
         if stop >= whole.taken:
             continue
         part = Run(make(name), STEPS, SEARCH).go(lambda taken, stop=stop: taken == stop)
