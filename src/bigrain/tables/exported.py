@@ -10,6 +10,7 @@ import json
 import uuid
 from collections.abc import Mapping
 from importlib import import_module
+from inspect import signature
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.errors import DamagedError, FormatError
+from bigrain.errors import DamagedError, FormatError, shown
 from bigrain.storage.files import DISK
 from bigrain.storage.segment import ALIGNMENT, HEADER, TRAILER, SegmentFile, SegmentWriter
 from bigrain.tables.forms.base import Form, Layout, aligned_sections
@@ -41,6 +42,7 @@ FORMS = {
     "widths": "Widths",
 }
 LONGEST_CRC = 0xFFFFFFFF
+MAX_KNOB = 1 << 40
 
 
 def file_bytes(form: type[Form], n: int, dim: int, knobs: Mapping[str, Any]) -> int:
@@ -106,7 +108,12 @@ def load(path: str | PathLike[str], *, mmap: bool = True, verify: bool = True) -
                 arrays[name] = segment.read(name).view(dtype)
     finally:
         segment.close()
-    return form(n, dim, knobs, arrays)
+    found = form(n, dim, knobs, arrays)
+    try:
+        found.lookup([0, n - 1])  # settings that do not go together show here
+    except (ArithmeticError, LookupError, MemoryError, TypeError, ValueError) as error:
+        raise DamagedError(target.name, "table", f"settings of {form.kind}", error) from None
+    return found
 
 
 def _described(segment: SegmentFile) -> tuple[type[Form], int, int, dict[str, Any], Layout]:
@@ -120,10 +127,23 @@ def _described(segment: SegmentFile) -> tuple[type[Form], int, int, dict[str, An
     n, dim = segment.number("rows", high=MAX_ROWS), segment.number("dim", high=MAX_DIM)
     knobs = segment.meta.get("knobs")
     try:
-        layout = form.layout(n, dim, **knobs)  # type: ignore[arg-type]
+        knobs = _checked(form, knobs)
+        layout = form.layout(n, dim, **knobs)
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         raise DamagedError(segment.name, "table", f"settings of {kind}", error) from None
-    return form, n, dim, dict(knobs or {}), layout
+    return form, n, dim, knobs, layout
+
+
+def _checked(form: type[Form], knobs: Any) -> dict[str, Any]:
+    """Knobs of the types that `layout` declares; ValueError where they are not."""
+    declared = signature(form.layout).parameters
+    for name, value in dict(knobs).items():
+        kind = str(declared[name].annotation)
+        numbers = value if kind == "list[int]" and isinstance(value, list) else [value]
+        wanted = bool if kind == "bool" else int
+        if not numbers or any(type(v) is not wanted or not 0 <= v < MAX_KNOB for v in numbers):
+            raise ValueError(f"{name} is {shown(value)}, not {kind}")
+    return dict(knobs)
 
 
 def _meta(form: type[Form], n: int, dim: int, knobs: Mapping[str, Any]) -> dict[str, Any]:

@@ -51,6 +51,8 @@ class Codes(Form):
         starts: list[int],
         ordered: bool,
     ) -> Layout:
+        if not 1 <= min(bits) <= max(bits) <= 8:
+            raise ValueError(f"codes of {bits} bits")
         stops = [*starts[1:], num_embeddings]
         packed: Layout = {
             f"codes{band}": ("|u1", (packed_bytes(stop - start, parts, b),))

@@ -14,6 +14,8 @@ class Integers(Form):
 
     @staticmethod
     def layout(num_embeddings: int, embedding_dim: int, *, bits: int, scales: int) -> Layout:  # type: ignore[override]
+        if bits not in (8, 16):
+            raise ValueError(f"{bits} bits")
         return {
             "cells": (f"<i{bits // 8}", (num_embeddings, embedding_dim)),
             "scales": ("<f4", (scales,)),

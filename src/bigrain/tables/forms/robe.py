@@ -19,6 +19,8 @@ class Robe(Form):
     def layout(  # type: ignore[override]
         num_embeddings: int, embedding_dim: int, *, cells: int, chunk: int, seed: int
     ) -> Layout:
+        if not 1 <= chunk <= embedding_dim:
+            raise ValueError(f"chunks of {chunk}")
         return {"cells": ("<f4", (cells,))}
 
     def rows(self, ids: Ids) -> Floats:

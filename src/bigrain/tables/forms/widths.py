@@ -32,6 +32,8 @@ class Widths(Form):
         pruned: bool,
         ordered: bool,
     ) -> Layout:
+        if len(starts) != len(sizes) or starts[0] != 0:
+            raise ValueError(f"groups of {sizes} rows that begin at {starts}")
         cells = sum(size * width for size, width in zip(sizes, widths, strict=True))
         found: Layout = {"cells": ("<f4", (cells,))}
         if projected:
