@@ -17,9 +17,10 @@ from typing import Any
 import click
 
 import bigrain
-from bigrain import errors, evaluation, testing, text
+from bigrain import errors, evaluation, tables, testing, text
 from bigrain.cli import main as program
 from bigrain.cli import program as program_module
+from bigrain.cli.bench_tables import bench_tables
 
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/generate.py from the code; edit the docstrings, then run it. -->\n"
@@ -29,6 +30,11 @@ NOTICE = "<!-- Made by docs/generate.py from the code; edit the docstrings, then
 
 def command_line() -> str:
     """docs/reference/command-line.md"""
+    commands: dict[str, click.Command] = {}
+    for name, command in program.commands.items():
+        commands[name] = command
+        if name == "bench":
+            commands["bench tables"] = bench_tables
     parts = [
         "# Command line\n",
         NOTICE,
@@ -40,8 +46,9 @@ def command_line() -> str:
                 "| command | what it does |",
                 "|---|---|",
                 *(
-                    f"| [`bigrain {name}`](#bigrain-{name}) | {command.get_short_help_str(200)} |"
-                    for name, command in program.commands.items()
+                    f"| [`bigrain {name}`](#bigrain-{name.replace(' ', '-')}) | "
+                    f"{command.get_short_help_str(200)} |"
+                    for name, command in commands.items()
                 ),
             ]
         )
@@ -49,7 +56,7 @@ def command_line() -> str:
         "Options of `bigrain` itself:\n",
         _options(program),
     ]
-    for name, command in program.commands.items():
+    for name, command in commands.items():
         usage = " ".join(
             ["bigrain", name, "[OPTIONS]", *(_metavar(p) for p in _arguments(command))]
         )
@@ -147,7 +154,7 @@ def python() -> str:
         builtin = [b.__name__ for b in error.__bases__ if b.__module__ == "builtins"]
         rows.append(f"| `{name}` | `{error.kind}` | {', '.join(f'`{b}`' for b in builtin)} |")
     parts.append("\n".join(rows) + "\n")
-    for module in (text, evaluation, testing):
+    for module in (text, evaluation, tables, testing):
         parts += [f"## {module.__name__}\n", _docstring(module)]
         for name in module.__all__:
             parts.append(_entry(getattr(module, name), f"{module.__name__}.{name}", name))

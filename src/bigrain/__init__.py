@@ -30,6 +30,7 @@ from bigrain.registry import encoder_names, register_encoder
 from bigrain.types import AddCounts, Document, Hit, Part, Passage
 
 if TYPE_CHECKING:
+    from bigrain import tables
     from bigrain.collection import Collection, create, open, repair  # noqa: A004
     from bigrain.encoders.base import CallableEncoder, Encoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
@@ -71,6 +72,7 @@ __all__ = [
     "open",
     "register_encoder",
     "repair",
+    "tables",
     *_errors,
 ]
 
@@ -95,6 +97,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
+    if name == "tables":
+        return import_module("bigrain.tables")
     if name in _LATER:
         value = globals()[name] = getattr(import_module(_LATER[name]), name)
         return value

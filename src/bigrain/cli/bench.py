@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bigrain.cli.bench_tables import bench_tables
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import note, plain_text, print_json, print_table, progress
 
@@ -26,7 +27,18 @@ QUERY_WORDS = 8
 WARM_UP = 10
 
 
-@click.command(short_help="Measure latency and throughput.")
+class Bench(click.Command):
+    """`bench COLLECTION`, and `bench tables`, which has options of its own."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **x: Any
+    ) -> click.Context:
+        if args[:1] == [bench_tables.name]:
+            return bench_tables.make_context(f"{info_name} {args[0]}", args[1:], parent, **x)
+        return super().make_context(info_name, args, parent, **x)
+
+
+@click.command(cls=Bench, short_help="Measure latency and throughput.")
 @collection_argument
 @click.option("--queries", type=click.Path(path_type=Path), metavar="FILE",
               help="Queries as JSONL or TSV (default: the collection's titles).")  # fmt: skip
@@ -51,12 +63,14 @@ def bench(
     """Measure latency and throughput of this collection on this machine.
 
     Each field that reads text is asked alone, then all of them together: first one query at a
-    time, then all queries as a batch.
+    time, then all queries as a batch. `bigrain bench tables` is another thing: it compares
+    embedding tables.
 
     \b
     Examples:
       bigrain bench docs.grain
       bigrain bench docs.grain --queries queries.jsonl -n 1000 --json
+      bigrain bench tables --help
     """
     import bigrain
     from bigrain import InvalidInputError, kernels
