@@ -24,7 +24,6 @@ from bigrain.encoders.static import StaticEncoder
 from bigrain.index import builder as builders
 from bigrain.index.base import UnitMap
 from bigrain.index.bm25 import Bm25
-from bigrain.index.impacts import Counts
 from bigrain.index.numbering import UnitLog, number_rows
 from bigrain.storage.segment import SectionWriter, SegmentFile
 from bigrain.testing import QuickDisk
@@ -305,7 +304,7 @@ def test_postings_of_any_number_are_built_in_the_memory_given(tmp_path: Path) ->
     peaks = []
     for n in (2_500, 10_000):
         rng = np.random.default_rng(n)
-        builder = builders.PostingsBuilder(Counts(Bm25()), QuickDisk(), tmp_path, f"w{n}", 1 << 20)
+        builder = builders.PostingsBuilder(Bm25(), QuickDisk(), tmp_path, f"w{n}", 1 << 20)
         tracemalloc.start()
         for start in range(0, n, 500):
             words = rng.zipf(1.3, (500, 12)) % 30_000

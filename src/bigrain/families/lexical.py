@@ -15,7 +15,6 @@ from bigrain.families.base import Where, check_text_query, row_number
 from bigrain.index.base import View
 from bigrain.index.bm25 import Bm25
 from bigrain.index.builder import PostingsBuilder, merge_postings
-from bigrain.index.impacts import Counts
 from bigrain.index.inverted import PostingsSegment, light_bytes_of
 from bigrain.index.lexical import LexicalIndex
 from bigrain.index.postings import ListCache
@@ -73,10 +72,10 @@ class LexicalFamily:
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
     ) -> PostingsBuilder:
-        return PostingsBuilder(Counts(self.bm25), files, folder, self.name, memory_bytes)
+        return PostingsBuilder(self.bm25, files, folder, self.name, memory_bytes)
 
     def open_segment(self, file: SegmentFile) -> PostingsSegment:
-        return PostingsSegment(file, Counts(self.bm25))
+        return PostingsSegment(file, self.bm25)
 
     def light_bytes(self, file: SegmentFile) -> int:
         return light_bytes_of(file)
@@ -85,7 +84,7 @@ class LexicalFamily:
         return LexicalIndex(self.bm25, views, cache)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
-        return merge_postings(Counts(self.bm25), files, path, views, memory_bytes)
+        return merge_postings(self.bm25, files, path, views, memory_bytes)
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return None  # everything is made again from the texts

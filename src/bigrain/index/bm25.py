@@ -95,3 +95,7 @@ class Bm25:
         """How counts saturate where rows have `average` words."""
         top = self.k1 + self.delta if self.variant == "bm25l" else self.k1
         return Saturation(top * (1 - self.b), top * self.b / (average or 1.0))
+
+    def saturation_among(self, lengths: npt.NDArray[Any]) -> Saturation:
+        """How counts saturate in rows (n,) of these lengths."""
+        return self.saturation(float(lengths.sum(dtype=np.int64)) / max(len(lengths), 1))

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Bitmap, Keep, UnitMap, Units, View
-from bigrain.index.impacts import Impacts
+from bigrain.index.bm25 import Bm25
 from bigrain.index.inverted import PostingsSegment
 from bigrain.index.merging import (
     FileLengths,
@@ -37,50 +37,28 @@ MAX_KEYS, MAX_ROWS, MAX_COUNT = 1 << KEY_BITS, 1 << ROW_BITS, (1 << COUNT_BITS) 
 
 
 class PostingsBuilder:
-    """Pending postings of one field: words (weights are counts), or a CSR matrix of weights.
+    """Pending postings of one field.
 
     Postings gather in one array. When it is full they are sorted in place and written as a run;
     FAN_IN runs of a generation become one of the next.
     """
 
     def __init__(
-        self, impacts: Impacts, files: Files, spill_folder: Path, name: str, memory_bytes: int
+        self, bm25: Bm25, files: Files, spill_folder: Path, name: str, memory_bytes: int
     ) -> None:
         self._files, self._folder, self._name = files, spill_folder, name
-        self._impacts, self._memory_bytes = impacts, memory_bytes
+        self._bm25, self._memory_bytes = bm25, memory_bytes
         self._spilled: list[tuple[int, SpilledRun, Path]] = []  # with their generation
         self._n_written = 0
-        self._pending = self._new()
+        self._pending = _Pending()
 
-    def _new(self) -> _Words | _Weights:
-        return _Words() if self._impacts.lexical else _Weights()
-
-    def append(self, units: Units, values: Any) -> None:
-        """Lists of words, or a CSR matrix of weights."""
-        if self._impacts.lexical:
-            self._append_words(units, values)
-        else:
-            self._append_weights(units, values)
-
-    def _append_words(self, units: Units, documents: Sequence[Sequence[str]]) -> None:
+    def append(self, units: Units, documents: Sequence[Sequence[str]]) -> None:
+        """The words of each unit."""
         # A document that would not fit beside what is there opens the next run.
         for start in range(0, len(documents), ROWS_AT_ONCE):
             part = documents[start : start + ROWS_AT_ONCE]
             self._make_room(len(part), sum(map(len, part)))
-            assert isinstance(self._pending, _Words)
             self._pending.append(units[start : start + ROWS_AT_ONCE], part)
-
-    def _append_weights(self, units: Units, csr: Any) -> None:
-        for start in range(0, csr.shape[0], ROWS_AT_ONCE):
-            ends = csr.indptr[start : start + ROWS_AT_ONCE + 1]
-            self._make_room(len(ends) - 1, int(ends[-1] - ends[0]))
-            assert isinstance(self._pending, _Weights)
-            self._pending.append(
-                units[start : start + ROWS_AT_ONCE],
-                csr.indices[ends[0] : ends[-1]],
-                csr.data[ends[0] : ends[-1]],
-                np.diff(ends),
-            )
 
     def _make_room(self, n_rows: int, n_postings: int) -> None:
         pending = self._pending
@@ -97,7 +75,7 @@ class PostingsBuilder:
             return
         pending.sort()
         self._write(0, [pending], [pending.unit_map], [None], [pending])
-        self._pending = self._new()
+        self._pending = _Pending()
         while len(group := self._generation(self._spilled[-1][0])) >= FAN_IN:
             runs = [run for _, run, _ in group]
             self._write(
@@ -126,7 +104,7 @@ class PostingsBuilder:
         path = self._folder / f"{self._name}-{self._n_written}.run"
         self._n_written += 1
         write_merged(
-            self._files, path, self._impacts, runs, number_rows(maps, alive), lengths,
+            self._files, path, self._bm25, runs, number_rows(maps, alive), lengths,
             stretch_for(self._memory_bytes), durable=False,
         )  # fmt: skip
         self._spilled.append((generation, SpilledRun(SegmentFile(self._files, path)), path))
@@ -145,10 +123,10 @@ class PostingsBuilder:
             maps.append(self._pending.unit_map)
             lengths.append(self._pending)
         alive = [alive_bitmap(units, keep) for units in maps]
-        return _merge(self._impacts, runs, maps, alive, lengths, path, files, self._memory_bytes)
+        return _merge(self._bm25, runs, maps, alive, lengths, path, files, self._memory_bytes)
 
     def discard(self) -> None:
-        self._pending = self._new()
+        self._pending = _Pending()
         spilled, self._spilled = self._spilled, []
         for _, run, _ in spilled:
             run.file.close()
@@ -156,58 +134,28 @@ class PostingsBuilder:
             self._files.remove(path)
 
 
-class _Ids(dict[Any, int]):
-    """Numbers things in the order in which they are first asked for."""
+class _Ids(dict[str, int]):
+    """Numbers words in the order in which they are first asked for."""
 
-    def __missing__(self, thing: Any) -> int:
-        number = self[thing] = len(self)
+    def __missing__(self, word: str) -> int:
+        number = self[word] = len(self)
         return number
 
 
 class _Pending:
-    """What runs in memory have in common: the keys, and the units of their rows."""
+    """A run in memory: a posting is one 64-bit number (key, row, count), to be sorted in place."""
 
     def __init__(self) -> None:
-        self.ids = _Ids()
+        self.ids = _Ids()  # of the words
         self.log = UnitLog()
         self.n_postings = 0
-        self._keys = np.empty(0, np.uint64)  # of the sorted run
-        self._names: list[Any] = []
-        self._starts = np.zeros(1, np.int64)
-        self.unit_map = UnitMap(0, 0, None)
-
-    @property
-    def n_keys(self) -> int:
-        return len(self._keys)
-
-    def dictionary(self, a: int, b: int) -> tuple[Any, npt.NDArray[np.int64]]:
-        return self._keys[a:b], np.diff(self._starts[a : b + 1])
-
-    def _rank(self, keys: npt.NDArray[np.uint64], names: list[Any]) -> npt.NDArray[np.uint64]:
-        """Number the keys in ascending order; returns the new number of every old one."""
-        order = np.argsort(keys)
-        rank = np.empty(len(keys), np.uint64)
-        rank[order] = np.arange(len(keys), dtype=np.uint64)
-        self._keys = keys[order]
-        self._names = [names[i] for i in order.tolist()]
-        self.ids = _Ids()
-        return rank
-
-    def _reopen(self) -> None:
-        """Take more in after a sort: the run was to be sealed, and that failed."""
-        if self._names:
-            self.ids = _Ids(zip(self._names, count(), strict=False))
-            self._names = []
-
-
-class _Words(_Pending):
-    """Words: one 64-bit number a posting (key, row, count), so that sorting needs no more."""
-
-    def __init__(self) -> None:
-        super().__init__()
         self._packed = np.empty(SMALLEST, np.uint64)
         self._lengths: list[npt.NDArray[np.uint32]] = []
-        self._many: dict[tuple[Any, int], int] = {}  # counts of MAX_COUNT and more
+        self._many: dict[tuple[str, int], int] = {}  # counts of MAX_COUNT and more
+        self._keys = np.empty(0, np.uint64)  # of the sorted run
+        self._words: list[str] = []
+        self._starts = np.zeros(1, np.int64)
+        self.unit_map = UnitMap(0, 0, None)
 
     def bytes_with(self, n_postings: int) -> int:
         """What the run will take with as many postings more."""
@@ -265,86 +213,42 @@ class _Words(_Pending):
         counts = (part & np.uint64(MAX_COUNT)).astype(np.uint32)
         rows = ((part >> np.uint64(COUNT_BITS)) & np.uint64(MAX_ROWS - 1)).astype(np.uint32)
         for at in np.flatnonzero(counts == MAX_COUNT).tolist() if self._many else ():
-            word = self._names[int(part[at] >> np.uint64(ROW_BITS + COUNT_BITS))]
+            word = self._words[int(part[at] >> np.uint64(ROW_BITS + COUNT_BITS))]
             counts[at] = self._many[word, int(rows[at])]
         return rows, counts - np.uint32(1)
 
-    def terms(self, a: int, b: int) -> list[bytes] | None:
-        return [word.encode() for word in self._names[a:b]]
+    def terms(self, a: int, b: int) -> list[bytes]:
+        return [word.encode() for word in self._words[a:b]]
 
     def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
         return self._lengths[0][rows]
 
+    @property
+    def n_keys(self) -> int:
+        return len(self._keys)
 
-class _Weights(_Pending):
-    """Columns and float weights."""
+    def dictionary(self, a: int, b: int) -> tuple[Any, npt.NDArray[np.int64]]:
+        return self._keys[a:b], np.diff(self._starts[a : b + 1])
 
-    def __init__(self) -> None:
-        super().__init__()
-        self._parts: list[tuple[Any, Any]] = []
+    def _rank(self, keys: npt.NDArray[np.uint64], words: list[str]) -> npt.NDArray[np.uint64]:
+        """Number the keys in ascending order; returns the new number of every old one."""
+        order = np.argsort(keys)
+        rank = np.empty(len(keys), np.uint64)
+        rank[order] = np.arange(len(keys), dtype=np.uint64)
+        self._keys = keys[order]
+        self._words = [words[i] for i in order.tolist()]
+        self.ids = _Ids()
+        return rank
 
-    def bytes_with(self, n_postings: int) -> int:
-        """What the run will take with as many postings more, while it is sorted."""
-        return (
-            40 * (self.n_postings + n_postings) + len(self.ids) * BYTES_PER_KEY
-            + 40 * self.log.n_rows
-        )  # fmt: skip
-
-    def append(self, units: Units, columns: Any, weights: Any, counts: Any) -> None:
-        self._reopen()
-        ids, first = self.ids, self.log.n_rows
-        distinct, inverse = np.unique(columns, return_inverse=True)
-        numbers = np.array([ids[column] for column in distinct.tolist()], np.uint64)
-        rows = np.repeat(np.arange(first, first + len(counts), dtype=np.uint64), counts)
-        pairs = (numbers[inverse] << np.uint64(32)) | rows if len(rows) else rows
-        self._parts.append((pairs, np.asarray(weights, np.float32)))
-        self.n_postings += len(pairs)
-        self.log.append(units)
-
-    def sort(self) -> None:
-        """Order the postings by key and row, of a unit given twice the last."""
-        self._reopen()
-        self.unit_map, positions = self.log.unit_map()
-        columns = list(self.ids)
-        rank = self._rank(np.array(columns, np.uint64), columns)
-        pairs = np.concatenate([p for p, _ in self._parts] or [np.empty(0, np.uint64)])
-        weights = np.concatenate([w for _, w in self._parts] or [np.empty(0, np.float32)])
-        self._parts.clear()
-        low = np.uint64(0xFFFFFFFF)
-        rows = pairs & low
-        if positions is not None:
-            new = np.full(self.log.n_rows, -1, np.int64)
-            new[positions] = np.arange(len(positions))
-            moved = new[rows]
-            kept = moved >= 0
-            pairs, weights, rows = pairs[kept], weights[kept], moved[kept].astype(np.uint64)
-            self.log = UnitLog()
-            self.log.append(self.unit_map.slice(0, self.unit_map.n_rows))
-        if len(pairs):
-            pairs = (rank[pairs >> np.uint64(32)] << np.uint64(32)) | rows
-        order = np.argsort(pairs)
-        pairs, weights = pairs[order], weights[order]
-        self._parts = [(pairs, weights)]
-        self.n_postings = len(pairs)
-        edges = np.arange(len(rank), dtype=np.uint64) << np.uint64(32)
-        self._starts = np.append(np.searchsorted(pairs, edges), len(pairs)).astype(np.int64)
-
-    def lists(self, a: int, b: int) -> tuple[Any, Any]:
-        pairs, weights = self._parts[0]
-        part = slice(int(self._starts[a]), int(self._starts[b]))
-        return (pairs[part] & np.uint64(0xFFFFFFFF)).astype(np.uint32), weights[part].view(
-            np.uint32
-        )
-
-    def terms(self, a: int, b: int) -> list[bytes] | None:
-        return None
-
-    def lengths(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-        raise NotImplementedError
+    def _reopen(self) -> None:
+        """Take more in after a sort: the run was to be sealed, and that failed."""
+        if self._words:
+            self.ids = _Ids(zip(self._words, count(), strict=False))
+            self._words = []
 
 
 def merge_postings(
-    impacts: Impacts,
+    bm25: Bm25,
     files: Files,
     path: Path,
     views: Sequence[View[PostingsSegment]],
@@ -355,11 +259,11 @@ def merge_postings(
     maps = [run.unit_map for run in runs]
     alive = [view.live for view in views]
     lengths = [FileLengths(run.file) for run in runs]
-    return _merge(impacts, runs, maps, alive, lengths, path, files, memory_bytes)
+    return _merge(bm25, runs, maps, alive, lengths, path, files, memory_bytes)
 
 
 def _merge(
-    impacts: Impacts,
+    bm25: Bm25,
     runs: Sequence[Source],
     maps: Sequence[UnitMap],
     alive: Sequence[Bitmap | None],
@@ -370,5 +274,5 @@ def _merge(
 ) -> int:
     numbering = number_rows(maps, alive)
     if numbering.n_rows:
-        write_merged(files, path, impacts, runs, numbering, lengths, stretch_for(memory_bytes))
+        write_merged(files, path, bm25, runs, numbering, lengths, stretch_for(memory_bytes))
     return numbering.n_rows

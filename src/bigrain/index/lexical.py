@@ -15,10 +15,10 @@ import numpy.typing as npt
 
 from bigrain import kernels
 from bigrain.index.base import Bitmap, Floats, Ranked, Rows, Selection, Units, View, merge_ranked
-from bigrain.index.bm25 import Bm25
+from bigrain.index.bm25 import IMPACTS, Bm25
 from bigrain.index.effort import Effort
 from bigrain.index.inverted import PostingsSegment
-from bigrain.index.postings import ListCache, Listed, key_of_word
+from bigrain.index.postings import ListCache, key_of_word
 
 __all__ = ["LexicalIndex", "Term"]
 
@@ -75,7 +75,7 @@ class LexicalIndex:
         found = [np.empty(0, np.int64)]
         for view, at in zip(self.views, self._look_up(word)[2], strict=False):
             if at >= 0:
-                rows = self._cache.get(view.segment.run, at).list.decode()[0].astype(np.int64)
+                rows = self._cache.get(view.segment.run, at).decode()[0].astype(np.int64)
                 found.append(view.segment.units.units(rows[view.is_live(rows)]))
         return np.sort(np.concatenate(found))
 
@@ -94,9 +94,7 @@ class LexicalIndex:
                 if at >= 0:
                     live = view.live
                     df += int(
-                        run.df[at]
-                        if live is None
-                        else self._cache.get(run, at).list.count_live(live)
+                        run.df[at] if live is None else self._cache.get(run, at).count_live(live)
                     )
                 places.append(at)
             if len(self._words) >= KNOWN_WORDS:
@@ -124,13 +122,13 @@ class LexicalIndex:
     def _search(self, terms: Sequence[Term], n: int, selection: Selection | None) -> Ranked:
         best = Ranked(np.empty(0, np.int64), np.empty(0, np.float32))
         for i, view in enumerate(self.views):
-            listed, weights = self._lists(terms, i)
-            if not listed:
+            lists, weights = self._lists(terms, i)
+            if not lists:
                 continue
             rows, scores = kernels.search_lists(
-                [each.list for each in listed],
+                lists,
                 weights,
-                weights * (self._excess[i] * listed[0].unit),
+                weights * (self._excess[i] / IMPACTS),
                 view.segment.lengths,
                 self.saturation.flat,
                 self.saturation.slope,
@@ -144,12 +142,14 @@ class LexicalIndex:
                 best = merge_ranked([best, found], n) if len(best.units) else found
         return best
 
-    def _lists(self, terms: Sequence[Term], i: int) -> tuple[list[Listed], npt.NDArray[np.float64]]:
+    def _lists(
+        self, terms: Sequence[Term], i: int
+    ) -> tuple[list[kernels.PostingList], npt.NDArray[np.float64]]:
         """The lists of a query in the i-th segment, and their weights."""
         run = self.views[i].segment.run
         present = [(term.places[i], term.weight) for term in terms if term.places[i] >= 0]
-        listed = [self._cache.get(run, place) for place, _ in present]
-        return listed, np.array([weight for _, weight in present], np.float64)
+        lists = [self._cache.get(run, place) for place, _ in present]
+        return lists, np.array([weight for _, weight in present], np.float64)
 
     def score(self, query: Any, units: Units) -> Floats:
         """BM25 of single units: 0 without a common word, NaN where there is no live row."""
@@ -158,9 +158,9 @@ class LexicalIndex:
         for i, view in enumerate(self.views):
             at, rows = view.locate(units)
             if len(at):
-                listed, weights = self._lists(terms, i)
+                lists, weights = self._lists(terms, i)
                 scores[at] = kernels.score_lists(
-                    [each.list for each in listed],
+                    lists,
                     weights,
                     view.segment.lengths,
                     self.saturation.flat,
@@ -187,8 +187,8 @@ class LexicalIndex:
         """What a term adds to the scores of rows of the i-th segment."""
         added = np.zeros(len(rows))
         if term.places[i] >= 0 and len(rows):
-            listed = self._cache.get(view.segment.run, term.places[i])
-            counts = listed.list.look_up(rows.astype(np.uint32)) + 1
+            members = self._cache.get(view.segment.run, term.places[i])
+            counts = members.look_up(rows.astype(np.uint32)) + 1
             held = counts > 0
             lengths = view.segment.lengths[rows[held]]
             added[held] = term.weight * self.saturation.parts(counts[held], lengths)

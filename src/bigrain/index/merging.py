@@ -19,7 +19,7 @@ import numpy.typing as npt
 from bigrain import kernels
 from bigrain.errors import StorageError
 from bigrain.index.base import UnitMap
-from bigrain.index.impacts import Counts, Impacts
+from bigrain.index.bm25 import Bm25
 from bigrain.index.numbering import Numbering
 from bigrain.index.postings import Array, Keys, RowNumbers, join
 from bigrain.storage.files import Files
@@ -31,7 +31,7 @@ __all__ = ["FileLengths", "LengthSource", "Source", "stretch_for", "write_merged
 MIN_BLOCK_KEYS, MAX_BLOCK_KEYS = 256, 4096  # of a run's dictionary in memory
 CHUNK = 1 << 16
 BYTES_PER_POSTING = 64  # measured: reading, renumbering, sorting, joining
-COLUMNS = ("key", "key", "df", "size", "size", "crc", "unit or length of the word")
+COLUMNS = ("key", "key", "df", "size", "size", "crc", "length of the word")
 SPILL_BUFFER = 1 << 16
 
 
@@ -42,7 +42,7 @@ class Source(Protocol):
     def n_keys(self) -> int: ...
     def dictionary(self, a: int, b: int) -> tuple[Keys, npt.NDArray[Any]]: ...
     def lists(self, a: int, b: int) -> tuple[RowNumbers, RowNumbers]: ...
-    def terms(self, a: int, b: int) -> list[bytes] | None: ...
+    def terms(self, a: int, b: int) -> list[bytes]: ...
 
 
 class LengthSource(Protocol):
@@ -59,7 +59,7 @@ def stretch_for(memory_bytes: int) -> int:
 def write_merged(
     files: Files,
     path: Path,
-    impacts: Impacts,
+    bm25: Bm25,
     sources: Sequence[Source],
     numbering: Numbering,
     lengths: Sequence[LengthSource],
@@ -67,7 +67,7 @@ def write_merged(
     *,
     durable: bool = True,
 ) -> None:
-    """Merge runs into one segment file; `lengths` are only asked where impacts are of counts.
+    """Merge runs into one segment file; impacts are made by the mean length of its rows.
 
     What is not `durable` is not synced, as it is not to outlive the process, and its impacts are
     all 1, as nobody searches it.
@@ -78,17 +78,17 @@ def write_merged(
     )
     writer = SegmentWriter(files, path)
     try:
-        words_per_row = _gather(numbering, lengths) if impacts.lexical else np.empty(0, np.uint8)
-        if isinstance(impacts, Counts) and durable:
-            impacts.measure(words_per_row)
+        words_per_row = _gather(numbering, lengths)
+        saturation = bm25.saturation_among(words_per_row)
         with writer.section("lists", np.uint8) as section:
             for stretch in _stretches(sources, numbering, stretch_postings):
-                units = np.empty(0, np.float32)
-                strength = np.ones(len(stretch.rows), np.uint8)
+                impacts = np.ones(len(stretch.rows), np.uint8)
                 if durable:
-                    strength, units = impacts.make(stretch.rows, stretch.values, stretch.starts)
+                    impacts = saturation.impacts(
+                        stretch.values.astype(np.int64) + 1, words_per_row[stretch.rows]
+                    )
                 data, ends, checksums = kernels.encode_lists(
-                    stretch.rows, strength, stretch.values, stretch.starts
+                    stretch.rows, impacts, stretch.values, stretch.starts
                 )
                 section.append(data)
                 entries = np.zeros((len(stretch.keys), len(COLUMNS)), np.uint32)
@@ -97,25 +97,16 @@ def write_merged(
                 sizes = np.diff(ends, prepend=0).astype("<u8")
                 entries[:, 3:5] = sizes.view("<u4").reshape(-1, 2)
                 entries[:, 5] = checksums
-                if len(units):
-                    entries[:, 6] = units.astype("<f4").view("<u4")
-                if stretch.words is not None:
-                    entries[:, 6] = [len(word) for word in stretch.words]
-                    terms.append(np.frombuffer(b"".join(stretch.words), np.uint8))
+                entries[:, 6] = [len(word) for word in stretch.words]
+                terms.append(np.frombuffer(b"".join(stretch.words), np.uint8))
                 keys.append(entries)
         _write_dictionary(writer, keys)
-        if impacts.lexical:
-            _write_terms(writer, keys, terms)
-            writer.add("lengths", words_per_row)
-        elif durable:
-            with writer.section("list_unit", np.float32) as section:
-                for part in _column(keys, 6):
-                    section.append(part.view("<f4")[:, 0])
-        family = "lexical" if impacts.lexical else "sparse"
-        told = impacts.meta() if durable else {}
-        writer.finish(
-            {"family": family, **told, **UnitMap.write(writer, numbering.units)}, sync=durable
-        )
+        _write_terms(writer, keys, terms)
+        writer.add("lengths", words_per_row)
+        meta: dict[str, Any] = {"family": "lexical"}
+        if durable:
+            meta["impacts"] = {"flat": saturation.flat, "slope": saturation.slope}
+        writer.finish({**meta, **UnitMap.write(writer, numbering.units)}, sync=durable)
     except BaseException:
         writer.abandon()
         raise
@@ -182,7 +173,7 @@ class _Stretch:
     starts: npt.NDArray[np.int64]
     rows: RowNumbers
     values: RowNumbers
-    words: list[bytes] | None
+    words: list[bytes]
 
 
 class _Cursor:
@@ -213,9 +204,7 @@ class _Cursor:
         stop = int(np.searchsorted(self._starts, limit, side="right")) - 1
         return int(self._keys[max(stop, at + 1) - 1])
 
-    def take(
-        self, high: int
-    ) -> tuple[Keys, RowNumbers, RowNumbers, dict[int, bytes] | None] | None:
+    def take(self, high: int) -> tuple[Keys, RowNumbers, RowNumbers, dict[int, bytes]] | None:
         """(key of each posting, new rows, values, words) up to a key, of what is not dropped."""
         a = self._at
         b = self._first + int(np.searchsorted(self._keys, np.uint64(high), side="right"))
@@ -238,8 +227,7 @@ class _Cursor:
             of_posting = of_posting[kept] if len(keys) > 1 else of_posting
         if len(keys) == 1:
             of_posting = np.broadcast_to(keys, len(new))
-        named = None if words is None else dict(zip(keys.tolist(), words, strict=True))
-        return of_posting, new, values, named
+        return of_posting, new, values, dict(zip(keys.tolist(), words, strict=True))
 
 
 def _stretches(
@@ -254,7 +242,7 @@ def _stretches(
         parts = [part for cursor in reading if (part := cursor.take(high)) is not None]
         words: dict[int, bytes] = {}
         for _, _, _, named in parts:
-            words.update(named or {})
+            words.update(named)
         all_rows = join([rows for _, rows, _, _ in parts], np.uint32)
         if not len(all_rows):
             continue
@@ -281,7 +269,7 @@ def _stretches(
             np.append(starts, len(all_rows)),
             all_rows,
             all_values,
-            [words[k] for k in distinct.tolist()] if words else None,
+            [words[k] for k in distinct.tolist()],
         )
 
 

@@ -1,17 +1,16 @@
-"""Inverted lists: for every key (a word's hash, a column number) the rows that hold it, ascending.
+"""Inverted lists of lexical fields: for every word the rows that hold it, ascending.
 
-    keys        u64 (T,)     ascending, distinct
+    keys        u64 (T,)     the words' hashes: ascending, distinct
     df          u32 (T,)     length of each list
     lists       bytes        each as `kernels.encode_lists` packs it: rows, impacts, values
     list_ends   u64 (T,)     where each ends
     list_crc    u32 (T,)     checksum of each list, verified whenever it is read
-    list_unit   f32 (T,)     what an impact of 1 stands for (sparse fields only)
-    terms, term_ends         the words' UTF-8 (lexical fields only)
-    lengths     u8|u16|u32 (n,)  words per row (lexical fields only)
+    terms, term_ends         the words' UTF-8
+    lengths     u8|u16|u32 (n,)  words per row
 
-A value is the count less 1 of a word, or the bits of a float32 weight. A segment keeps its
-dictionary (keys, places) in memory and reads lists on demand. A run spilled while building has the
-same shape, and is read from start to end (`merging`). How format 1 kept lists: `raw_lists`.
+A value is the count of the word less 1. A segment keeps its dictionary (keys, places) in memory
+and reads lists on demand. A run spilled while building has the same shape, and is read from start
+to end (`merging`). How format 1 kept lists: `raw_lists`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, NamedTuple, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -36,7 +35,6 @@ from bigrain.storage.segment import SegmentFile
 __all__ = [
     "FileRun",
     "ListCache",
-    "Listed",
     "Run",
     "SpilledRun",
     "join",
@@ -55,23 +53,11 @@ def key_of_word(word: bytes) -> int:
     return int.from_bytes(blake2b(word, digest_size=8).digest(), "little")
 
 
-class Listed(NamedTuple):
-    """A list in memory, and what its impacts of 1 stand for."""
-
-    list: kernels.PostingList
-    unit: float
-
-    @property
-    def n_bytes(self) -> int:
-        return self.list.n_bytes + ENTRY_BYTES
-
-
 class Run:
     """The dictionary of a run in a segment file; its lists stay on disk."""
 
     def __init__(self, file: SegmentFile) -> None:
         self.file = file
-        self.lexical = file.meta.get("family") == "lexical"
         self.unit_map = UnitMap.read(file)
         self.keys = file.read("keys", "<u8", (None,))
         if (self.keys[1:] <= self.keys[:-1]).any():
@@ -80,9 +66,8 @@ class Run:
         if not self.df.all():
             raise DamagedError(file.name, "df", "no list that is empty", "one")
         file.section("list_crc", "<u4", (len(self.keys),))
-        if self.lexical:
-            file.section("terms", "|u1", (None,))
-            file.section("term_ends", "<u8", (len(self.keys),))
+        file.section("terms", "|u1", (None,))
+        file.section("term_ends", "<u8", (len(self.keys),))
 
     @property
     def n_keys(self) -> int:
@@ -97,7 +82,7 @@ class Run:
         at = int(np.searchsorted(self.keys, np.uint64(key)))
         return at if at < len(self.keys) and int(self.keys[at]) == key else -1
 
-    def read_list(self, at: int) -> Listed:
+    def read_list(self, at: int) -> kernels.PostingList:
         """The list of one key, its checksum verified."""
         raise NotImplementedError
 
@@ -105,13 +90,11 @@ class Run:
         """(rows, values) of the keys a..b, one list after another, every checksum verified."""
         raise NotImplementedError
 
-    def terms(self, a: int, b: int) -> list[bytes] | None:
-        """The words of the keys a..b, in lexical fields."""
+    def terms(self, a: int, b: int) -> list[bytes]:
+        """The words of the keys a..b."""
         return self._terms(a, b, self.keys[a:b])
 
-    def _terms(self, a: int, b: int, keys: Keys) -> list[bytes] | None:
-        if "terms" not in self.file.sections:
-            return None
+    def _terms(self, a: int, b: int, keys: Keys) -> list[bytes]:
         if a >= b:
             return []
         ends = self.file.read_rows("term_ends", max(a - 1, 0), b).astype(np.int64)
@@ -134,12 +117,8 @@ class FileRun(Run):
     def __init__(self, file: SegmentFile) -> None:
         super().__init__(file)
         self._starts = start_of_lists(file)
-        if not self.lexical:
-            self.units = file.read("list_unit", "<f4", (len(self.keys),))
-            if not (np.isfinite(self.units) & (self.units > 0)).all():
-                raise DamagedError(file.name, "list_unit", "numbers above 0", "others")
 
-    def read_list(self, at: int) -> Listed:
+    def read_list(self, at: int) -> kernels.PostingList:
         start, stop = int(self._starts[at]), int(self._starts[at + 1])
         part = self.file.read_rows("lists", start, stop)
         expected = int(self.file.read_rows("list_crc", at, at + 1)[0])
@@ -148,10 +127,9 @@ class FileRun(Run):
             name = f"lists[{at}]"
             raise DamagedError(self.file.name, name, f"crc32 {expected:08x}", f"{found:08x}")
         try:
-            opened = kernels.posting_list(part, int(self.df[at]), self.unit_map.n_rows)
+            return kernels.posting_list(part, int(self.df[at]), self.unit_map.n_rows)
         except ValueError as error:
             raise self._damaged(at, error) from None
-        return Listed(opened, 1 / 255 if self.lexical else float(self.units[at]))
 
     def lists(self, a: int, b: int) -> tuple[RowNumbers, RowNumbers]:
         checksums = self.file.read_rows("list_crc", a, b)
@@ -188,7 +166,6 @@ class SpilledRun(FileRun):
 
     def __init__(self, file: SegmentFile) -> None:
         self.file = file
-        self.lexical = file.meta["family"] == "lexical"
         self.unit_map = UnitMap.read(file)
         self._n_keys = file.section("keys", "<u8", (None,)).shape[0]
         self._place, self._next = 0, 0
@@ -224,7 +201,7 @@ class SpilledRun(FileRun):
         i, j = a - self._place, b - self._place
         return self._lists(a, starts[i : j + 1], df[i:j], checksums[i:j])
 
-    def terms(self, a: int, b: int) -> list[bytes] | None:
+    def terms(self, a: int, b: int) -> list[bytes]:
         return self._terms(a, b, self._block[0][a - self._place : b - self._place])
 
 
@@ -268,14 +245,14 @@ class ListCache:
                 self._lists.move_to_end(key)
                 return cast(H, self._lists[key])
         found = run.read_list(at)
-        if found.n_bytes <= self.max_bytes // 4:
+        if found.n_bytes + ENTRY_BYTES <= self.max_bytes // 4:
             with self._lock:
                 if key not in self._lists:
                     self._lists[key] = found
-                    self.n_bytes += found.n_bytes
+                    self.n_bytes += found.n_bytes + ENTRY_BYTES
                 while self.n_bytes > self.max_bytes:
                     _, dropped = self._lists.popitem(last=False)
-                    self.n_bytes -= dropped.n_bytes
+                    self.n_bytes -= dropped.n_bytes + ENTRY_BYTES
         return found
 
     def forget(self) -> None:

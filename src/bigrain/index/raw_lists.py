@@ -1,4 +1,4 @@
-"""Inverted lists of format 1: rows (u32), then weights (meta `weight`: u1|u2|u4|f4), as arrays.
+"""Inverted lists of format 1: rows (u32), then counts (meta `weight`: u1|u2|u4), as arrays.
 
 They are packed when they are read, so that searches know one form only.
 """
@@ -6,60 +6,44 @@ They are packed when they are read, so that searches know one form only.
 from __future__ import annotations
 
 import zlib
-from typing import Any
 
 import numpy as np
 
 from bigrain import kernels
 from bigrain.errors import DamagedError
-from bigrain.index.impacts import Impacts
-from bigrain.index.postings import Array, Listed, RowNumbers, Run, join
+from bigrain.index.bm25 import Saturation
+from bigrain.index.postings import Array, RowNumbers, Run, join
 from bigrain.storage.segment import SegmentFile
 
-__all__ = ["ROW_BYTES", "RawRun", "raw_weight", "values_of_weights"]
+__all__ = ["RawRun"]
 
 ROW_BYTES = 4
-
-
-def raw_weight(file: SegmentFile) -> np.dtype[Any] | None:
-    """The type of weights; None where the file's table does not tell one."""
-    weight = file.meta.get("weight")
-    lexical = file.meta.get("family") == "lexical"
-    known = ("|u1", "<u2", "<u4") if lexical else ("|u1", "<u2", "<f4")
-    return np.dtype(weight) if weight in known else None
-
-
-def values_of_weights(weights: Array) -> RowNumbers:
-    """What packed lists keep in the place of weights."""
-    if weights.dtype.kind == "f":
-        return np.ascontiguousarray(weights, np.float32).view(np.uint32)
-    return weights.astype(np.uint32) - np.uint32(1)
+COUNT_TYPES = ("|u1", "<u2", "<u4")
 
 
 class RawRun(Run):
     """A run of lists as arrays."""
 
-    def __init__(self, file: SegmentFile, impacts: Impacts) -> None:
+    def __init__(self, file: SegmentFile, saturation: Saturation, lengths: Array) -> None:
         super().__init__(file)
-        weight = raw_weight(file)
-        if weight is None:
-            raise DamagedError(file.name, "table", "a type of weights", file.meta.get("weight"))
-        self.weight, self._impacts = weight, impacts
+        counts = file.meta.get("weight")
+        if counts not in COUNT_TYPES:
+            raise DamagedError(file.name, "table", "a type of counts", counts)
+        self._type = np.dtype(str(counts))
+        self._saturation, self._lengths = saturation, lengths
         self._starts = np.zeros(len(self.keys) + 1, np.int64)
         np.cumsum(self.df, out=self._starts[1:])
         file.section("lists", "|u1", (int(self._starts[-1]) * self._width,))
 
     @property
     def _width(self) -> int:
-        return ROW_BYTES + int(self.weight.itemsize)
+        return ROW_BYTES + self._type.itemsize
 
-    def read_list(self, at: int) -> Listed:
+    def read_list(self, at: int) -> kernels.PostingList:
         rows, values = self.lists(at, at + 1)
-        starts = np.array([0, len(rows)])
-        impacts, units = self._impacts.make(rows, values, starts)
-        data, _, _ = kernels.encode_lists(rows, impacts, values, starts)
-        opened = kernels.posting_list(data, len(rows), self.unit_map.n_rows)
-        return Listed(opened, float(units[0]) if len(units) else 1 / 255)
+        impacts = self._saturation.impacts(values.astype(np.int64) + 1, self._lengths[rows])
+        data, _, _ = kernels.encode_lists(rows, impacts, values, np.array([0, len(rows)]))
+        return kernels.posting_list(data, len(rows), self.unit_map.n_rows)
 
     def lists(self, a: int, b: int) -> tuple[RowNumbers, RowNumbers]:
         checksums = self.file.read_rows("list_crc", a, b).tolist()
@@ -76,12 +60,12 @@ class RawRun(Run):
                 name = f"lists[{a + i}]"
                 raise DamagedError(self.file.name, name, f"crc32 {expected:08x}", f"{found:08x}")
             mine = np.frombuffer(part[: df * ROW_BYTES], "<u4").astype(np.uint32)
-            weights = np.frombuffer(part[df * ROW_BYTES :], self.weight)
+            counts = np.frombuffer(part[df * ROW_BYTES :], self._type)
             if (mine[1:] <= mine[:-1]).any() or int(mine[-1]) >= self.unit_map.n_rows:
                 limit = f"rising rows below {self.unit_map.n_rows}"
                 raise DamagedError(self.file.name, f"lists[{a + i}]", limit, "others")
-            if not (weights > 0).all() or not np.isfinite(weights).all():
-                raise DamagedError(self.file.name, f"lists[{a + i}]", "weights above 0", "others")
+            if not counts.all():
+                raise DamagedError(self.file.name, f"lists[{a + i}]", "counts from 1", "others")
             rows.append(mine)
-            values.append(values_of_weights(weights.astype(weights.dtype.newbyteorder("="))))
+            values.append(counts.astype(np.uint32) - np.uint32(1))
         return join(rows, np.uint32), join(values, np.uint32)

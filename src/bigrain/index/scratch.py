@@ -1,4 +1,4 @@
-"""Score arrays that searches borrow: 4 bytes a row, bounded over all threads."""
+"""Arrays that searches of substring fields count in: 4 bytes a row, bounded over all threads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 __all__ = ["Scratch"]
 
-Floats = npt.NDArray[np.float32]
+Counts = npt.NDArray[np.uint32]
 
 
 class Scratch:
@@ -20,11 +20,11 @@ class Scratch:
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes
         self._lent = 0
-        self._idle: list[Floats] = []
+        self._idle: list[Counts] = []
         self._returned = threading.Condition()
 
     @contextmanager
-    def zeros(self, n: int) -> Iterator[Floats]:
+    def zeros(self, n: int) -> Iterator[Counts]:
         """An array of n zeros, for the length of the block. A thread borrows one at a time."""
         with self._returned:
             while self._lent and self._lent + 4 * n > self.max_bytes:
@@ -37,10 +37,10 @@ class Scratch:
             self._lent += size
         try:
             if held is None:
-                held = np.empty(n, np.float32)
-            scores = held[:n]
-            scores.fill(0)
-            yield scores
+                held = np.empty(n, np.uint32)
+            counts = held[:n]
+            counts.fill(0)
+            yield counts
         finally:
             with self._returned:
                 self._lent -= size

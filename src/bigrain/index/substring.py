@@ -143,8 +143,7 @@ class SubstringIndex:
         total = n_documents = 0
         best: list[tuple[Units, Counts]] = []
         for view in self.views:
-            with self._scratch.zeros(view.segment.units.n_rows) as borrowed:
-                counts = borrowed.view(np.uint32)
+            with self._scratch.zeros(view.segment.units.n_rows) as counts:
                 for rows in self._rows(view, self._ranges(view, pattern)):
                     distinct, times = np.unique(rows, return_counts=True)
                     counts[distinct] += times.astype(np.uint32)
