@@ -136,7 +136,12 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 def python() -> str:
     """docs/reference/python.md"""
     grouped = {name for _, names in GROUPS for name in names}
-    others = [n for n in bigrain.__all__ if n not in grouped and n not in errors.__all__]
+    known = grouped.union(errors.__all__)
+    others = [
+        name
+        for name in bigrain.__all__
+        if name not in known and not inspect.ismodule(getattr(bigrain, name))
+    ]
     parts = [
         "# Python\n",
         NOTICE,

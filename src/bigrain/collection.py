@@ -54,7 +54,6 @@ from bigrain.search.audit_report import AuditReport
 from bigrain.search.feedback import Feedback, checked, with_feedback
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
-from bigrain.search.occurrences import Occurrences, find_occurrences
 from bigrain.search.pipeline import Answers, answer
 from bigrain.search.plan import Plan, check_k, make_plan
 from bigrain.search.query import Query
@@ -70,12 +69,13 @@ from bigrain.types import AddCounts, Document, Documents, Hit, SparseMatrix
 from bigrain.writing.backup import back_up
 from bigrain.writing.checking import Report, check_collection
 from bigrain.writing.merging import merge_views, segments_to_merge
-from bigrain.writing.repair import RepairReport, repair_collection
 from bigrain.writing.session import Sealed, WriteSession, expand
 
 if TYPE_CHECKING:
     from bigrain.evaluation import Evaluation
+    from bigrain.search.occurrences import Occurrences
     from bigrain.tuning import TuneReport
+    from bigrain.writing.repair import RepairReport
 
 __all__ = ["Collection", "create", "open", "repair"]
 
@@ -208,6 +208,8 @@ def repair(
     `LockedError`, `FormatError`, `DamagedError` where nothing is left to work with, and
     `ConfigError` or `EncoderMismatchError` where texts must be encoded and the encoder is missing.
     """
+    from bigrain.writing.repair import repair_collection
+
     folder = Folder(files or DISK, _as_path(path))
     with reporting(progress) as reporter:
         return repair_collection(
@@ -509,6 +511,8 @@ class Collection:
         first `places` places. `filter` as in `search`. `field` may be left out where there is one
         substring field. Raises `InvalidQueryError` or `UnknownFieldError`.
         """
+        from bigrain.search.occurrences import find_occurrences
+
         return find_occurrences(
             self._require_open(), pattern, limit=limit, places=places, field=field, filter=filter
         )
@@ -776,6 +780,8 @@ class Collection:
 
         Raises `PendingChangesError` and `ReadOnlyError` besides what `bigrain.repair` raises.
         """
+        from bigrain.writing.repair import repair_collection
+
         with self._changing, reporting(progress) as reporter:
             self._require_open()
             if self.read_only and not dry_run:

@@ -213,6 +213,7 @@ def test_ctrl_c_leaves_nothing(tmp_path):
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     process.stdin.write("a line\n")
     process.stdin.flush()

@@ -1,4 +1,4 @@
-"""The family for a field's configuration."""
+"""The family for a field's configuration; only what is used is loaded."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ from bigrain.config import (
     SubstringField,
 )
 from bigrain.families.base import Family
-from bigrain.families.dense import DenseFamily
-from bigrain.families.lexical import LexicalFamily
-from bigrain.families.multivector import MultiVectorFamily
-from bigrain.families.sparse import SparseFamily
-from bigrain.families.substring import SubstringFamily
 
 __all__ = ["make_family"]
 
@@ -24,12 +19,22 @@ def make_family(name: str, field: Field) -> Family:
     """Raises `ConfigError` for an unknown encoder or language."""
     match field:
         case LexicalField():
+            from bigrain.families.lexical import LexicalFamily
+
             return LexicalFamily(name, field)
         case DenseField():
+            from bigrain.families.dense import DenseFamily
+
             return DenseFamily(name, field)
         case SparseField():
+            from bigrain.families.sparse import SparseFamily
+
             return SparseFamily(name, field)
         case MultiVectorField():
+            from bigrain.families.multivector import MultiVectorFamily
+
             return MultiVectorFamily(name, field)
         case SubstringField():
+            from bigrain.families.substring import SubstringFamily
+
             return SubstringFamily(name, field)
