@@ -204,6 +204,42 @@ def test_prefixes_and_fuzzy_words_reach_stems(col: Any) -> None:
     assert ids(col, "+zzz*", fields="lexical") == []
 
 
+def test_a_prefix_finds_no_stem_that_cannot_be_of_a_word_that_begins_so(tmp_path: Path) -> None:
+    with bigrain.create(
+        tmp_path / "d.grain", {"lexical": bigrain.LexicalField()}, files=QuickDisk()
+    ) as col:
+        col.add([{"id": "a", "text": "a net of inhibition"}, {"id": "b", "text": "the things"}])
+        col.commit()
+        for text in ("+netflix*", "+inhibitionx*", "+thinger*"):
+            assert ids(col, text) == []
+        assert ids(col, "things -netflix*") == ["b"]
+        assert ids(col, "+inhibitio*") == ["a"]
+
+
+@pytest.mark.parametrize(
+    "language, text, prefix",
+    [("de", "überall erwähnt", "übera*"), ("de", "überall erwähnt", "erwäh*"),
+     ("el", "τα παράθυρα", "παράθ*"), ("fr", "les élèves", "élè*"), ("ar", "المعلومات", "المع*")],
+)  # fmt: skip
+def test_prefixes_are_spelt_as_the_stemmer_spells(
+    tmp_path: Path, language: str, text: str, prefix: str
+) -> None:
+    fields = {"lexical": bigrain.LexicalField(language=language)}
+    with bigrain.create(tmp_path / "d.grain", fields, files=QuickDisk()) as col:
+        col.add([{"id": "a", "text": text}, {"id": "b", "text": "xyz"}])
+        col.commit()
+        assert ids(col, f"+{prefix}") == ["a"]
+
+
+def test_who_holds_a_rare_word_of_a_required_prefix_is_found(tmp_path: Path) -> None:
+    fields = {"lexical": bigrain.LexicalField(language=None)}
+    with bigrain.create(tmp_path / "d.grain", fields, files=QuickDisk()) as col:
+        col.add([{"id": str(i), "text": f"grain{i:03} and {'grain000 ' * (i < 9)}"}
+                 for i in range(120)])  # fmt: skip
+        col.commit()
+        assert set(ids(col, "+grain*", k=200)) == {str(i) for i in range(120)}
+
+
 def test_what_must_be_there_narrows_every_field(col: Any) -> None:
     assert ids(col, "+moon tell me something") == ["a", "c"]
     assert ids(col, "water -moon -getusername") == ["b"]

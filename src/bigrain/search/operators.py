@@ -34,7 +34,6 @@ MAX_EXPANDED = 32  # prefixes and fuzzy words of a query, each of which reads th
 SCORED = 50  # words that a prefix or fuzzy word stands for when documents are scored
 MATCHED = 10_000  # and when documents are let through
 MAX_FUZZY_CHARS = 64
-CUT = 4  # letters that a stemmer may have taken from a word that begins with a prefix
 READ_AT_ONCE = 256
 Weights = dict[str, float]
 
@@ -120,19 +119,19 @@ class _Reader:
         return self._near[clause]
 
     def _prefix(self, clause: Clause) -> dict[str, float] | None:
-        begin = self.analyser.unstemmed(clause.text)
-        if len(begin) != 1:
+        begins = self.analyser.beginnings(clause.text)
+        if not begins:
             return None
         found = {
             word: 1.0
             for view in self.index.views
-            for word in words_with_prefix(view.segment.file, begin[0])
+            for begin in begins
+            for word in words_with_prefix(view.segment.file, begin)
         }
         # The index has stems: `running*` is to find `run`, `retrieva*` is to find `retriev`.
         stems = [w for w in self.analyser.terms_of_phrase(clause.text) if self.index.n_with(w)]
         if not found and not stems:
-            ends = range(len(begin[0]) - 1, max(2, len(begin[0]) - 1 - CUT), -1)
-            stems = [begin[0][:end] for end in ends if self.index.n_with(begin[0][:end])][:1]
+            stems = [w for w in self.analyser.may_come_of(clause.text) if self.index.n_with(w)]
         return found | dict.fromkeys(stems, 1.0)
 
     def _fuzzy(self, clause: Clause) -> dict[str, float] | None:
@@ -166,7 +165,8 @@ class _Reader:
                 for word, times in self.family.words(clause.text).items():
                     add(word, clause.boost * times)
                 continue
-            chosen = near[:SCORED]
+            # Whoever is let through for one of the words must be found by it.
+            chosen = near if clause.occur == "+" else near[:SCORED]
             terms = {t.word: t.weight for t in self.index.terms({n.word: 1.0 for n in chosen})}
             least = min(terms.values(), default=0.0)
             for n in chosen:

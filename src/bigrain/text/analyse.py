@@ -30,6 +30,8 @@ REVISIONS = (1, 2)
 
 # Longer words (data in base 64, mostly) are cut: no one types them.
 MAX_TERM_CHARS = 255
+NO_ENDING = "qxq"  # of any word
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,24 @@ class Analyser:
     def unstemmed(self, text: str) -> list[str]:
         """The words of `text` in the spelling of the index, with their endings."""
         return self._mapped([text], False, False, "pairs", stem=False)[0]
+
+    def beginnings(self, text: str) -> list[str]:
+        """How terms may begin of words that begin with the word `text`; none if it is several.
+
+        Stemmers change letters, too (über, uber), and take articles off. An ending that none knows
+        keeps them from taking off what only looks like an ending.
+        """
+        begins = self.unstemmed(text)
+        if len(begins) != 1:
+            return []
+        (*_, last) = self._mapped([text + NO_ENDING], False, False, "pairs")[0]
+        changed = last.removesuffix(NO_ENDING)
+        return [begins[0], changed] if changed and changed not in (last, begins[0]) else begins
+
+    def may_come_of(self, text: str) -> set[str]:
+        """Terms of words that are `text` and one letter more."""
+        words = " ".join(text + letter for letter in LETTERS)
+        return set(self._mapped([words], False, False, "pairs")[0])
 
     def terms_of_phrase(self, text: str) -> list[str]:
         """The terms of the words of `text` alone: all are in a document that says it."""

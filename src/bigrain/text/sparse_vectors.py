@@ -130,6 +130,8 @@ def write_sparse_vectors(path: str | Path, ids: Sequence[str], matrix: Any) -> N
 
     `matrix`: a CSR matrix, a row for each id.
     """
+    if Path(path).suffix.lower() != ".npz":
+        raise InvalidVectorsError(f"{path}: the name must end in .npz, which is what is written")
     if len(ids) != matrix.shape[0]:
         raise InvalidVectorsError(f"{len(ids)} ids for {matrix.shape[0]} rows")
     with Path(path).open("wb") as file:
