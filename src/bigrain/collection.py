@@ -14,7 +14,6 @@ import threading
 import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -481,6 +480,8 @@ class Collection:
         if threads == 1 or len(parts) < 2:
             done = list(map(run_arrays if arrays else run, parts))
         else:
+            from concurrent.futures import ThreadPoolExecutor
+
             with ThreadPoolExecutor(threads) as pool:
                 done = list(pool.map(run_arrays if arrays else run, parts))
         if not arrays:  # hits not by the threads: they would wait for each other at every row

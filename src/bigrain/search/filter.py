@@ -15,7 +15,6 @@ without the key. A comparison with a key that no document has is refused; whethe
 from __future__ import annotations
 
 import datetime
-import difflib
 import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -411,6 +410,8 @@ def resolve(filter: Filter, numbers: Mapping[str, int], mark: Mark, size: int) -
 
     def leaf(key: str, condition: str, parameters: Sequence[Any]) -> Bits:
         if key not in known:
+            import difflib
+
             close = difflib.get_close_matches(key[:LONG_KEY], keys[:MANY_KEYS], n=1)
             hint = f"; did you mean {shown(close[0])}?" if close else ""
             listed = ", ".join(name[:LONG_KEY] for name in keys[:20]) or "none"

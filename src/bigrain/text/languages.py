@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
 from bigrain.errors import ConfigError
@@ -83,6 +82,8 @@ def find_language(language: str | None) -> Language:
             key = _ALIASES.get(key, _BY_NAME.get(key, key))
             if key in LANGUAGES:
                 return LANGUAGES[key]
+        import difflib
+
         close = difflib.get_close_matches(name, [*LANGUAGES, *_BY_NAME], n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
     else:
