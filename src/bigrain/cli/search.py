@@ -34,7 +34,7 @@ POSTINGS = ("lexical", "sparse")  # families without codes of single documents
               help='Signs in QUERY are operators: "a phrase" +must -not word^2 begin* nearly~ '
                    "title:word.")  # fmt: skip
 @click.option("--feedback", type=click.Choice(["rm3", "rocchio"]), metavar="METHOD",
-              help="rm3 or rocchio: the best documents of a first search add to the query.")  # fmt: skip
+              help="rm3 or rocchio: the best documents of a first search change it.")  # fmt: skip
 @click.option("--explain", is_flag=True, help="Show how each score came about.")
 @memory_option
 @common
