@@ -1,4 +1,4 @@
-"""The family for a field's configuration; only what is used is loaded."""
+"""The family for a field's configuration; those that few collections have are loaded when used."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from bigrain.config import (
     SubstringField,
 )
 from bigrain.families.base import Family
+from bigrain.families.dense import DenseFamily
+from bigrain.families.lexical import LexicalFamily
 
 __all__ = ["make_family"]
 
@@ -19,12 +21,8 @@ def make_family(name: str, field: Field) -> Family:
     """Raises `ConfigError` for an unknown encoder or language."""
     match field:
         case LexicalField():
-            from bigrain.families.lexical import LexicalFamily
-
             return LexicalFamily(name, field)
         case DenseField():
-            from bigrain.families.dense import DenseFamily
-
             return DenseFamily(name, field)
         case SparseField():
             from bigrain.families.sparse import SparseFamily
