@@ -107,7 +107,9 @@ class Analyser:
         return [begins[0], changed] if changed and changed not in (last, begins[0]) else begins
 
     def may_come_of(self, text: str) -> set[str]:
-        """Terms of words that are `text` and one letter more."""
+        """Terms of words that are `text` and one letter more; none where no word goes on so."""
+        if len(self.unstemmed(text + LETTERS[0])) != 1:
+            return set()
         words = " ".join(text + letter for letter in LETTERS)
         return set(self._mapped([words], False, False, "pairs")[0])
 
