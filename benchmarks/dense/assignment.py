@@ -44,7 +44,7 @@ from recall import encoded, neighbours, questions
 from bigrain.codecs.dense import CodeSettings, DenseCodec
 from bigrain.codecs.frame import Frame
 from bigrain.codecs.partition import Partition, list_count, quantise
-from bigrain.index.dense import expected_best
+from bigrain.index.coded import expected_best
 
 SEED, K, VERIFIED = 3, 10, 250
 DEEP = 4000  # the best estimates of a query among which those of its lists are found

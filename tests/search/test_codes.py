@@ -8,7 +8,7 @@ import pytest
 
 import bigrain
 from bigrain.codecs import partition
-from bigrain.index import dense_writing
+from bigrain.index import coded_writing
 from bigrain.index.base import View
 from bigrain.index.dense import DenseIndex
 from bigrain.progress import reporting
@@ -127,7 +127,7 @@ def test_codes_are_made_again_from_the_vectors(tmp_path: Path, code: str) -> Non
 def test_a_codec_is_kept_while_it_suits_and_trusted_only_after_enough_vectors(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dense_writing, "TRUSTED_FIT_ROWS", 500)
+    monkeypatch.setattr(coded_writing, "TRUSTED_FIT_ROWS", 500)
     field = bigrain.DenseField(dim=DIM, code="opq", light_bytes=4)
     vectors = clustered(1900)
     with bigrain.create(tmp_path / "docs.grain", {"vec": field}) as col:

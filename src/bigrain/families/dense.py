@@ -24,8 +24,10 @@ from bigrain.families.base import (
     shape_of,
 )
 from bigrain.index.base import View
-from bigrain.index.dense import DenseIndex, DenseSegment, DenseSpec, light_bytes_of
-from bigrain.index.dense_writing import DenseBuilder, learned_bytes, merge_dense
+from bigrain.index.coded import code_bytes_of
+from bigrain.index.coded_writing import learned_bytes
+from bigrain.index.dense import DenseIndex, DenseSegment, DenseSpec
+from bigrain.index.dense_writing import DenseBuilder, merge_dense
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_dense
 from bigrain.registry import make_encoder
@@ -249,7 +251,7 @@ class DenseFamily:
         return DenseSegment(self._segment_spec, file)
 
     def light_bytes(self, file: SegmentFile) -> int:
-        return light_bytes_of(file)
+        return code_bytes_of(file)
 
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> DenseIndex:
         return DenseIndex(self._segment_spec, views)

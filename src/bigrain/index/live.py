@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Floats, Ranked, Selection, Units
-from bigrain.index.dense import DenseIndex, DenseSegment
+from bigrain.index.coded import CodedSegment
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DEPTHS, GRID, NEVER, Effort, LiveQueries
 
 __all__ = ["NEIGHBOURS", "in_figures", "joined", "measured"]
@@ -25,7 +26,10 @@ CHUNK = 1 << 16
 
 
 def measured(
-    index: DenseIndex, queries: Floats, truths: Sequence[Ranked], selection: Selection | None = None
+    index: CodedIndex[Any],
+    queries: Floats,
+    truths: Sequence[Ranked],
+    selection: Selection | None = None,
 ) -> LiveQueries:
     """Gaps and ranks for queries (Q, dim) whose true best units are known, best first."""
     gaps = np.full((len(queries), len(DEPTHS)), np.inf, np.float32)
@@ -55,7 +59,7 @@ def _places(ranked: Units, units: Units) -> npt.NDArray[np.int64]:
     return np.where(ranked[at] == units, at + 1, NEVER)
 
 
-def _gaps(index: DenseIndex, query: Floats, units: Units) -> Floats:
+def _gaps(index: CodedIndex[Any], query: Floats, units: Units) -> Floats:
     gaps = np.full(len(units), np.inf, np.float32)
     for view in index.views:
         at, rows = view.locate(units)
@@ -64,7 +68,7 @@ def _gaps(index: DenseIndex, query: Floats, units: Units) -> Floats:
     return gaps
 
 
-def _gaps_of(segment: DenseSegment, query: Floats, rows: Units) -> Floats:
+def _gaps_of(segment: CodedSegment, query: Floats, rows: Units) -> Floats:
     """How far the list of each row lies below the best one, in units of (best - mean)."""
     if segment.partition.n_lists == 1:
         return np.zeros(len(rows), np.float32)
@@ -75,7 +79,7 @@ def _gaps_of(segment: DenseSegment, query: Floats, rows: Units) -> Floats:
     return np.asarray((best - routes[lists]) / (reach if reach > 0 else 1), np.float32)
 
 
-def _code_places(segment: DenseSegment, rows: Units) -> npt.NDArray[np.int64]:
+def _code_places(segment: CodedSegment, rows: Units) -> npt.NDArray[np.int64]:
     """Where the codes of a few rows lie, without a map of all."""
     if segment.order is None:
         return rows
@@ -88,7 +92,7 @@ def _code_places(segment: DenseSegment, rows: Units) -> npt.NDArray[np.int64]:
     return places
 
 
-def in_figures(index: DenseIndex, effort: Effort) -> dict[str, Any]:
+def in_figures(index: CodedIndex[Any], effort: Effort) -> dict[str, Any]:
     """Candidates verified, margin (None: all lists), and the share of codes looked at."""
     seen, n_rows = 0.0, 0
     for view in index.views:

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Floats, Rows
-from bigrain.index.dense import DenseSpec, expected_best
+from bigrain.index.coded import expected_best
 from bigrain.index.effort import DEPTHS, GRID, MIXED, Calibration, sample_queries
 
 if TYPE_CHECKING:
-    from bigrain.index.dense_writing import ListedCodes
+    from bigrain.index.coded_writing import ListedCodes
 
-__all__ = ["Neighbours"]
+__all__ = ["Best", "LEAST_ROWS", "Neighbours", "calibrated"]
 
 KEPT = int(DEPTHS[-1]) + max(MIXED)  # a mean of stored vectors finds these first
 TOGETHER = 64  # queries measured at a time
@@ -23,17 +23,33 @@ LEAST_ROWS = 1_000  # of fewer many are verified anyway (`Effort.apart`)
 ROUNDING = 2e-6
 
 
-class Neighbours:
-    """Collects the best rows of every query from chunks of vectors."""
+class Best:
+    """The best rows of m queries, collected from chunks of scores."""
 
-    def __init__(self, spec: DenseSpec, sample: Floats, n_rows: int) -> None:
-        self.metric = spec.metric
-        self.queries, self._skip = np.empty((0, spec.dim), np.float32), np.empty(0, np.int64)
+    def __init__(self, m: int) -> None:
+        self._scores = np.full((m, KEPT), -np.inf, np.float32)
+        self.rows = np.full((m, KEPT), -1, np.int64)
+
+    def look_at(self, start: int, scores: Floats) -> None:
+        """Scores (m, n) of the rows start..."""
+        better = scores > self._scores[:, -1:]
+        for q in np.flatnonzero(better.any(axis=1)):
+            found = np.flatnonzero(better[q])
+            scored = np.concatenate((self._scores[q], scores[q, found]))
+            rows = np.concatenate((self.rows[q], found + start))
+            order = np.argsort(-scored, kind="stable")[:KEPT]
+            self._scores[q], self.rows[q] = scored[order], rows[order]
+
+
+class Neighbours:
+    """The best rows of sample queries among vectors."""
+
+    def __init__(self, metric: str, sample: Floats, n_rows: int) -> None:
+        self.metric = metric
+        self.queries, self._skip = np.empty((0, sample.shape[1]), np.float32), np.empty(0, np.int64)
         if n_rows >= LEAST_ROWS:
-            self.queries, self._skip = sample_queries(sample, n_rows, metric=spec.metric)
-        m = len(self.queries)
-        self._best = np.full((m, KEPT), -np.inf, np.float32)
-        self._rows = np.full((m, KEPT), -1, np.int64)
+            self.queries, self._skip = sample_queries(sample, n_rows, metric=metric)
+        self._best = Best(len(self.queries))
 
     def look_at(self, start: int, vectors: Floats) -> None:
         """Rows start... of (n, d) vectors."""
@@ -42,66 +58,70 @@ class Neighbours:
         scores = self.queries @ vectors.T
         if self.metric == "l2":
             scores = 2 * scores - np.einsum("ij,ij->i", vectors, vectors)
-        better = scores > self._best[:, -1:]
-        for q in np.flatnonzero(better.any(axis=1)):
-            found = np.flatnonzero(better[q])
-            scored = np.concatenate((self._best[q], scores[q, found]))
-            rows = np.concatenate((self._rows[q], found + start))
-            order = np.argsort(-scored, kind="stable")[:KEPT]
-            self._best[q], self._rows[q] = scored[order], rows[order]
+        self._best.look_at(start, scores)
 
     def calibration(self, codes: ListedCodes) -> Calibration | None:
-        """Gap and rank of the neighbours (see `effort`), by the codes of all rows."""
-        if not len(self.queries):
-            return None
-        shown = DEPTHS - 1 + self._skip[:, None]  # places among the best
-        rows = np.take_along_axis(self._rows, shown, axis=1)
-        parts = [
-            self._measured(codes, slice(start, start + TOGETHER), rows[start : start + TOGETHER])
-            for start in range(0, len(rows), TOGETHER)
-        ]
-        gaps, ranks, probed = (np.concatenate(part) for part in zip(*parts, strict=True))
-        known = rows >= 0
-        return Calibration(
-            np.where(known, gaps, np.inf).astype(np.float32),
-            np.where(known, ranks, np.iinfo(np.int32).max).astype(np.int32),
-            np.minimum(probed.mean(axis=0), 1).astype(np.float32),
-        )
+        return calibrated(codes, self.queries, self._best, self._skip)
 
-    def _measured(
-        self, codes: ListedCodes, some: slice, rows: Rows
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-        """(gaps, ranks, shares of rows within each margin) for some of the queries."""
-        prepared = codes.codec.prepare(self.queries[some])
-        bases = codes.partition.products(prepared.routed)
-        routes = expected_best(prepared, bases, codes.spread, codes.list_offset)
-        best = routes.max(axis=1, keepdims=True)
-        reach = best - routes.mean(axis=1, keepdims=True)
-        below = (best - routes) / np.where(reach > 0, reach, 1)
-        gaps = np.take_along_axis(below, codes.lists[rows].astype(np.int64), axis=1)
-        shares = (codes.sizes / max(1, len(codes.lists))).astype(np.float32)
-        probed = np.stack([(below <= margin) @ shares for margin in GRID], axis=1)
-        turned = codes.codec.turned(prepared.routed)
-        return gaps, self._ranks(codes, bases, turned, rows), probed
 
-    def _ranks(
-        self, codes: ListedCodes, bases: Floats, turned: Floats, rows: Rows
-    ) -> npt.NDArray[np.int64]:
-        """The place of each of `rows` (m, depths) by the estimates of all codes, from 1.
+def calibrated(
+    codes: ListedCodes, queries: Floats, best: Best, skip: npt.NDArray[np.int64]
+) -> Calibration | None:
+    """Gap and rank of the neighbours (see `effort`), by the codes of all rows.
 
-        Of vectors that are the same any will do, so what is estimated the same takes no place.
-        """
-        least = np.concatenate(
-            [codes.estimates(r, turned[[q]], bases[[q]]) for q, r in enumerate(rows)]
-        )
-        least += ROUNDING * np.abs(least).max(axis=1, keepdims=True)
-        lowest = least.min(axis=1, keepdims=True)
-        counts = np.zeros(rows.shape, np.int64)
-        step = max(32, STEP_BYTES // (4 * turned.shape[1]))
-        for start in range(0, len(codes.lists), step):
-            some = np.arange(start, min(start + step, len(codes.lists)))
-            estimates = codes.estimates(some, turned, bases)
-            good = estimates > lowest
-            for q in np.flatnonzero(good.any(axis=1)):
-                counts[q] += (estimates[q, good[q]][:, None] > least[q]).sum(axis=0)
-        return counts + 1
+    `queries` (m, d) as the codes are asked; `skip` (m,): how many of the best tell nothing, since
+    the query was made of them.
+    """
+    if not len(queries):
+        return None
+    shown = DEPTHS - 1 + skip[:, None]  # places among the best
+    rows = np.take_along_axis(best.rows, shown, axis=1)
+    parts = [
+        _measured(codes, queries[start : start + TOGETHER], rows[start : start + TOGETHER])
+        for start in range(0, len(rows), TOGETHER)
+    ]
+    gaps, ranks, probed = (np.concatenate(part) for part in zip(*parts, strict=True))
+    known = rows >= 0
+    return Calibration(
+        np.where(known, gaps, np.inf).astype(np.float32),
+        np.where(known, ranks, np.iinfo(np.int32).max).astype(np.int32),
+        np.minimum(probed.mean(axis=0), 1).astype(np.float32),
+    )
+
+
+def _measured(
+    codes: ListedCodes, queries: Floats, rows: Rows
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
+    """(gaps, ranks, shares of rows within each margin) for some of the queries."""
+    prepared = codes.codec.prepare(queries)
+    bases = codes.partition.products(prepared.routed)
+    routes = expected_best(prepared, bases, codes.spread, codes.list_offset)
+    best = routes.max(axis=1, keepdims=True)
+    reach = best - routes.mean(axis=1, keepdims=True)
+    below = (best - routes) / np.where(reach > 0, reach, 1)
+    gaps = np.take_along_axis(below, codes.lists[rows].astype(np.int64), axis=1)
+    shares = (codes.sizes / max(1, len(codes.lists))).astype(np.float32)
+    probed = np.stack([(below <= margin) @ shares for margin in GRID], axis=1)
+    turned = codes.codec.turned(prepared.routed)
+    return gaps, _ranks(codes, bases, turned, rows), probed
+
+
+def _ranks(codes: ListedCodes, bases: Floats, turned: Floats, rows: Rows) -> npt.NDArray[np.int64]:
+    """The place of each of `rows` (m, depths) by the estimates of all codes, from 1.
+
+    Of vectors that are the same any will do, so what is estimated the same takes no place.
+    """
+    least = np.concatenate(
+        [codes.estimates(r, turned[[q]], bases[[q]]) for q, r in enumerate(rows)]
+    )
+    least += ROUNDING * np.abs(least).max(axis=1, keepdims=True)
+    lowest = least.min(axis=1, keepdims=True)
+    counts = np.zeros(rows.shape, np.int64)
+    step = max(32, STEP_BYTES // (4 * turned.shape[1]))
+    for start in range(0, len(codes.lists), step):
+        some = np.arange(start, min(start + step, len(codes.lists)))
+        estimates = codes.estimates(some, turned, bases)
+        good = estimates > lowest
+        for q in np.flatnonzero(good.any(axis=1)):
+            counts[q] += (estimates[q, good[q]][:, None] > least[q]).sum(axis=0)
+    return counts + 1

@@ -20,7 +20,8 @@ import numpy.typing as npt
 from bigrain import kernels
 from bigrain.errors import DamagedError, StorageError
 from bigrain.index.base import Builder, UnitMap, Units
-from bigrain.index.dense import CHUNK_ROWS, DenseSpec
+from bigrain.index.coded import CHUNK_ROWS
+from bigrain.index.dense import DenseSpec
 from bigrain.index.sparse_segment import record_bytes
 from bigrain.storage.segment import SegmentFile
 

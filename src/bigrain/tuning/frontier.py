@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Floats, Ranked
-from bigrain.index.dense import DenseIndex, light_bytes_for
+from bigrain.index.coded import code_bytes_for
+from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import Effort
 from bigrain.index.live import in_figures
 from bigrain.index.numbering import number_rows
@@ -51,7 +52,9 @@ class Whole:
         """What all rows take in memory, coded as in the trial: as one segment, or as they are."""
         if trial.file is None:
             return sum(view.segment.memory_bytes for view in trial.index.views)
-        return light_bytes_for(trial.index.spec, self.index.n_rows) + self.gap_bytes
+        spec = trial.index.spec
+        n_bytes = code_bytes_for(spec.settings, spec.dim, spec.metric, self.index.n_rows)
+        return n_bytes + self.gap_bytes
 
     @cached_property
     def gap_bytes(self) -> int:

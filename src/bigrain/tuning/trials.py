@@ -13,7 +13,8 @@ import numpy.typing as npt
 from bigrain.config import DenseField
 from bigrain.families.dense import DenseFamily
 from bigrain.index.base import Bitmap, Floats, Units, View
-from bigrain.index.dense import CHUNK_ROWS, DenseIndex, DenseSegment, chunk_rows
+from bigrain.index.coded import CHUNK_ROWS, chunk_rows
+from bigrain.index.dense import DenseIndex, DenseSegment
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
@@ -124,7 +125,7 @@ def _drawn(
 
 def _read(segment: DenseSegment, rows: npt.NDArray[np.int64]) -> Floats:
     parts = [np.empty((0, segment.spec.dim), np.float32)]
-    step = min(chunk_rows(segment.spec), CHUNK_ROWS)
+    step = min(chunk_rows(segment.spec.dim), CHUNK_ROWS)
     for start in range(0, len(rows), step):
         part = rows[start : start + step]
         records = segment.file.gather_rows("rows", part)

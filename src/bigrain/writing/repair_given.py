@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from bigrain import config
 from bigrain.codecs.dense import CodeSettings
 from bigrain.errors import ConfigError
+from bigrain.index.coded_codec import ONE_BIT
 from bigrain.index.dense import DenseSpec
-from bigrain.index.dense_codec import ONE_BIT
 from bigrain.storage.segment import SegmentFile
 
 __all__ = ["check_given"]

@@ -1,0 +1,134 @@
+"""How the codes of several segments are asked as one, and how far they are looked through."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from math import ceil, sqrt
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from bigrain.codecs.dense import PreparedQueries
+from bigrain.index.base import (
+    Floats,
+    Ranked,
+    RankedBatch,
+    Selection,
+    Units,
+    View,
+    merge_ranked,
+)
+from bigrain.index.coded import CodedSegment, Live
+from bigrain.index.effort import DEFAULT_RECALL, Calibration, Effort, LiveQueries
+
+__all__ = ["CodedIndex"]
+
+UNCALIBRATED = 200  # candidates where no segment tells how many are needed
+CHUNK_ROWS = 4096
+S = TypeVar("S", bound=CodedSegment)
+
+
+class CodedIndex(ABC, Generic[S]):
+    """The codes of all segments of a field at one snapshot."""
+
+    def __init__(self, views: Sequence[View[S]]) -> None:
+        self.views = views
+        self.n_rows = sum(view.n_live for view in views)
+        self._asked: LiveQueries | None = None
+        self._efforts: dict[tuple[float, int], Effort] = {}
+        self._live: dict[int, Live] = {}  # by view
+        self._selected: WeakKeyDictionary[Selection, dict[int, Live]] = WeakKeyDictionary()
+
+    @abstractmethod
+    def prepare(self, segment: S, queries: Sequence[Any]) -> PreparedQueries:
+        """Queries as the codes of a segment are asked."""
+
+    def effort(self, recall: float | None, k: int) -> Effort:
+        """What finds `recall` of the true top k: the most that any segment needs."""
+        recall = DEFAULT_RECALL if recall is None else recall
+        if (recall, k) not in self._efforts:
+            told = [v.segment.calibration for v in self.views if v.n_live]
+            live = self._asked
+            efforts = [c.effort(recall, k, self.n_rows, live) for c in told if c is not None]
+            if not efforts:
+                efforts = [Effort(max(UNCALIBRATED, 2 * k))]
+                if live is not None:
+                    efforts.append(Calibration.unknown().effort(recall, k, self.n_rows, live))
+            n, margin = max(e.n for e in efforts), max(e.margin for e in efforts)
+            n = max(n, k)
+            apart = n if any(c is not None for c in told) and None in told else 0
+            n += sum(self._places_apart(apart).values())
+            self._efforts[recall, k] = Effort(min(n, max(self.n_rows, 1)), margin, apart)
+        return self._efforts[recall, k]
+
+    def _places_apart(self, n: int) -> dict[int, int]:
+        """Of n candidates, how many each small segment where nothing was measured has for itself.
+
+        Of m rows in N they are n sqrt(m / N): the best of few rows lie less deep, but not so much
+        as there are fewer.
+        """
+        unknown = [i for i, v in enumerate(self.views) if v.segment.calibration is None]
+        return {
+            i: min(live, ceil(n * sqrt(live / self.n_rows)))
+            for i in unknown
+            if n and (live := self.views[i].n_live)
+        }
+
+    def heed(self, live: LiveQueries | None) -> None:
+        """From now on efforts are enough for these queries too."""
+        self._asked = live
+        self._efforts = {}
+
+    def candidates(
+        self, queries: Sequence[Any], effort: Effort, selection: Selection | None
+    ) -> RankedBatch:
+        """Per query the best units by the codes in memory."""
+        prepared: dict[str, PreparedQueries] = {}
+        found = []
+        for i, view in enumerate(self.views):
+            key = view.segment.code_id
+            if key not in prepared:
+                prepared[key] = self.prepare(view.segment, queries)
+            found.append(view.segment.scan(prepared[key], effort, self._alive(i, selection)))
+        if len(found) == 1:
+            return found[0]
+        apart = self._places_apart(effort.apart)
+        return RankedBatch.of(
+            [_merged([part[q] for part in found], apart, effort.n) for q in range(len(queries))]
+        )
+
+    def _alive(self, i: int, selection: Selection | None) -> Live:
+        """What is live in a view, and selected."""
+        view = self.views[i]
+        kept = self._live if selection is None else self._selected.setdefault(selection, {})
+        if i not in kept:
+            kept[i] = view.segment.live(view.bitmap(selection))
+        return kept[i]
+
+    def estimate(self, query: Any, units: Units) -> Floats:
+        """The light grain's scores of single units, NaN where there is no live row."""
+        estimates = np.full(len(units), np.nan, np.float32)
+        for view in self.views:
+            at, rows = view.locate(units)
+            if not len(at):
+                continue
+            prepared = self.prepare(view.segment, [query])
+            for start in range(0, len(at), CHUNK_ROWS):
+                part = slice(start, start + CHUNK_ROWS)
+                estimates[at[part]] = view.segment.estimate(prepared, rows[part])
+        return estimates
+
+
+def _merged(lists: Sequence[Ranked], apart: Mapping[int, int], n: int) -> Ranked:
+    """The best n of all lists, among them so many of some as these have `apart`."""
+    if not apart:
+        return merge_ranked(lists, n)
+    parts, rest = [], list(lists)
+    for i, own in apart.items():
+        units, scores = lists[i].units, lists[i].scores
+        parts.append(Ranked(units[:own], scores[:own]))
+        rest[i] = Ranked(units[own:], scores[own:])
+    left = n - sum(len(part.units) for part in parts)
+    return merge_ranked([*parts, merge_ranked(rest, max(0, left))], n)
