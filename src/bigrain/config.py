@@ -35,6 +35,9 @@ HEAVY_DTYPES = ("float16", "float32", "bfloat16", "int8")
 MAX_DIM = 4096
 MAX_TITLE_WEIGHT = 20
 MAX_NGRAM = 16  # words
+TOKEN_TYPES = ("float32", "float16", "int8", "residual4", "residual2", "residual1")
+SURROGATES = ("regression", "mean", "fde")
+MAX_POOLING = 16
 CODES: dict[str, Sequence[int]] = {  # and their bits
     "rabitq": range(1, 9),
     "sign": (1,),
@@ -225,8 +228,18 @@ class SparseField:
 class MultiVectorField:
     """One vector a token, scored by MaxSim (sum over query tokens of the best dot product).
 
-    Searches look at every token on disk. `light_bytes` is kept with the collection for a light
-    grain of pooled codes; it has no effect on exact search.
+    In memory each document has one code of `light_bytes`, of a vector that stands for all its
+    tokens; `light` says how it is made:
+
+        'regression'  fitted so that products with it follow MaxSim: finds most at equal bytes
+        'mean'        the mean of the tokens: nothing to fit
+        'fde'         fixed-dimensional encodings (MUVERA: Dhulipala et al., NeurIPS 2024)
+
+    The tokens are on disk and decide the scores; `heavy` is their type: "float32", "float16",
+    "int8" (a scale for each token: MaxSim within 0.1 %), or the nearest of many centroids and a
+    residual of 4, 2 or 1 bits a number, "residual4", "residual2", "residual1" (ColBERTv2:
+    Santhanam et al., NAACL 2022). `pooling` above 1 keeps one token in so many, means of clusters
+    (Clavié et al., 2024); 2 costs hardly anything, `heavy` and quality fall from 3 on.
     """
 
     family: ClassVar[str] = "multivector"
@@ -234,9 +247,17 @@ class MultiVectorField:
     dim: int = 128
     light_bytes: int = 64
     encoder: str | None = None
+    heavy: str = "int8"
+    light: str = "regression"
+    pooling: int = 1
 
     def __post_init__(self) -> None:
         _check_encoder(self.encoder)
+        if self.heavy not in TOKEN_TYPES:
+            raise ConfigError(f"heavy={shown(self.heavy)} is not one of {', '.join(TOKEN_TYPES)}")
+        if self.light not in SURROGATES:
+            raise ConfigError(f"light={shown(self.light)} is not one of {', '.join(SURROGATES)}")
+        _check_int("pooling", self.pooling, 1, MAX_POOLING, 1)
         _check_int("dim", self.dim, 1, MAX_DIM, 128)
         _check_int("light_bytes", self.light_bytes, 1, MAX_DIM // 8, 64)
 
@@ -302,6 +323,8 @@ def field_from_dict(spec: Mapping[str, Any]) -> Field:
         raise ConfigError(f"field family {shown(family)} is not one of {', '.join(_FAMILIES)}")
     if family == LexicalField.family:
         values.setdefault("analysis", 1)  # as it was when fields did not say
+    if family == MultiVectorField.family:
+        values.setdefault("heavy", "float16")
     known = [item.name for item in dataclass_fields(_FAMILIES[family])]
     unknown = next((key for key in values if key not in known), None)
     if unknown is not None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bigrain.codecs.token_scores import best_tokens
 from bigrain.config import MultiVectorField
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
 from bigrain.families.base import (
@@ -23,14 +24,15 @@ from bigrain.families.base import (
 from bigrain.families.dense import FLOAT16_MAX
 from bigrain.index.base import View
 from bigrain.index.multivector import (
-    MultiVectorBuilder,
     MultiVectorIndex,
     MultiVectorSegment,
+    MultiVectorSpec,
     light_bytes_of,
-    merge_multivector,
 )
+from bigrain.index.multivector_plain import PlainSegment, is_plain, light_bytes_of_plain
+from bigrain.index.multivector_writing import MultiVectorBuilder, merge_multivector
 from bigrain.index.postings import ListCache
-from bigrain.index.salvage import Salvage, salvage_multivector
+from bigrain.index.salvage import Salvage, salvage_multivector, salvage_plain
 from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
@@ -45,6 +47,7 @@ class MultiVectorFamily:
 
     def __init__(self, name: str, spec: MultiVectorField) -> None:
         self.name, self.spec = name, spec
+        self._segment_spec = MultiVectorSpec(spec.dim, spec.light, spec.light_bytes, spec.heavy)
         self.encoder = None if spec.encoder is None else make_encoder(spec.encoder)
         if self.encoder is not None and self.encoder.family != "multivector":
             raise ConfigError(
@@ -106,13 +109,21 @@ class MultiVectorFamily:
                 f"{int(offsets[row + 1])}; every document needs at least one"
             )
         require_count(self.name, range(n), len(offsets) - 1)
-        large = np.flatnonzero(np.abs(values).max(axis=1, initial=0) > FLOAT16_MAX)
+        self._require_storable(values, owner)
+        return values, offsets
+
+    def _require_storable(self, values: npt.NDArray[np.float32], owner: Where) -> None:
+        if self.spec.heavy in ("float32", "int8"):
+            require_products(self.name, values, owner)
+            return
+        size = np.linalg.norm(values.astype(np.float64), axis=1)
+        large = np.flatnonzero(size > FLOAT16_MAX)
         if len(large):
             raise InvalidVectorsError(
-                f"field {self.name!r}, {owner(int(large[0]))}: a number beyond {FLOAT16_MAX:,.0f} "
-                "does not fit float16"
+                f"field {self.name!r}, {owner(int(large[0]))}: a token of length "
+                f"{size[large[0]]:,.0f} does not fit float16, which heavy={self.spec.heavy!r} "
+                f"needs; at most {FLOAT16_MAX:,.0f}: normalise the tokens, or choose heavy='int8'"
             )
-        return values, offsets
 
     def accepts(self, query: Any) -> bool:
         if isinstance(query, str):
@@ -140,24 +151,39 @@ class MultiVectorFamily:
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]
     ) -> MultiVectorBuilder:
-        return MultiVectorBuilder(self.spec.dim, files, folder / f"{self.name}.tokens")
+        like = [s for s in segments if not isinstance(s, PlainSegment)]
+        path = folder / f"{self.name}.tokens"
+        return MultiVectorBuilder(self._segment_spec, files, path, memory_bytes, like)
 
     def open_segment(self, file: SegmentFile) -> MultiVectorSegment:
-        return MultiVectorSegment(file, self.spec.dim)
+        if is_plain(file):
+            return PlainSegment(self.spec.dim, file)
+        return MultiVectorSegment(self._segment_spec, file)
 
     def light_bytes(self, file: SegmentFile) -> int:
-        return light_bytes_of(file)
+        return light_bytes_of_plain(file) if is_plain(file) else light_bytes_of(file)
 
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> MultiVectorIndex:
         return MultiVectorIndex(views)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
-        return merge_multivector(self.spec.dim, files, path, views)
+        return merge_multivector(self._segment_spec, files, path, views, memory_bytes)
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
-        return salvage_multivector(self.spec.dim, file, damaged)
+        salvage = salvage_plain if is_plain(file) else salvage_multivector
+        return salvage(self.spec.dim, file, damaged)
 
     def explain(
         self, index: MultiVectorIndex, query: npt.NDArray[np.float32], unit: int
     ) -> dict[str, Any]:
-        return {"query_tokens": len(query)}
+        """What each token of the query adds, and the token of the document that gives it."""
+        found = index.tokens(unit)
+        if found is None:
+            return {"query_tokens": len(query)}
+        records, payload = found
+        best, scores = best_tokens(records.codec.token_scores(payload, query))
+        return {
+            "query_tokens": len(query),
+            "best_tokens": best.tolist(),
+            "token_scores": scores.tolist(),
+        }

@@ -7,6 +7,7 @@ segment can be read alone.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -95,6 +96,10 @@ class CodedSegment:
     def code_id(self) -> str:
         """Equal for segments whose codes may be scanned with the same prepared queries."""
         return self.codec.id
+
+    def coded_vectors(self) -> Iterator[tuple[int, Floats]]:
+        """(first row, vectors) in chunks: what the codes are of, made from the originals."""
+        raise NotImplementedError
 
     def bases(self, prepared: PreparedQueries) -> tuple[Floats, Floats]:
         """(Q, L): what every list's estimates begin with, and the best score to expect there."""

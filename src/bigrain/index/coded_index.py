@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
+import numpy.typing as npt
 
 from bigrain.codecs.dense import PreparedQueries
 from bigrain.index.base import (
@@ -44,6 +45,12 @@ class CodedIndex(ABC, Generic[S]):
     @abstractmethod
     def prepare(self, segment: S, queries: Sequence[Any]) -> PreparedQueries:
         """Queries as the codes of a segment are asked."""
+
+    @abstractmethod
+    def score_pairs(
+        self, queries: Sequence[Any], units: Units, query_of: npt.NDArray[np.int32]
+    ) -> Floats:
+        """Exact scores (m,) of pairs of a unit and a query, NaN where there is no live row."""
 
     def effort(self, recall: float | None, k: int) -> Effort:
         """What finds `recall` of the true top k: the most that any segment needs."""

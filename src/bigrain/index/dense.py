@@ -103,6 +103,10 @@ class DenseSegment(CodedSegment):
             raise DamagedError(self.file.name, "rows", "finite numbers", "others")
         return numbers
 
+    def coded_vectors(self) -> Iterator[tuple[int, Floats]]:
+        for start, records in self.records():
+            yield start, self.spec.rows.decode(records)
+
     def records(self) -> Iterator[tuple[int, npt.NDArray[np.uint8]]]:
         """(first row, records) of the whole segment in chunks, every checksum verified."""
         step = max(32, READ_BYTES // self.spec.rows.record_bytes // 32 * 32)

@@ -23,6 +23,7 @@ from bigrain.index.base import Builder, UnitMap, Units
 from bigrain.index.coded import CHUNK_ROWS
 from bigrain.index.dense import DenseSpec
 from bigrain.index.sparse_segment import record_bytes
+from bigrain.index.token_records import CRC_BYTES, read_token_codec, unsealed
 from bigrain.storage.segment import SegmentFile
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "salvage_dense",
     "salvage_listed",
     "salvage_multivector",
+    "salvage_plain",
     "salvage_sparse",
     "unreadable",
 ]
@@ -176,8 +178,8 @@ def salvage_dense(spec: DenseSpec, file: SegmentFile, damaged: Collection[str]) 
 # -- multi-vector -------------------------------------------------------------------------------
 
 
-def salvage_multivector(dim: int, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
-    """The documents whose tokens match their checksum."""
+def salvage_plain(dim: int, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+    """Of a segment as bigrain 0.1 wrote it the documents whose tokens match their checksum."""
     units = _units(file, damaged)
     tokens = file.sections.get("tokens")
     if units is None or tokens is None or tokens.shape[1:] != (dim,) or tokens.dtype.str != "<f2":
@@ -253,27 +255,35 @@ class Matrix(NamedTuple):
     shape: tuple[int, int]
 
 
-def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
-    """The vectors whose record matches its checksum; lists are made anew from them."""
-    units = _units(file, damaged)
-    if units is None or "weights" not in file.sections:
-        return None
-    n, width = units.n_rows, file.meta.get("width")
+@dataclass(frozen=True)
+class _Kind:
+    """Records of rows in a section of bytes, each with its checksum at its end."""
+
+    section: str
+    counted: str  # the section that says of how many parts each record is
+    length: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.int64]]  # bytes of records
+    give: Callable[[Units, Array, npt.NDArray[np.int64], Builder], None]
+
+
+def _salvage_records(
+    file: SegmentFile, kind: _Kind, units: UnitMap, damaged: Collection[str]
+) -> Salvage:
+    """The rows whose record matches its checksum."""
+    n, section = units.n_rows, kind.section
     nothing = Salvage(units, np.zeros(n, bool), _nothing)
-    if width not in (2, 4):
-        return nothing
-    counts = _column(file, "counts", n, damaged)
+    counts = _column(file, kind.counted, n, damaged)
     if counts is None:
-        counts = _counted_again(file, _guesses(file, "counts", n, ends=False), width)
+        counts = _counted_again(file, kind, _guesses(file, kind.counted, n, ends=False))
     if counts is None:
         return nothing
-    places = np.concatenate(([0], np.cumsum(record_bytes(counts, width))))
-    if file.sections["weights"].shape != (int(places[-1]),):
+    counts = counts.astype(np.int64)
+    places = np.concatenate(([0], np.cumsum(kind.length(counts))))
+    if file.sections[section].shape != (int(places[-1]),):
         return nothing
     sound = np.ones(n, bool)
 
     def read(start: int, stop: int) -> tuple[Array, npt.NDArray[np.int64]]:
-        records = file.read_rows("weights", int(places[start]), int(places[stop]))
+        records = file.read_rows(section, int(places[start]), int(places[stop]))
         return records, places[start : stop + 1] - places[start]
 
     def check(start: int, stop: int) -> Flags:
@@ -287,7 +297,7 @@ def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | Non
         return good
 
     chunks = list(_stretches(places, RECORD_CHUNK_BYTES))
-    if "weights" in damaged:
+    if section in damaged:
         for start, stop in chunks:
             _check_rows(start, stop, sound, check)
         if sound.all():  # something in them is wrong all the same
@@ -296,46 +306,93 @@ def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | Non
     def pour(builder: Builder, chosen: Flags) -> None:
         for start, stop in chunks:
             rows = start + np.flatnonzero(chosen[start:stop])
+            # Stretches of chosen rows: what lies between them may not be readable.
             for part in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1) if len(rows) else ():
                 a, b = int(part[0]), int(part[-1]) + 1
                 if not check(a, b).all():
-                    raise DamagedError(file.name, "weights", "what was read before", "another")
-                columns, weights, ends = kernels.decode_weights(*read(a, b), width)
-                matrix = Matrix(weights, columns.astype(np.int64), ends, (b - a, 2**32))
-                builder.append(units.slice(a, b), matrix)
+                    raise DamagedError(file.name, section, "what was read before", "another")
+                kind.give(units.slice(a, b), read(a, b)[0], counts[a:b], builder)
 
     return Salvage(units, sound, pour)
 
 
 def _counted_again(
-    file: SegmentFile, guesses: npt.NDArray[np.int64], width: int
+    file: SegmentFile, kind: _Kind, guesses: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64] | None:
-    """How many weights each record has: as many as guessed, or else the fewest that fit its
+    """How many parts each record has: as many as guessed, or else the fewest that fit its
     checksum; None if there are none.
     """
-    size = file.sections["weights"].n_bytes
+    size = file.sections[kind.section].n_bytes
     counts, at = np.zeros(len(guesses), np.int64), 0
 
+    def length(n: int) -> int:
+        return int(kind.length(np.array([n], np.int64))[0])
+
     def fits(n: int) -> bool:
-        length = int(record_bytes(np.array([n]), width)[0])
-        if at + length > size:
+        if at + length(n) > size:
             return False
-        record = file.read_rows("weights", at, at + length)
-        return kernels.first_unsound_weights(record, np.array([0, length])) < 0
+        record = file.read_rows(kind.section, at, at + length(n))
+        return kernels.first_unsound_weights(record, np.array([0, length(n)])) < 0
 
     try:
         for i, guess in enumerate(guesses.tolist()):
-            most = (size - at) // (4 + width)
+            most = (size - at) // (length(1) - length(0))
             found = next((n for n in chain((guess,), range(most + 1)) if fits(n)), None)
             if found is None:
                 return None
             counts[i] = found
-            at += int(record_bytes(counts[i : i + 1], width)[0])
+            at += length(found)
     except (DamagedError, StorageError) as error:
         if not unreadable(error):
             raise
         return None
     return counts if at == size else None
+
+
+def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+    """The vectors whose record matches its checksum; lists are made anew from them."""
+    units = _units(file, damaged)
+    if units is None or "weights" not in file.sections:
+        return None
+    width = file.meta.get("width")
+    if width not in (2, 4):
+        return Salvage(units, np.zeros(units.n_rows, bool), _nothing)
+
+    def give(
+        given: Units, records: Array, counts: npt.NDArray[np.int64], builder: Builder
+    ) -> None:
+        inside = np.concatenate(([0], np.cumsum(record_bytes(counts, width))))
+        columns, weights, ends = kernels.decode_weights(records, inside, width)
+        shape = (len(counts), 2**32)
+        builder.append(given, Matrix(weights, columns.astype(np.int64), ends, shape))
+
+    kind = _Kind("weights", "counts", lambda counts: record_bytes(counts, width), give)
+    return _salvage_records(file, kind, units, damaged)
+
+
+def salvage_multivector(dim: int, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
+    """The documents whose tokens match their checksum; codes are made anew from them."""
+    units = _units(file, damaged)
+    if units is None or "tokens" not in file.sections:
+        return None
+    try:
+        if any(name.startswith("tokens_") for name in damaged):
+            raise DamagedError(file.name, "tokens_", "a codec", "another")
+        codec = read_token_codec(file, dim)
+    except DamagedError:
+        return Salvage(units, np.zeros(units.n_rows, bool), _nothing)
+
+    def length(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        return counts * codec.token_bytes + CRC_BYTES
+
+    def give(
+        given: Units, records: Array, counts: npt.NDArray[np.int64], builder: Builder
+    ) -> None:
+        payload = unsealed(records, np.concatenate(([0], np.cumsum(length(counts)))))
+        offsets = np.concatenate(([0], np.cumsum(counts)))
+        builder.append(given, (codec.decode(payload, counts), offsets))
+
+    return _salvage_records(file, _Kind("tokens", "token_counts", length, give), units, damaged)
 
 
 @dataclass(frozen=True)

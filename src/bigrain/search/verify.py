@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.dense import DenseIndex
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.lexical import LexicalIndex
 from bigrain.index.sparse import SparseIndex
 from bigrain.search.candidates import Proposals
@@ -98,7 +98,7 @@ def _best_passages(
     """The score of the best passage of each document (m,) for its query, and that passage."""
     units, owner = view.passages_of(documents)
     index = field.field.index
-    if not plan.exact and isinstance(index, DenseIndex):
+    if not plan.exact and isinstance(index, CodedIndex):
         parts = _stretches(query[owner], plan.n_queries)
         estimates = [index.estimate(q, units[s]) for q, s in zip(field.queries, parts, strict=True)]
         chosen = _most_promising(np.concatenate(estimates), owner)
@@ -112,7 +112,7 @@ def _best_passages(
 def _exact(field: FieldPlan, units: Numbers, query: Numbers) -> npt.NDArray[np.float32]:
     """Scores of units (m,), each for its query (m,), ascending."""
     index, queries = field.field.index, field.queries
-    if isinstance(index, DenseIndex):
+    if isinstance(index, CodedIndex):
         return index.score_pairs(queries, units, query.astype(np.int32))
     parts = _stretches(query, len(queries))
     if isinstance(index, SparseIndex):

@@ -24,7 +24,8 @@ from bigrain.codecs.nibbles import rows_of
 from bigrain.codecs.quantiser import unbiased
 from bigrain.collection import Collection
 from bigrain.config import PER_DOCUMENT, SubstringField
-from bigrain.index.dense import DenseIndex, DenseSegment
+from bigrain.index.coded import CodedSegment
+from bigrain.index.coded_index import CodedIndex
 from bigrain.testing.model import Model, occurrences_in
 from bigrain.text.verbatim import verbatim
 from bigrain.types import Hit
@@ -56,7 +57,7 @@ def check_invariants(col: Collection, model: Model, *, searches: bool = True) ->
     check_encoders(col)
     if searches:
         for name, field in col._require_open().fields.items():
-            if name in model.fields and isinstance(field.index, DenseIndex):
+            if name in model.fields and isinstance(field.index, CodedIndex):
                 check_recall(col, name, _queries(model, name, RECALLED), recall=0.9)
 
 
@@ -172,24 +173,24 @@ def check_recall(
 
 
 def check_grains(col: Collection) -> None:
-    """Every live code of a dense field is what encoding its row on disk gives."""
+    """Every live code is what encoding its original on disk gives."""
     for name, field in col._require_open().fields.items():
-        if isinstance(field.index, DenseIndex):
+        if isinstance(field.index, CodedIndex):
             for view in field.index.views:
                 _check_codes(name, view.segment, view.live_rows())
 
 
-def _check_codes(name: str, segment: DenseSegment, live: Any) -> None:
+def _check_codes(name: str, segment: CodedSegment, live: Any) -> None:
     codec, n = segment.codec, segment.units.n_rows
     tolerance = BEAM_SEARCHED if codec.quantiser.code == "additive" else ABSOLUTE
     place = np.arange(n)
     if segment.order is not None:
         place[segment.order] = np.arange(n)
-    for start, records in segment.records():
-        stop = start + len(records)
+    for start, originals in segment.coded_vectors():
+        stop = start + len(originals)
         rows = live[(live >= start) & (live < stop)]
         at = place[rows]
-        vectors = segment.spec.rows.decode(records)[rows - start]
+        vectors = originals[rows - start]
         centred = vectors - codec.centre
         centroids = segment.partition.centroids(segment.lists(at).astype(np.int32))
         expected = codec.encode(centred, centroids)

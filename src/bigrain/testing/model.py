@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from bigrain.codecs.tokens import TokenCodec
 from bigrain import config
 from bigrain.index.substring import MOST, OVERLAP, WORK, weight_of
 from bigrain.kernels.numbers import read_numbers, write_numbers
@@ -309,8 +310,12 @@ def _sparse(
 
 
 def _max_sim(spec: config.MultiVectorField, query: Any, row: Any) -> float:
-    kept = np.asarray(row, np.float32).astype(np.float16).astype(np.float64)
-    return float((np.asarray(query, np.float64) @ kept.T).max(axis=1).sum())
+    tokens = np.ascontiguousarray(row, np.float32)
+    codec, counts = TokenCodec.fit(spec.heavy, spec.dim), np.array([len(tokens)], np.int64)
+    payload, _ = codec.encode(tokens, np.array([0, len(tokens)], np.int64))
+    kept = codec.decode(payload, counts).astype(np.float64)
+    query = np.asarray(query, np.float32).astype(np.float64)
+    return float((query @ kept.T).max(axis=1).sum())
 
 
 _SCORES: dict[str, Any] = {"dense": _dense, "sparse": _sparse, "multivector": _max_sim}
