@@ -13,6 +13,7 @@
 #include "impacts.h"
 #include "lists.h"
 #include "fm_module.h"
+#include "maxsim_module.h"
 #include "reading.h"
 #include "search_lists.h"
 #include "wordpiece.h"
@@ -28,26 +29,12 @@ size_t non_negative(const char* name, int64_t value) {
   return static_cast<size_t>(value);
 }
 
-void expect(const char* name, size_t got, size_t expected) {
-  if (got != expected) fail(name, ": expected ", expected, ", got ", got);
-}
-
 void check_ids(const char* name, const Level& level, const void* ids, size_t n, size_t limit) {
   if (!n) return;
   const auto* p = static_cast<const uint32_t*>(ids);  // a negative id is a very large one
   if (level.max_id(p, n) < limit) return;
   fail(name, ": an id is outside [0, ", limit, ")");
 }
-
-struct Offsets : Array<int64_t> {
-  Offsets(const char* name, nb::handle value, size_t total) : Array(name, value, 1) {
-    const size_t n = size();
-    if (n < 1) fail(name, ": length: expected at least 1, got 0");
-    bool good = data()[0] == 0 && data()[n - 1] == static_cast<int64_t>(total);
-    for (size_t i = 1; i < n; ++i) good &= data()[i - 1] <= data()[i];
-    if (!good) fail(name, ": must rise from 0 to ", total);
-  }
-};
 
 struct Live {  // an optional bitmap
   std::optional<Array<uint8_t>> array;
@@ -1047,6 +1034,12 @@ NB_MODULE(_native, m) {
       .def("pool_tokens", &Method<pool_tokens_>::call, any("ids"), any("offsets"), any("table"),
            any("scales"), nb::arg("power"), nb::arg("normalise"))
       .def("maxsim", &Method<maxsim_>::call, any("query"), any("tokens"), any("offsets"))
+      .def("maxsim_pairs", &Method<maxsim_pairs_>::call, any("records"), any("starts"),
+           any("counts"), any("query_of"), any("queries"), any("offsets"), nb::arg("kind"),
+           any("centroids"), any("centroid_scale"), any("weights"), nb::arg("weight_scale"))
+      .def("token_scores", &Method<token_scores_>::call, any("record"), any("query"),
+           nb::arg("kind"), any("centroids"), any("centroid_scale"), any("weights"),
+           nb::arg("weight_scale"))
       .def("suffix_array", &Method<suffix_array_>::call, any("text"))
       .def("fm_blocks", &Method<fm_blocks_>::call, any("text"), any("suffixes"), any("ends"))
       .def("fm_ranks", &Method<fm_ranks_>::call, any("records"), any("slots"), any("offsets"),

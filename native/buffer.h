@@ -112,6 +112,21 @@ class Array : public AnyArray {
   const T* data() const { return as<const T>(); }
 };
 
+inline void expect(const char* name, size_t got, size_t expected) {
+  if (got != expected) fail(name, ": expected ", expected, ", got ", got);
+}
+
+// The start of each item and the end of the last.
+struct Offsets : Array<int64_t> {
+  Offsets(const char* name, nb::handle value, size_t total) : Array(name, value, 1) {
+    const size_t n = size();
+    if (n < 1) fail(name, ": length: expected at least 1, got 0");
+    bool good = data()[0] == 0 && data()[n - 1] == static_cast<int64_t>(total);
+    for (size_t i = 1; i < n; ++i) good &= data()[i - 1] <= data()[i];
+    if (!good) fail(name, ": must rise from 0 to ", total);
+  }
+};
+
 // A new NumPy array, filled before it is handed over.
 template <class T>
 class Result {

@@ -53,6 +53,14 @@ struct Window {
   uint32_t low, width;
 };
 
+// Query tokens as whole numbers 256 h + l, times a scale each: 16 side by side, in planes of h and l.
+struct BytePanels {
+  const int8_t* planes;   // (panels, groups, 2, 16, 4), on a cache line
+  const int32_t* begin;   // (panels, 2, 16)
+  const float* scale;     // (panels, 16)
+  size_t groups;
+};
+
 enum class Metric { ip, l2 };
 enum class Numbers { f16, f32, bf16, i8 };  // of a row; i8: a float scale first
 
@@ -101,6 +109,20 @@ struct Level {
                       const float* weights, bool normalise, float* out);
   // panels: ceil(m / (2 * lanes)) of (dim, 2 * lanes), transposed query tokens, zero-padded
   float (*maxsim)(const float* panels, size_t m, const float* tokens, size_t n, size_t dim);
+  // dot products (n, n_panels * lanes) of tokens with panels (dim, lanes); n is taken as a multiple of 8
+  void (*score_floats)(const float* panels, size_t n_panels, size_t dim, const float* tokens,
+                       size_t stride, size_t n, float* out);
+  // the same of bytes that are 128 more than the numbers; null where floats are as fast
+  void (*score_bytes)(const BytePanels&, size_t n_panels, const uint8_t* tokens, size_t stride,
+                      size_t n, float* out);
+  // scores become factor * (unit * score + base), and go into the best; bases and factors may be null
+  void (*settle)(float* scores, size_t n, size_t width, const float* factors, float unit,
+                 const float* const* bases, float* best);
+  // bytes of bucket numbers of 1, 2 or 4 bits; weights (16,); whole 64 are written
+  void (*expand_codes)(const uint8_t* codes, size_t dim, unsigned bits, const uint8_t* weights,
+                       uint8_t* out);
+  void (*widen_i8)(const int8_t* numbers, size_t dim, float* out);     // whole vectors are read
+  void (*widen_half)(const uint8_t* numbers, size_t dim, float* out);  // and written
 };
 
 extern const Level level_baseline, level_avx2, level_avx512;

@@ -103,6 +103,7 @@ void dot_panel(const uint8_t* panel, size_t groups, const int8_t* vectors, size_
 
 }  // namespace
 
+#include "level/maxsim_bytes.h"
 #include "level/table.h"
 
 BIGRAIN_LEVEL(avx512)

@@ -31,6 +31,8 @@ void dot_panel(const uint8_t* panel, size_t groups, const int8_t* vectors, size_
   }
 }
 
+constexpr decltype(bigrain::Level::score_bytes) score_bytes = nullptr;
+
 }  // namespace
 
 #include "level/table.h"

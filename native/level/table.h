@@ -3,6 +3,7 @@
 #include "bounds.h"
 #include "impacts.h"
 #include "lists.h"
+#include "maxsim.h"
 #include "pool.h"
 #include "postings.h"
 #include "rotate.h"
@@ -18,4 +19,5 @@
       ::max_id,      ::unpack,        ::unpack_rows,  ::add_postings, ::add_some,                \
       ::count_above, ::collect,       ::count_below,  ::find_row,     ::add_maxima,              \
       ::largest_of_32, ::count_live,              \
-      ::select_scores, ::pool_tokens, ::maxsim};
+      ::select_scores, ::pool_tokens, ::maxsim,   ::score_floats, ::score_bytes,                  \
+      ::settle,      ::expand_codes, ::widen_i8,     ::widen_half};

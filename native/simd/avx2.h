@@ -154,6 +154,34 @@ inline uint32_t equal16(const uint32_t* p, uint32_t x) {
   return mask;
 }
 
+// The weights (16,) of 64 numbers of 1, 2 or 4 bits each, the lowest first.
+inline void expand64(const uint8_t* packed, unsigned bits, const uint8_t* weights, uint8_t* out) {
+  const __m256i table =
+      _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights)));
+  for (int half = 0; half < 2; ++half, packed += 4 * bits, out += 32) {
+    __m256i x;
+    if (bits == 4) {
+      x = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(packed)));
+      x = _mm256_or_si256(x, _mm256_slli_epi16(x, 4));
+      x = _mm256_and_si256(x, _mm256_set1_epi8(15));
+    } else if (bits == 2) {
+      x = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(packed)));
+      x = _mm256_or_si256(x, _mm256_slli_epi32(x, 6));
+      x = _mm256_or_si256(x, _mm256_slli_epi32(x, 12));
+      x = _mm256_and_si256(x, _mm256_set1_epi8(3));
+    } else {
+      int32_t word;
+      memcpy(&word, packed, 4);
+      const __m256i byte = _mm256_set_epi64x(0x0303030303030303, 0x0202020202020202,
+                                             0x0101010101010101, 0);
+      const __m256i bit = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201));
+      x = _mm256_and_si256(_mm256_shuffle_epi8(_mm256_set1_epi32(word), byte), bit);
+      x = _mm256_and_si256(_mm256_cmpeq_epi8(x, bit), _mm256_set1_epi8(1));
+    }
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm256_shuffle_epi8(table, x));
+  }
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

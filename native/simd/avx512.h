@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace {
 
@@ -112,6 +113,28 @@ inline uint32_t below16(const uint32_t* p, uint32_t x) {
 }
 inline uint32_t equal16(const uint32_t* p, uint32_t x) {
   return _mm512_cmpeq_epi32_mask(_mm512_loadu_si512(p), _mm512_set1_epi32(static_cast<int>(x)));
+}
+
+// The weights (16,) of 64 numbers of 1, 2 or 4 bits each, the lowest first.
+inline void expand64(const uint8_t* packed, unsigned bits, const uint8_t* weights, uint8_t* out) {
+  const __m512i table =
+      _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(weights)));
+  __m512i x;
+  if (bits == 4) {
+    x = _mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(packed)));
+    x = _mm512_or_si512(x, _mm512_slli_epi16(x, 4));
+    x = _mm512_and_si512(x, _mm512_set1_epi8(15));
+  } else if (bits == 2) {
+    x = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(packed)));
+    x = _mm512_or_si512(x, _mm512_slli_epi32(x, 6));
+    x = _mm512_or_si512(x, _mm512_slli_epi32(x, 12));
+    x = _mm512_and_si512(x, _mm512_set1_epi8(3));
+  } else {
+    uint64_t mask;
+    memcpy(&mask, packed, 8);
+    x = _mm512_maskz_set1_epi8(mask, 1);
+  }
+  _mm512_storeu_si512(out, _mm512_shuffle_epi8(table, x));
 }
 
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }

@@ -127,6 +127,12 @@ inline uint32_t equal16(const uint32_t* p, uint32_t x) {
   return static_cast<uint32_t>(bits_where(p, 16, [x](uint32_t y) { return y == x; }));
 }
 
+// The weights (16,) of 64 numbers of 1, 2 or 4 bits each, the lowest first.
+inline void expand64(const uint8_t* packed, unsigned bits, const uint8_t* weights, uint8_t* out) {
+  for (unsigned i = 0; i < 64; ++i)
+    out[i] = weights[packed[i * bits / 8] >> i * bits % 8 & ((1u << bits) - 1)];
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

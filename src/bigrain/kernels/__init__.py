@@ -6,6 +6,7 @@ the best instructions the processor has. `BIGRAIN_KERNELS=reference|baseline|avx
 
 from bigrain.kernels.dispatch import (
     PostingList,
+    TokenTables,
     WordPiece,
     available_levels,
     build_luts,
@@ -22,6 +23,7 @@ from bigrain.kernels.dispatch import (
     fm_steps,
     level,
     maxsim,
+    maxsim_pairs,
     nearest,
     pack_impacts,
     pack_table,
@@ -43,6 +45,8 @@ from bigrain.kernels.dispatch import (
     sign_encode,
     sound_impacts,
     suffix_array,
+    token_bytes,
+    token_scores,
     top_k,
     unpack_signs,
     unpack_table,
@@ -50,6 +54,7 @@ from bigrain.kernels.dispatch import (
 
 __all__ = [
     "PostingList",
+    "TokenTables",
     "WordPiece",
     "available_levels",
     "build_luts",
@@ -66,6 +71,7 @@ __all__ = [
     "first_unsound_weights",
     "level",
     "maxsim",
+    "maxsim_pairs",
     "nearest",
     "pack_impacts",
     "pack_table",
@@ -88,6 +94,8 @@ __all__ = [
     "search_impacts",
     "sign_encode",
     "sound_impacts",
+    "token_bytes",
+    "token_scores",
     "top_k",
     "unpack_signs",
     "unpack_table",

@@ -22,6 +22,8 @@ from bigrain.errors import ConfigError
 from bigrain.kernels import reference
 from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U32, U64
 from bigrain.kernels.reference_lists import F64
+from bigrain.kernels.token_records import TokenTables
+from bigrain.kernels.token_records import token_bytes as token_bytes
 
 ENVIRONMENT = "BIGRAIN_KERNELS"
 
@@ -89,6 +91,8 @@ class Kernels(Protocol):
     top_k: Callable[[F32, int, U8 | None, float], tuple[I64, F32]]
     pool_tokens: Callable[[I32, I64, I8, F32, float, bool], F32]
     maxsim: Callable[[F32, F32, I64], F32]
+    maxsim_pairs: Callable[..., F32]
+    token_scores: Callable[..., F32]
     suffix_array: Callable[[U8], I32]
     fm_blocks: Callable[[U8, I32, I64], tuple[U8, I32]]
     fm_ranks: Callable[[list[bytes], I64, I64, U8], I64]
@@ -578,6 +582,48 @@ def maxsim(query: F32, tokens: F32, offsets: I64) -> F32:
     Returns (n,) float32; an empty document scores -inf.
     """
     return _chosen().maxsim(query, tokens, offsets)
+
+
+NO_TABLES = (None, None, None, 0.0)
+
+
+def maxsim_pairs(
+    records: U8,
+    starts: I64,
+    counts: I32,
+    query_of: I32,
+    queries: F32,
+    offsets: I64,
+    kind: str,
+    tables: TokenTables | None = None,
+) -> F32:
+    """MaxSim of P pairs of a record of tokens and a query: (P,) float32.
+
+    Pair p is `counts[p]` (P,) int32 tokens of the record that begins at byte `starts[p]` (P,) int64
+    of `records` (1-D uint8; no alignment is asked), laid out as `token_records` tells for `kind`,
+    and query `query_of[p]` (P,) int32. Query q has the tokens queries[offsets[q]:offsets[q + 1]]
+    of `queries` (M, d) float32, all finite; their records have tokens of as many dimensions.
+    A record without tokens scores -inf; a query without tokens scores 0 with any other.
+
+    To weigh query tokens, multiply them with their weights, which must not be negative. Pairs may
+    come in any order. `tables` belong to kinds with bucket numbers. A record that does not lie
+    within `records`, or has a centroid number that is not in the tables, is refused; factors that
+    are not finite give some number.
+
+    Query tokens of 64 or more dimensions are rounded to 16 bits a number where that is faster.
+    """
+    given = NO_TABLES if tables is None else tables
+    return _chosen().maxsim_pairs(
+        records, starts, counts, query_of, queries, offsets, kind, *given
+    )
+
+
+def token_scores(record: U8, query: F32, kind: str, tables: TokenTables | None = None) -> F32:
+    """Inner products (t, m) float32 of all tokens of a record with all tokens of a query.
+
+    `record` (1-D uint8) is one record of t tokens, as for `maxsim_pairs`; `query` (m, d) float32.
+    """
+    return _chosen().token_scores(record, query, kind, *(NO_TABLES if tables is None else tables))
 
 
 def suffix_array(text: U8) -> I32:

@@ -32,6 +32,8 @@ from bigrain.kernels.reference_lists import decode_lists as decode_lists
 from bigrain.kernels.reference_lists import encode_lists as encode_lists
 from bigrain.kernels.reference_lists import score_lists as score_lists
 from bigrain.kernels.reference_lists import search_lists as search_lists
+from bigrain.kernels.reference_maxsim import maxsim_pairs as maxsim_pairs
+from bigrain.kernels.reference_maxsim import token_scores as token_scores
 
 F16 = npt.NDArray[np.float16]
 F32 = npt.NDArray[np.float32]
