@@ -85,6 +85,9 @@ class Calibration:
     gaps: Floats  # (m, 19): neighbours number DEPTHS of m queries, inf where there are fewer
     ranks: npt.NDArray[np.int32]  # (m, 19), from 1
     probed: Floats  # (81,) mean share of rows in the lists within each margin of GRID
+    mixed: Sequence[int] = MIXED  # kinds of sample queries
+    farther: float = FARTHER
+    deeper: float = DEEPER
 
     @staticmethod
     def depths() -> int:
@@ -124,9 +127,9 @@ class Calibration:
 
     def _kinds(self, which: slice) -> list[tuple[Floats, npt.NDArray[np.int64]]]:
         """(gaps, ranks) of each kind of sample query, taken for larger than they were."""
-        gaps = np.asarray(FARTHER * self.gaps[:, which], np.float32)
-        ranks = np.ceil(DEEPER * np.minimum(self.ranks[:, which], 1 << 30)).astype(np.int64)
-        mixed = np.repeat(MIXED, len(ranks) // len(MIXED))
+        gaps = np.asarray(self.farther * self.gaps[:, which], np.float32)
+        ranks = np.ceil(self.deeper * np.minimum(self.ranks[:, which], 1 << 30)).astype(np.int64)
+        mixed = np.repeat(self.mixed, len(ranks) // len(self.mixed))
         return [(gaps[mixed == kind], ranks[mixed == kind]) for kind in np.unique(mixed)]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -77,6 +77,8 @@ class MultiVectorSegment(CodedSegment):
         self.surrogate = _read_surrogate(file, spec.dim)
         super().__init__(file, self.surrogate.width, "ip")
         self.records = TokenRecords(file, spec.dim, self.units.n_rows)
+        if self.calibration is not None:
+            self.calibration = replace(self.calibration, mixed=(1,))
 
     @property
     def memory_bytes(self) -> int:

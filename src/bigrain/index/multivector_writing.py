@@ -2,8 +2,8 @@
 
 One pass takes a sample of documents where something is fitted to them; the next one writes the
 records, computes a surrogate of each document (kept in a file beside the segment until they are
-coded), and finds the true neighbours of sample queries on the way: the tokens of one, two or three
-documents, some of each.
+coded), and finds the true neighbours of sample queries on the way: some tokens in a row of single
+documents, which are somewhat harder to find neighbours for than questions are.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bigrain.errors import StorageError
 from bigrain.index.base import Floats, Keep, Rows, UnitMap, Units, View
 from bigrain.index.coded import chunk_rows
 from bigrain.index.coded_writing import ListedCodes, fit_codes
-from bigrain.index.effort import MIXED, Calibration
+from bigrain.index.effort import Calibration
 from bigrain.index.multivector import (
     MultiVectorSegment,
     MultiVectorSpec,
@@ -43,7 +43,7 @@ SPILL_BUFFER = 1 << 18
 CHUNK_TOKENS_BYTES = 1 << 20  # of tokens as float32, handled at a time
 SAMPLE_BYTES = 16 << 20  # of tokens as float32, that records and surrogates are fitted to
 ASKED = 96  # sample queries
-ASKED_TOKENS = 16  # of each
+ASKED_TOKENS = 12  # of each
 WORK = 1 << 42  # products of numbers spent on the neighbours of sample queries, at most
 LEAST_ASKED = 32
 Counts = npt.NDArray[np.int64]
@@ -302,17 +302,14 @@ class _Asked:
         if n < LEAST_ROWS or not n_sampled:
             return cls([], np.empty(0, np.int64))
         cost = ASKED_TOKENS * n_tokens * values.shape[1]
-        each = int(np.clip(WORK // max(cost, 1), LEAST_ASKED, ASKED)) // len(MIXED)
+        m = int(np.clip(WORK // max(cost, 1), LEAST_ASKED, ASKED))
         rng = np.random.default_rng(seed)
-        queries, skip = [], []
-        for n_mixed in MIXED:
-            for _ in range(each):
-                some = rng.choice(n_sampled, min(n_mixed, n_sampled), replace=False)
-                tokens = np.concatenate([values[offsets[i] : offsets[i + 1]] for i in some])
-                kept = rng.choice(len(tokens), min(ASKED_TOKENS, len(tokens)), replace=False)
-                queries.append(np.ascontiguousarray(tokens[np.sort(kept)]))
-                skip.append(n_mixed)
-        return cls(queries, np.array(skip, np.int64))
+        queries = []
+        for i in rng.choice(n_sampled, min(m, n_sampled), replace=False).tolist():
+            first, last = int(offsets[i]), int(offsets[i + 1])
+            start = int(rng.integers(first, max(first, last - ASKED_TOKENS) + 1))
+            queries.append(values[start : min(start + ASKED_TOKENS, last)])
+        return cls(queries, np.ones(len(queries), np.int64))
 
     def look_at(
         self, start: int, codec: TokenCodec, payload: npt.NDArray[np.uint8], counts: Counts
