@@ -1,4 +1,4 @@
-"""Centroids of token directions, and the buckets of what they leave (ColBERTv2, papers/B-3a 3.1)."""
+"""Centroids of token directions, and buckets of what they leave (ColBERTv2, papers/B-3a 3.1)."""
 
 from __future__ import annotations
 

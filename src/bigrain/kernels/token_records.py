@@ -119,7 +119,7 @@ def pack_buckets(buckets: npt.NDArray[np.generic], bits: int) -> U8:
     """Packed codes (t, ceil(d bits / 8)) of bucket numbers (t, d)."""
     whole = np.asarray(buckets, np.uint8)
     each = whole[:, :, None] >> np.arange(bits, dtype=np.uint8) & 1
-    return np.packbits(each.reshape(len(whole), -1), axis=1, bitorder="little")
+    return np.packbits(each.reshape(len(whole), bits * whole.shape[1]), axis=1, bitorder="little")
 
 
 def read_tokens(record: U8, dim: int, kind: str, tables: TokenTables | None) -> F32:
