@@ -77,6 +77,34 @@ def query(**changes: Any) -> tuple[Any, ...]:
 
 
 OFFSETS = np.array([0, 2], I64)
+
+
+def pairs(**changes: Any) -> tuple[Any, ...]:
+    """Two records of three tokens of eight dimensions, each with a query of two tokens."""
+    arguments = {
+        "records": z(3 * 2 * 8, U8),
+        "starts": np.array([0, 24], I64),
+        "counts": z(2, "i4") + np.int32(3),
+        "query_of": z(2, "i4"),
+        "queries": z((2, 8)),
+        "offsets": OFFSETS,
+        "kind": "residual2",
+        "centroids": z((5, 8), "i1"),
+        "centroid_scale": z(5),
+        "weights": z(4, "i1"),
+        "weight_scale": 0.5,
+    }
+    return tuple({**arguments, **changes}.values())
+
+
+def scores(**changes: Any) -> tuple[Any, ...]:
+    """Three tokens of a record, two of a query."""
+    arguments = dict(zip(("record", "query"), (z(18, U8), z((2, 8))), strict=True))
+    last = ("kind", "centroids", "centroid_scale", "weights", "weight_scale")
+    return tuple({**arguments, **dict(zip(last, pairs()[6:], strict=True)), **changes}.values())
+
+
+NO_TABLE = {"centroids": None, "centroid_scale": None, "weights": None}
 WRONG = [
     ("rotate", (z((2, 4)), z((3, 4), np.int8)), ValueError, "signs"),
     ("rotate", (z((2, 4)), z((4, 4), np.int8)), ValueError, "signs"),
@@ -235,11 +263,54 @@ WRONG = [
     ("pool_tokens", (z(2, "i4"), OFFSETS, z((3, 4), "i1"), z(2), 1.0, True), ValueError, "scales"),
     ("pool_tokens", (z(2, "i8"), OFFSETS, z((3, 4), "i1"), z(3), 1.0, True), TypeError, "ids"),
     ("maxsim", (z((2, 3)), z((2, 4)), OFFSETS), ValueError, "tokens"),
+    *(
+        ("maxsim_pairs", pairs(**wrong), error, name)
+        for wrong, error, name in (
+            ({"starts": np.array([0, 31], I64)}, ValueError, "pair 1"),
+            ({"starts": np.array([-1, 24], I64)}, ValueError, "pair 0"),
+            ({"starts": np.array([0, 2**62], I64)}, ValueError, "pair 1"),
+            ({"starts": np.array([0, 2**63 - 1], I64)}, ValueError, "pair 1"),
+            ({"starts": np.array([0, -(2**63)], I64)}, ValueError, "pair 1"),
+            ({"starts": z(3, I64)}, ValueError, "counts"),
+            ({"counts": np.array([3, -1], np.int32)}, ValueError, "pair 1"),
+            ({"counts": np.array([2**31 - 1, 0], np.int32)}, ValueError, "pair 0"),
+            ({"counts": z(2, I64)}, TypeError, "counts"),
+            ({"query_of": np.array([0, 1], np.int32)}, ValueError, "query_of"),
+            ({"query_of": np.array([0, -1], np.int32)}, ValueError, "query_of"),
+            ({"query_of": z(1, "i4")}, ValueError, "query_of"),
+            ({"queries": z((2, 8)) * F(np.nan)}, ValueError, "queries: row 0"),
+            ({"queries": z((2, 0))}, ValueError, "dimension"),
+            ({"queries": z((2, 9))}, ValueError, "centroids"),
+            ({"kind": "residual3"}, ValueError, "kind"),
+            ({"kind": ""}, ValueError, "kind"),
+            ({"kind": "residual4"}, ValueError, "weights"),
+            ({"kind": "sign"}, ValueError, "centroids"),
+            ({"kind": "int8"}, ValueError, "centroids"),
+            (NO_TABLE, ValueError, "centroids"),
+            ({"weights": None}, ValueError, "weights"),
+            ({"centroids": z((0, 8), "i1"), "centroid_scale": z(0)}, ValueError, "centroids"),
+            ({"centroid_scale": z(4)}, ValueError, "centroid_scale"),
+            ({"weights": z(5, "i1")}, ValueError, "weights"),
+            ({"weight_scale": "1"}, TypeError, ""),
+            ({"records": z(48, U8) + U8(255)}, ValueError, "centroid number"),
+            ({"records": z(0, U8)}, ValueError, "pair 0"),
+        )
+    ),
+    *(
+        ("token_scores", scores(**wrong), error, name)
+        for wrong, error, name in (
+            ({"record": z(17, U8)}, ValueError, "record"),
+            ({"record": z(18, U8) + U8(5)}, ValueError, "centroid number"),
+            ({"query": z((2, 8)) + F(np.inf)}, ValueError, "query: row 0"),
+            ({"query": z((2, 4))}, ValueError, "centroids"),
+        )
+    ),
 ]
 BAD_OFFSETS = [[], [0], [0, 3], [1, 2], [0, 3, 2], [0, -1, 2], [-(2**62), 2]]
 for bad in BAD_OFFSETS:
     offsets = np.array(bad, I64)
     WRONG.append(("maxsim", (z((2, 3)), z((2, 3)), offsets), ValueError, "offsets"))
+    WRONG.append(("maxsim_pairs", pairs(offsets=offsets), ValueError, "offsets"))
     WRONG.append(
         (
             "pool_tokens",
@@ -278,6 +349,13 @@ def test_empty_inputs_give_empty_outputs(level: Kernels) -> None:
     empty = level.pool_tokens(z(0, "i4"), z(3, I64), z((0, 4), "i1"), z(0), 1.0, True)
     assert empty.tolist() == [[0] * 4] * 2
     assert level.maxsim(z((0, 4)), z((2, 4)), np.array([0, 2], I64)).tolist() == [0]
+    assert level.maxsim_pairs(*pairs(counts=z(2, "i4"))).tolist() == [-np.inf] * 2
+    assert level.maxsim_pairs(*pairs(queries=z((0, 8)), offsets=z(2, I64))).tolist() == [0, 0]
+    nothing = {"starts": z(0, I64), "counts": z(0, "i4"), "query_of": z(0, "i4")}
+    assert level.maxsim_pairs(*pairs(**nothing)).shape == (0,)
+    no_query = {"queries": z((0, 8)), "offsets": z(1, I64)}
+    assert level.maxsim_pairs(*pairs(**nothing, **no_query)).shape == (0,)
+    assert level.token_scores(*scores(record=z(0, U8))).shape == (0, 2)
     assert level.WordPiece(["[UNK]"], "[UNK]", "##", 100).encode([])[1].tolist() == [0]
 
 
@@ -320,6 +398,8 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "top_k": (z(9), 3, z(2, U8), 0.0),
     "pool_tokens": (z(2, "i4"), OFFSETS, z((3, 4), "i1"), z(3), 1.0, True),
     "maxsim": (z((2, 3)), z((2, 3)), OFFSETS),
+    "maxsim_pairs": pairs(),
+    "token_scores": scores(),
 }
 SPOILED = [
     (kernel, place)
@@ -445,6 +525,13 @@ def test_numbers_at_the_end_of_their_range(native: Kernels) -> None:
     native.score_rows(row.view(U8).reshape(1, -1), odd.size, "float32", odd, "l2")
     native.score_rows(row.view(U8).reshape(1, -1), odd.size, "float16", odd, "ip")
     native.maxsim(row, row, np.array([0, 1], I64))
+    finite = np.where(np.isfinite(odd), odd, 3.4e38).astype(F)[None]
+    native.token_scores(row.view(U8).reshape(-1), finite, "float32", None, None, None, 0.0)
+    wide = np.resize(odd, 99)
+    record = np.concatenate((wide.view(U8), z(99 * 90, U8) + U8(128)))  # factors, then numbers
+    long = np.resize(finite, (1, 90))
+    native.token_scores(record, long, "int8", None, None, None, 0.0)
+    native.token_scores(record[: 14 * 20], long, "sign", None, None, z(2, "i1"), np.inf)
     blocks, _ = native.sign_encode(z((33, 45)))
     luts, scale, bias = native.build_luts(z((2, 45)))
     extreme = np.resize(odd, 33)

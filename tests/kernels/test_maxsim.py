@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bigrain.kernels import reference, token_bytes
 from bigrain.kernels.dispatch import NO_TABLES
-from bigrain.kernels.token_records import KINDS, read_tokens
+from bigrain.kernels.token_records import KINDS, check_tables, parts_of, read_tokens
 from tests.kernels.levels import Kernels, each_level, each_native
 from tests.kernels.token_cases import random_record, random_tables
 
@@ -58,8 +58,6 @@ def close(got: np.ndarray, expected: np.ndarray, arguments: tuple[Any, ...]) -> 
 
 
 def longest_token(arguments: tuple[Any, ...]) -> float:
-    from bigrain.kernels.token_records import check_tables, parts_of
-
     records, starts, counts, _, queries, _, kind = arguments[:7]
     dim = queries.shape[1]
     tables = check_tables(kind, dim, arguments[7:])
@@ -68,7 +66,8 @@ def longest_token(arguments: tuple[Any, ...]) -> float:
     most = 0.0
     for start, count in set(zip(starts.tolist(), counts.tolist(), strict=True)):
         tokens = read_tokens(records[start : start + count * each], dim, kind, tables)
-        most = max(most, float(np.sqrt((tokens.astype(np.float64) ** 2).sum(axis=1)).max(initial=0)))
+        lengths = np.linalg.norm(tokens.astype(np.float64), axis=1)
+        most = max(most, float(lengths.max(initial=0)))
     return most
 
 

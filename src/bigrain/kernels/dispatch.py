@@ -22,7 +22,7 @@ from bigrain.errors import ConfigError
 from bigrain.kernels import reference
 from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U32, U64
 from bigrain.kernels.reference_lists import F64
-from bigrain.kernels.token_records import TokenTables
+from bigrain.kernels.token_records import TokenTables as TokenTables
 from bigrain.kernels.token_records import token_bytes as token_bytes
 
 ENVIRONMENT = "BIGRAIN_KERNELS"
@@ -613,9 +613,7 @@ def maxsim_pairs(
     Query tokens of 64 or more dimensions are rounded to 16 bits a number where that is faster.
     """
     given = NO_TABLES if tables is None else tables
-    return _chosen().maxsim_pairs(
-        records, starts, counts, query_of, queries, offsets, kind, *given
-    )
+    return _chosen().maxsim_pairs(records, starts, counts, query_of, queries, offsets, kind, *given)
 
 
 def token_scores(record: U8, query: F32, kind: str, tables: TokenTables | None = None) -> F32:

@@ -46,7 +46,8 @@ def maxsim_pairs(
     for p, (start, count) in enumerate(zip(starts.tolist(), counts.tolist(), strict=True)):
         if start < 0 or count < 0 or start + count * each > len(records):
             raise ValueError(
-                f"starts: pair {p}: {count} tokens from byte {start} on are not within {len(records)} bytes"
+                f"starts: pair {p}: {count} tokens from byte {start} on are not within "
+                f"{len(records)} bytes"
             )
     out = np.full(len(starts), -np.inf, np.float32)
     for p, q in enumerate(query_of.tolist()):

@@ -77,7 +77,7 @@ def token_bytes(kind: str, dim: int, n_centroids: int = 0) -> int:
 
 
 def check_tables(kind: str, dim: int, tables: tuple[object, ...]) -> TokenTables | None:
-    """The tables if they are what `kind` needs: (centroids, centroid_scale, weights, weight_scale)."""
+    """The four tables if they are what `kind` needs."""
     if kind not in KINDS:
         raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
     if not 1 <= dim <= MOST_DIM:
@@ -113,6 +113,13 @@ def unpack_buckets(codes: U8, dim: int, bits: int) -> U8:
     each = np.unpackbits(codes, axis=1, bitorder="little", count=dim * bits)
     places = np.left_shift(1, np.arange(bits)).astype(np.uint8)
     return np.asarray(each.reshape(len(codes), dim, bits) @ places, np.uint8)
+
+
+def pack_buckets(buckets: npt.NDArray[np.generic], bits: int) -> U8:
+    """Packed codes (t, ceil(d bits / 8)) of bucket numbers (t, d)."""
+    whole = np.asarray(buckets, np.uint8)
+    each = whole[:, :, None] >> np.arange(bits, dtype=np.uint8) & 1
+    return np.packbits(each.reshape(len(whole), bits * whole.shape[1]), axis=1, bitorder="little")
 
 
 def read_tokens(record: U8, dim: int, kind: str, tables: TokenTables | None) -> F32:
