@@ -9,7 +9,7 @@ from bigrain import kernels
 from bigrain.codecs.pooling import ward
 from bigrain.codecs.pooling.carving import BallCarving
 from bigrain.codecs.pooling.centroids import Centroids
-from bigrain.codecs.pooling.groups import Pooled, Pooling
+from bigrain.codecs.pooling.groups import Pooled, Pooling, full_length
 from bigrain.codecs.pooling.ward import Ward
 from bigrain.codecs.pooling.windows import Windows
 from bigrain.errors import ConfigError, InvalidVectorsError
@@ -146,6 +146,20 @@ def test_ward_puts_equal_tokens_together_and_ends_on_any_row() -> None:
     ):
         found = Ward(3)(tokens, np.array([0, len(tokens)]))
         assert len(found.values) == len(tokens) // 3
+
+
+def test_means_can_be_as_long_as_their_tokens() -> None:
+    values, offsets = ragged(LENGTHS)
+    found = full_length(Ward(3)(values, offsets), values, offsets)
+    np.testing.assert_allclose(np.linalg.norm(found.values, axis=1), 1, rtol=1e-5)
+    longer = (7 * values).astype(np.float16)
+    scaled = full_length(Ward(3)(longer, offsets), longer, offsets)
+    np.testing.assert_allclose(scaled.values, 7 * found.values, atol=0.02)
+    unpooled = full_length(Ward(1)(values, offsets), values, offsets)
+    np.testing.assert_allclose(unpooled.values, values, rtol=1e-5)
+    opposite = np.array([[1, 0], [-1, 0]], np.float32)
+    nothing = full_length(Windows(2)(opposite, np.array([0, 2])), opposite, np.array([0, 2]))
+    assert nothing.values.tolist() == [[0, 0]]
 
 
 def test_windows_are_stretches_of_nearly_one_length() -> None:

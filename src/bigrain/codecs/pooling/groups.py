@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bigrain.codecs.ragged import Offsets
 from bigrain.errors import ConfigError, shown
 
-__all__ = ["Pooled", "Pooling", "pool", "require_whole", "rows_of"]
+__all__ = ["Pooled", "Pooling", "full_length", "pool", "require_whole", "rows_of"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -63,6 +63,23 @@ def pool(values: npt.NDArray[Any], offsets: Offsets, labels: Ints, *, mean: bool
     if mean:
         out /= np.bincount(place, minlength=len(out)).astype(np.float32)[:, None]
     return Pooled(out, ends, vector_of)
+
+
+def full_length(pooled: Pooled, values: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> Pooled:
+    """Means made as long as their tokens (T, d) are on average: unit tokens give unit vectors.
+
+    A mean is shorter than what it stands for, the more so the further its tokens lie apart, and
+    MaxSim would pass it over. Zero stays zero.
+    """
+    place = np.repeat(pooled.offsets[:-1], np.diff(offsets)) + pooled.vector_of
+    kept = pooled.vector_of >= 0
+    squared = np.einsum("ij,ij->i", values, values, dtype=np.float32)
+    n = len(pooled.values)
+    total = np.bincount(place[kept], np.sqrt(squared[kept]), n)
+    lengths = total / np.maximum(np.bincount(place[kept], minlength=n), 1)
+    own = np.sqrt(np.einsum("ij,ij->i", pooled.values, pooled.values))
+    scale = np.divide(lengths, own, out=np.zeros(n), where=own > 0).astype(np.float32)
+    return pooled._replace(values=pooled.values * scale[:, None])
 
 
 def _sums(values: npt.NDArray[Any], kept: Ints, place: Ints, n: int) -> Floats:
