@@ -28,7 +28,7 @@ __all__ = ["Ward", "ward_clusters"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
-BATCH_PAIRS = 1 << 18
+BATCH_PAIRS = 1 << 19
 
 
 @dataclass(frozen=True)
