@@ -26,7 +26,6 @@ from bigrain.index.base import (
     RankedBatch,
     Rows,
     Selection,
-    UnitMap,
     Units,
     View,
     merge_ranked,
@@ -270,8 +269,8 @@ def _read_surrogate(file: SegmentFile, dim: int) -> Surrogate:
         raise DamagedError(file.name, "table", f"a surrogate of {dim} numbers a token", told)
     try:
         arrays = {
-            name: file.read(f"surrogate_{name}", kind, shape)
-            for name, (kind, shape) in surrogate_shapes(told).items()
+            name: file.read(f"surrogate_{name}", "<f4", shape)
+            for name, shape in surrogate_shapes(told).items()
         }
         for name, array in arrays.items():
             if not (np.abs(array.astype(np.float64)) <= LARGEST).all():

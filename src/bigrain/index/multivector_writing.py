@@ -68,7 +68,9 @@ Chunks = Callable[[], Iterator[Tokens]]
 
 def _waiting_codec(spec: MultiVectorSpec) -> TokenCodec:
     """How tokens wait: as they will be stored where nothing is fitted, else as float16."""
-    return TokenCodec.fit("float16" if TokenCodec.needs_sample(spec.heavy) else spec.heavy, spec.dim)
+    return TokenCodec.fit(
+        "float16" if TokenCodec.needs_sample(spec.heavy) else spec.heavy, spec.dim
+    )
 
 
 def _same(one: TokenCodec, other: TokenCodec) -> bool:
@@ -164,7 +166,11 @@ def merge_multivector(
 
     if numbering.n_rows:
         records = [s for s in segments if s.records.codec.kind == spec.heavy]
-        like = sorted(records, key=lambda s: -s.units.n_rows)[:1] if TokenCodec.needs_sample(spec.heavy) else []
+        like = (
+            sorted(records, key=lambda s: -s.units.n_rows)[:1]
+            if TokenCodec.needs_sample(spec.heavy)
+            else []
+        )
         write_multivector(spec, files, path, numbering, chunks, like, memory_bytes, afresh=True)
     return numbering.n_rows
 

@@ -358,9 +358,7 @@ def salvage_sparse(file: SegmentFile, damaged: Collection[str]) -> Salvage | Non
     if width not in (2, 4):
         return Salvage(units, np.zeros(units.n_rows, bool), _nothing)
 
-    def give(
-        given: Units, records: Array, counts: npt.NDArray[np.int64], builder: Builder
-    ) -> None:
+    def give(given: Units, records: Array, counts: npt.NDArray[np.int64], builder: Builder) -> None:
         inside = np.concatenate(([0], np.cumsum(record_bytes(counts, width))))
         columns, weights, ends = kernels.decode_weights(records, inside, width)
         shape = (len(counts), 2**32)
@@ -385,9 +383,7 @@ def salvage_multivector(dim: int, file: SegmentFile, damaged: Collection[str]) -
     def length(counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         return counts * codec.token_bytes + CRC_BYTES
 
-    def give(
-        given: Units, records: Array, counts: npt.NDArray[np.int64], builder: Builder
-    ) -> None:
+    def give(given: Units, records: Array, counts: npt.NDArray[np.int64], builder: Builder) -> None:
         payload = unsealed(records, np.concatenate(([0], np.cumsum(length(counts)))))
         offsets = np.concatenate(([0], np.cumsum(counts)))
         builder.append(given, (codec.decode(payload, counts), offsets))

@@ -20,7 +20,14 @@ from bigrain.errors import DamagedError
 from bigrain.index.base import Floats, Rows
 from bigrain.storage.segment import SegmentFile, SegmentWriter
 
-__all__ = ["CRC_BYTES", "TokenRecords", "read_token_codec", "sealed", "unsealed", "write_token_codec"]
+__all__ = [
+    "CRC_BYTES",
+    "TokenRecords",
+    "read_token_codec",
+    "sealed",
+    "unsealed",
+    "write_token_codec",
+]
 
 CRC_BYTES = 4
 LARGEST = 1e18  # of a number in the tables
@@ -91,9 +98,7 @@ class TokenRecords:
         """MaxSim of pairs of one of ascending rows and a query."""
         records, places = self.read(rows)
         counts = self.counts(rows)[record_of]
-        return self.scored(
-            records, places[:-1][record_of], counts, query_of, queries, offsets
-        )
+        return self.scored(records, places[:-1][record_of], counts, query_of, queries, offsets)
 
     def scored(
         self,

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bigrain.codecs.tokens import TokenCodec
 from bigrain import config
+from bigrain.codecs.tokens import TokenCodec
 from bigrain.index.substring import MOST, OVERLAP, WORK, weight_of
 from bigrain.kernels.numbers import read_numbers, write_numbers
 from bigrain.registry import make_encoder

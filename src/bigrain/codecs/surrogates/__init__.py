@@ -1,26 +1,34 @@
-from dataclasses import dataclass
-from typing import Any, ClassVar
-import numpy as np
-@dataclass(frozen=True)
-class Mean:
-    name: ClassVar[str] = "mean"
-    dim: int
-    fitted_on: int = 0
-    @property
-    def width(self): return self.dim
-    @classmethod
-    def fit(cls, values, offsets, *, queries=None, seed=0): return cls(values.shape[1])
-    def documents(self, values, offsets):
-        return (np.add.reduceat(values, offsets[:-1], axis=0)/np.diff(offsets)[:,None]).astype(np.float32)
-    def queries(self, values, offsets):
-        return np.add.reduceat(values, offsets[:-1], axis=0).astype(np.float32)
-    def arrays(self): return {}
-    def numbers(self): return {"name":"mean","dim":self.dim,"fitted_on":0}
-    @staticmethod
-    def shapes(numbers): return {}
-    @classmethod
-    def read(cls, numbers, arrays): return cls(numbers["dim"])
-Surrogate=Any
-SURROGATES={"mean":Mean,"regression":Mean,"fde":Mean}
-def read_surrogate(numbers, arrays): return Mean.read(numbers, arrays)
-def surrogate_shapes(numbers): return {}
+"""Surrogates of MaxSim: one vector a document, for the dense engine to find candidates with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bigrain.codecs.surrogates.fde import FdeSurrogate
+from bigrain.codecs.surrogates.mean import MeanPooling
+from bigrain.codecs.surrogates.protocol import Floats, Shapes, Surrogate
+from bigrain.codecs.surrogates.regression import Regression
+from bigrain.errors import shown
+
+__all__ = ["SURROGATES", "Surrogate", "read_surrogate", "surrogate_shapes"]
+
+SURROGATES: dict[str, type[Surrogate]] = {
+    kind.name: kind for kind in (MeanPooling, FdeSurrogate, Regression)
+}
+
+
+def surrogate_shapes(numbers: dict[str, Any]) -> Shapes:
+    """Of the float32 arrays of a stored surrogate; ValueError for numbers that none has."""
+    return _kind(numbers).shapes(numbers)
+
+
+def read_surrogate(numbers: dict[str, Any], arrays: dict[str, Floats]) -> Surrogate:
+    """The surrogate that `numbers()` and `arrays()` told of; ValueError where they do not fit."""
+    return _kind(numbers).read(numbers, arrays)
+
+
+def _kind(numbers: dict[str, Any]) -> type[Surrogate]:
+    name = numbers.get("name")
+    if not isinstance(name, str) or name not in SURROGATES:
+        raise ValueError(f"surrogate {shown(name)}; known are {', '.join(SURROGATES)}")
+    return SURROGATES[name]
