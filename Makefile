@@ -54,7 +54,7 @@ sanitize:
 	  "from bigrain.kernels import available_levels as levels; print(*levels()); assert len(levels()) > 1" && \
 	LD_PRELOAD="$$libraries" $(SANITIZED)/bin/python -m pytest -p no:cacheprovider tests/kernels && \
 	LD_PRELOAD="$$libraries" $(SANITIZED)/bin/python tests/fuzz/run.py --no-record \
-	  --seconds $(FUZZ_SECONDS) --only forged-,wordpiece,vocabulary,encoder,segment-
+	  --seconds $(FUZZ_SECONDS) --only forged-,token-,wordpiece,vocabulary,encoder,segment-
 
 # Rebuild the native kernels even if nothing seems to have changed.
 kernels:

@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from bigrain.kernels.dispatch import Kernels, available_levels, kernels, pack_table
+from bigrain.kernels.dispatch import Kernels, available_levels, kernels, pack_table, token_bytes
+from bigrain.kernels.token_records import CODE_BITS, KINDS
 
 SEED = 0
 Case = tuple[str, int, Callable[[Kernels], Any]]  # name, number of items, what to run
@@ -40,6 +41,42 @@ def codes(n: int, dim: int, n_queries: int, rng: np.random.Generator) -> Case:
         )
 
     return f"scan_lists: {dim} dimensions, {n_queries} queries [code]", n * n_queries, run
+
+
+def token_pairs(kind: str, t: int, m: int, dim: int, n: int, rng: np.random.Generator) -> Case:
+    """Records of random bytes, scored for one query."""
+    k = 4096 if kind.startswith("residual") else 0
+    bits = CODE_BITS.get(kind)
+    tables: tuple[Any, ...] = (None, None, None, 0.0)
+    if bits:
+        weights = rng.integers(-127, 128, 1 << bits).astype(np.int8)
+        rows = rng.integers(-127, 128, (k, dim)).astype(np.int8) if k else None
+        tables = (rows, np.full(k, 0.01, np.float32) if k else None, weights, 0.01)
+    record = t * token_bytes(kind, dim, k)
+    if kind in ("float32", "float16"):
+        numbers = rng.normal(size=n * t * dim).astype("<f4" if kind == "float32" else "<f2")
+        records = numbers.view(np.uint8)
+    else:
+        records = rng.integers(0, 256, (n, record), dtype=np.uint8)
+        width = 4 if kind == "int8" else 2
+        ones = np.ones((n, t), np.float32 if width == 4 else np.float16)
+        records[:, : t * width] = ones.view(np.uint8)
+        if k:
+            numbers = rng.integers(0, k, (n, t)).astype("<u2")
+            records[:, t * width : t * (width + 2)] = numbers.view(np.uint8)
+        records = records.reshape(-1)
+    given = (
+        records,
+        np.arange(n, dtype=np.int64) * record,
+        np.full(n, t, np.int32),
+        np.zeros(n, np.int32),
+        rng.normal(size=(m, dim)).astype(np.float32),
+        np.array([0, m]),
+        kind,
+        *tables,
+    )
+    name = f"maxsim_pairs: {kind}, {t} x {m} tokens, {dim} dimensions [pair]"
+    return name, n, lambda level: level.maxsim_pairs(*given)
 
 
 def cases(small: bool, rng: np.random.Generator) -> list[Case]:
@@ -125,6 +162,9 @@ def cases(small: bool, rng: np.random.Generator) -> list[Case]:
             lambda k: k.maxsim(query, documents, ends),
         ),
     ]
+    for t, m, dim in ((15, 15, 128), (80, 32, 128), (300, 32, 384)):
+        pairs = max(1, n // (20 * t))
+        found += [token_pairs(kind, t, m, dim, pairs, rng) for kind in KINDS]
     made: dict[int, Any] = {}
 
     def encode(k: Kernels) -> Any:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bigrain.codecs.token_fitting import centroid_count, fit_weights, nearest_weights
+from bigrain.codecs.token_fitting import centroid_count, fit_weights, nearest_weights, sample_size
 from bigrain.codecs.token_scores import best_tokens, span_scores
 from bigrain.codecs.tokens import KINDS, TokenCodec
 from bigrain.kernels.token_records import pack_buckets, unpack_buckets
@@ -196,6 +196,12 @@ def test_how_many_centroids() -> None:
     assert centroid_count(10**9, 10**6) == 16384  # the most
     assert centroid_count(10**6, 80) == 8  # what the sample can tell apart
     assert centroid_count(1, 1) == 1
+    assert sample_size(100) == 100 and sample_size(10**9) == 17 * 16384
+
+
+def test_a_kind_that_is_not_known() -> None:
+    with pytest.raises(ValueError, match="residual3"):
+        TokenCodec.fit("residual3", 4)
 
 
 def test_weights_of_normal_residuals_are_lloyds() -> None:

@@ -24,6 +24,7 @@ from bigrain.encoders.static import StaticEncoder
 from bigrain.encoders.wordpiece import BertTokeniser, normalise
 from bigrain.errors import BigrainError, DamagedError
 from bigrain.evaluation import load_judgments, load_queries, load_run
+from bigrain.kernels.token_records import KINDS
 from bigrain.search import filter as filters
 from bigrain.storage.attributes import attributes_of, normalise_metadata
 from bigrain.storage.files import Disk
@@ -34,6 +35,7 @@ from bigrain.text.rows import parse_json
 from bigrain.text.tokenise import script_counts, tokens, words
 from bigrain.writing.intake import take_in
 from tests.fuzz import segments
+from tests.kernels.token_cases import random_record, random_tables
 
 Target = Callable[[bytes], None]
 
@@ -119,6 +121,49 @@ def packed_lists() -> list[bytes]:
         rows, impacts = 16 * at + at * 13 % 16, (at % 255 + 1).astype(np.uint8)
         data, _, _ = kernels.encode_lists(rows, impacts, at % np.uint32(5), np.array([0, n]))
         seeds.append(n.to_bytes(2, "little") + data.tobytes())
+    return seeds
+
+
+def token_record(data: bytes) -> None:
+    """A record of tokens of any kind and width: refused everywhere, or the same at every level."""
+    data = data.ljust(2, b"\0")
+    kind, dim, data = KINDS[data[0] % len(KINDS)], data[1] % 140 + 1, data[2:]
+    tables = random_tables(np.random.default_rng(dim), kind, dim)
+    each = kernels.token_bytes(kind, dim, 9 if tables and tables.centroids is not None else 0)
+    count = len(data) // each
+    record = np.frombuffer(data[: count * each], np.uint8)
+    query = np.random.default_rng(1).normal(size=(dim % 37, dim)).astype(np.float32)
+    found = []
+    for level in kernels.available_levels():
+        opened = kernels.dispatch.kernels(level)
+        try:
+            scores = opened.token_scores(record, query, kind, *(tables or (None, None, None, 0.0)))
+        except ValueError as error:
+            assert "centroid number" in str(error)
+            found.append(False)
+            continue
+        assert scores.shape == (count, len(query))
+        ones = np.zeros(1, np.int32)
+        total = opened.maxsim_pairs(
+            record, ones.astype(np.int64), ones + np.int32(count), ones, query,
+            np.array([0, len(query)]), kind, *(tables or (None, None, None, 0.0)),
+        )  # fmt: skip
+        size = abs(scores).sum()
+        if count and np.isfinite(size):
+            assert abs(total[0] - scores.max(axis=0).sum()) <= 1e-3 * size
+        found.append(True)
+    assert len(set(found)) == 1
+
+
+def token_records() -> list[bytes]:
+    """Seeds of `token_record`."""
+    seeds = []
+    for at, kind in enumerate(KINDS):
+        for dim in (1, 9, 70):
+            rng = np.random.default_rng(at)
+            tables = random_tables(rng, kind, dim)
+            record = random_record(rng, kind, dim, 5, tables)
+            seeds.append(bytes([at, dim - 1]) + record.tobytes())
     return seeds
 
 
@@ -363,6 +408,7 @@ def _targets() -> dict[str, tuple[Target, list[bytes]]]:
     made: dict[str, tuple[Target, list[bytes]]] = {
         "segment-file": (segment_file, []),
         "inverted-list": (inverted_list, packed_lists()),
+        "token-record": (token_record, token_records()),
         "segment-table": (segment_table, [b'{"meta": {"n_rows": 1}, "sections": {"a": {"dtype": '
                                           b'"<u4", "shape": [3], "offset": 64, "crc32": 0}}}']),
         "reader-jsonl": (partial(documents_file, ".jsonl"), [ROW * 2]),

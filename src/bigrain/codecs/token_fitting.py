@@ -11,13 +11,13 @@ from bigrain.codecs.codebooks import to_directions
 from bigrain.codecs.partition import Partition, quantise
 from bigrain.kernels import TokenTables
 
-__all__ = ["fit_tables", "nearest_weights"]
+__all__ = ["fit_tables", "nearest_weights", "sample_size"]
 
 Floats = npt.NDArray[np.float32]
 
 MOST_CENTROIDS = 1 << 14
 PER_CENTROID = 8  # tokens of the sample, at least
-MOST_PER_CENTROID = 32
+MOST_PER_CENTROID = 16
 HELD_OUT = 50_000
 LLOYD_ROUNDS = 20
 
@@ -29,11 +29,17 @@ def centroid_count(n_tokens: int, n_sample: int) -> int:
     return int(1 << int(math.log2(max(1, min(wanted, possible, MOST_CENTROIDS)))))
 
 
+def sample_size(n_tokens: int) -> int:
+    """How many tokens of `n_tokens` are enough to fit to: at most 278,528."""
+    k = centroid_count(n_tokens, n_tokens)
+    return min(n_tokens, (MOST_PER_CENTROID + 1) * k)
+
+
 def fit_tables(sample: Floats, bits: int, n_tokens: int, seed: int) -> TokenTables:
     """Centroids of a sample (T, d) by k-means, weights from the residuals of tokens held out."""
     rng = np.random.default_rng(seed)
     k = centroid_count(n_tokens, len(sample))
-    n_held = min(HELD_OUT, max(1, len(sample) // 20))
+    n_held = min(HELD_OUT, -(-len(sample) // 20))
     order = rng.permutation(len(sample))[: n_held + MOST_PER_CENTROID * k]
     held, rest = sample[order[:n_held]], sample[order[n_held:]]
     if not len(rest):

@@ -77,8 +77,12 @@ class TokenCodec:
     ) -> TokenCodec:
         """A codec fitted to a `sample` (T, dim) of tokens, which only residual kinds look at.
 
-        There are as many centroids as suit `n_tokens`, the tokens of the whole collection.
+        There are as many centroids as suit `n_tokens`, the tokens of the whole collection;
+        `token_fitting.sample_size` tells how many are enough to look at. A kind that is not known
+        is refused with ValueError.
         """
+        if kind not in KINDS:
+            raise ValueError(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
         if kind == "sign":
             return cls(kind, dim, SIGNS, seed)
         if not cls.needs_sample(kind):
@@ -293,7 +297,7 @@ def _half(numbers: Floats, first: int) -> Bytes:
     if len(wrong):
         raise ValueError(
             f"token {first + wrong[0]}: too long for half precision (65,504); "
-            "choose heavy='int8' or 'float32', or normalise the tokens"
+            "keep them as int8 or float32, or normalise them"
         )
     return half.view(np.uint8)
 
