@@ -72,30 +72,20 @@ class Regression:
     def fit(
         cls, values: Floats, offsets: Ints, *, queries: Floats | None = None, seed: int = 0
     ) -> Surrogate:
-<<<<<<< HEAD
-        """Features are at most a quarter of the sample tokens; `MeanPooling` below d + 1."""
-=======
         """`MeanPooling` where there are fewer than 2 (d + 1) sample tokens.
 
         Features are at most half as many as sample tokens. InvalidVectorsError where offsets and
         values or `queries` do not fit.
         """
->>>>>>> help-M3
         offsets = require_ragged(values, offsets)
         rng = np.random.default_rng(seed)
         values, offsets = _some_documents(values, offsets, rng)
         asked = np.zeros((0, values.shape[1]), np.float32) if queries is None else queries
-<<<<<<< HEAD
-        points = _points(values, asked[:QUERY_TOKENS], rng)
-        dim = values.shape[1]
-        n_anchors = min(ANCHORS, len(points) // 4 - dim - 1, len(offsets) - 1)
-=======
         require_ragged(asked, np.array([0, len(asked)]), values.shape[1])
         asked = np.asarray(asked[:QUERY_TOKENS], np.float32)
         points = _points(values, asked, rng)
         dim = values.shape[1]
         n_anchors = min(ANCHORS, len(points) // 2 - dim - 1, len(offsets) - 1)
->>>>>>> help-M3
         if n_anchors < 0:
             return MeanPooling.fit(values, offsets)
         anchors = _anchors(values, offsets, n_anchors, rng)
@@ -108,11 +98,7 @@ class Regression:
         mean = answers.mean(axis=0, dtype=np.float64)
         weights = (answers - mean.astype(np.float32)) @ solved.T.astype(np.float32)
         covariance = weights.T.astype(np.float64) @ weights / len(weights)
-<<<<<<< HEAD
-        moments = _query_moments(values, offsets, asked[:QUERY_TOKENS], anchors, rng)
-=======
         moments = _query_moments(values, offsets, asked, anchors, rng)
->>>>>>> help-M3
         left, right = balanced(covariance, moments, WIDTH)
         document_map = left @ solved
         return cls(
@@ -200,13 +186,9 @@ def _features(tokens: Floats, anchors: Floats) -> Floats:
     rows = anchors.reshape(-1, dim).T
     for start in range(0, n, ROWS):
         products = tokens[start : start + ROWS] @ rows
-<<<<<<< HEAD
-        products.reshape(-1, each, n_anchors).max(axis=1, out=out[start : start + ROWS, dim + 1 :])
-=======
         products.reshape(len(products), each, n_anchors).max(
             axis=1, out=out[start : start + ROWS, dim + 1 :]
         )
->>>>>>> help-M3
     return out
 
 
