@@ -13,6 +13,7 @@ constexpr size_t kExpanded = 16384;      // bytes of expanded tokens: they stay 
 constexpr size_t kTable = 4 << 20;       // bytes of products with centroids
 constexpr size_t kLeastForBytes = 64;    // dimensions; with fewer, rounding the query would show
 constexpr float kTop = 127 * 256 + 127;  // of a query token's numbers
+constexpr float kRound = 12582912.0f;    // 1.5 * 2^23: adding it rounds to whole numbers
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
@@ -93,6 +94,7 @@ void TokenScorer::set_query(const float* query, size_t m) {
   memset(planes, 0, n_panels_ * groups * 128);
   scale_.assign(width_, 0);
   begin_.assign(2 * width_, 0);
+  std::vector<int8_t> rounded(8 * groups);  // what is beyond the last dimension stays 0
   for (size_t q = 0; q < m; ++q, query += dim) {
     float widest = 0;
     for (size_t d = 0; d < dim; ++d) widest = std::max(widest, std::fabs(query[d]));
@@ -100,18 +102,25 @@ void TokenScorer::set_query(const float* query, size_t m) {
     if (!(step > 0)) continue;
     scale_[q] = step;
     const size_t panel = q / 16, lane = q % 16;
-    int32_t sums[2] = {};
+    int8_t* high = rounded.data();
+    int8_t* low = high + 4 * groups;
+    int32_t high_sum = 0, low_sum = 0;
     for (size_t d = 0; d < dim; ++d) {
-      const int x = static_cast<int>(std::lrint(std::clamp(query[d] / step, -kTop, kTop)));
-      const int high = (x + 128) >> 8, low = x - 256 * high;
-      int8_t* at = planes + (panel * groups + d / 4) * 128 + 4 * lane + d % 4;
-      at[0] = static_cast<int8_t>(high);
-      at[64] = static_cast<int8_t>(low);
-      sums[0] += high;
-      sums[1] += low;
+      const float x = query[d] / step + kRound - kRound;
+      const int whole = static_cast<int>(x > kTop ? kTop : x < -kTop ? -kTop : x);
+      const int h = (whole + 128) >> 8, l = whole - 256 * h;
+      high[d] = static_cast<int8_t>(h);
+      low[d] = static_cast<int8_t>(l);
+      high_sum += h;
+      low_sum += l;
     }
-    begin_[32 * panel + lane] = -128 * sums[0];
-    begin_[32 * panel + 16 + lane] = -128 * sums[1];
+    int8_t* at = planes + panel * groups * 128 + 4 * lane;
+    for (size_t g = 0; g < groups; ++g, at += 128) {
+      memcpy(at, high + 4 * g, 4);
+      memcpy(at + 64, low + 4 * g, 4);
+    }
+    begin_[32 * panel + lane] = -128 * high_sum;
+    begin_[32 * panel + 16 + lane] = -128 * low_sum;
   }
 }
 

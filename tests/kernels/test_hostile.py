@@ -291,7 +291,7 @@ WRONG = [
             ({"centroids": z((0, 8), "i1"), "centroid_scale": z(0)}, ValueError, "centroids"),
             ({"centroid_scale": z(4)}, ValueError, "centroid_scale"),
             ({"weights": z(5, "i1")}, ValueError, "weights"),
-            ({"weight_scale": "1"}, TypeError, ""),
+            ({"weight_scale": "1"}, TypeError, "weight_scale"),
             ({"records": z(48, U8) + U8(255)}, ValueError, "centroid number"),
             ({"records": z(0, U8)}, ValueError, "pair 0"),
         )
