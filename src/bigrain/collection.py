@@ -555,13 +555,14 @@ class Collection:
         """Answer a sample of this handle's searches again, exactly: is the asked recall reached?
 
         Searches that ask dense fields for a recall (given or default; `n_candidates` asks for none)
-        of the best k, up to 100, are sampled as they are answered, the newest most likely. Here all
-        rows are read once for 64 of them. Those of a snapshot that is gone are dropped.
-        `max_seconds`: stop then, and go on from there the next time. Where less was reached than
-        asked, by more than chance, later searches of this handle look further.
+        or sparse ones for a given one, of the best k, up to 100, are sampled as they are answered,
+        the newest most likely. Here all rows of a dense field are read once for 64 of them. Those
+        of a snapshot that is gone are dropped. `max_seconds`: stop then, and go on from there the
+        next time. Where less was reached than asked, by more than chance, later searches of this
+        handle look further in dense fields.
 
-        `queries`: texts or vectors, all of which are first put to every dense field that takes
-        them, with this `recall` (None: the default, 0.95) of the top `k`. Raises
+        `queries`: texts or vectors, all of which are first put to every dense and sparse field that
+        takes them, with this `recall` (None: the default, 0.95) of the top `k`. Raises
         `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError` or `DamagedError`.
         """
         self._require_open()
@@ -580,19 +581,21 @@ class Collection:
             return self._auditor.run(reporter, max_seconds)
 
     def _ask_all(self, queries: list[Any], recall: float | None, k: int) -> None:
-        """Put queries to the dense fields, all of them to be audited."""
+        """Put queries to dense and sparse fields, all of them to be audited."""
         asked = DEFAULT_RECALL if recall is None else recall
         if asked == 1 or (isinstance(k, int) and k > LARGEST_K):
             raise InvalidInputError(
                 f"recall={shown(recall)}, k={shown(k)}: audited is a recall below 1 of at most the "
                 f"best {LARGEST_K}"
             )
-        dense = [name for name, f in self._families.items() if isinstance(f, DenseFamily)]
-        able = [name for name in dense if all(map(self._families[name].accepts, queries))]
-        if not dense:
-            raise UnknownFieldError("no dense field in this collection; the others are exact")
+        audited = [n for n, f in self._families.items() if f.spec.family in ("dense", "sparse")]
+        able = [name for name in audited if all(map(self._families[name].accepts, queries))]
+        if not audited:
+            raise UnknownFieldError(
+                "no dense or sparse field in this collection; the others are exact"
+            )
         with self._auditor.sampler.every_query():
-            for name in able or dense:
+            for name in able or audited:
                 self.search_many(queries, k=k, fields=name, recall=asked, arrays=True)
 
     def tune(

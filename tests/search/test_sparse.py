@@ -328,3 +328,27 @@ def test_a_flipped_bit_is_noticed_and_repaired(tmp_path: Path, section: str) -> 
         assert col.verify().ok
         lost = 1 if section == "weights" else 0
         assert col.stats()["fields"]["s"]["rows"] == 60 - lost
+
+
+def test_the_audit_tells_whether_a_part_of_the_recall_was_reached(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    vectors, queries = some_vectors(rng, 1500), some_vectors(rng, 60, 12)
+    alive = np.ones(1500, bool)
+    with made(tmp_path / "a.grain", vectors, 1500) as col:
+        report = col.audit(queries=queries, recall=0.5, k=5)
+        (told,) = report.fields
+        assert (told.field, told.asked, told.queries, report.audited) == ("s", 0.5, 60, 60)
+        assert not told.looks_further and report.rows_read == 1500
+        col.search(queries[0], fields="s")  # exact: nothing to look at again
+        assert col.audit().audited == 0
+        for query in queries[:20]:
+            col.search(query, k=5, fields="s", recall=0.5, filter={"odd": 1})
+        again = col.audit()
+        assert 0 < again.audited <= 20 and again.fields[0].queries == 60 + again.audited
+        shares = []
+        for query in queries:
+            true = best(vectors, query, alive, 5)
+            got = found(col, query, 5, recall=0.5)
+            good = sum((i, s) in true or s >= true[-1][1] for i, s in got)
+            shares.append(good / len(true))
+        assert told.reached == pytest.approx(np.mean(shares)) and 0.5 < told.reached < 1

@@ -36,10 +36,10 @@ def audit(
     k: int,
     memory: int | None,
 ) -> None:
-    """Put queries to every dense field, answer them again by reading all rows, and compare.
+    """Put queries to every dense and sparse field, answer them again exactly, and compare.
 
     The exit code is 1 if less was reached than asked, by more than chance. `bigrain tune` finds
-    the setting that reaches it.
+    the setting of a dense field that reaches it.
 
     \b
     Examples:
