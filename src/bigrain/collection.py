@@ -467,10 +467,15 @@ class Collection:
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
         def run(part: slice) -> tuple[Plan, Answers]:
-            return self._answer(
-                view, asked[part], k=k, fields=fields, filter=filter, recall=recall,
-                n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
-            )  # fmt: skip
+            try:
+                return self._answer(
+                    view, asked[part], k=k, fields=fields, filter=filter, recall=recall,
+                    n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
+                )  # fmt: skip
+            except InvalidQueryError as error:
+                if not part.start:
+                    raise
+                raise InvalidQueryError(f"{error} (counted from query {part.start} on)") from None
 
         def run_arrays(part: slice) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
             return make_arrays(view, *run(part))

@@ -232,7 +232,8 @@ def test_queries_of_ten_thousand_columns(tmp_path: Path) -> None:
         ({1: float("nan")}, "query 0: column 1 has weight nan"),
         ({"one": 1.0}, "no field 'one'"),
         ({"5": 1.0}, "no field '5' .* maps column numbers, not text"),
-        ({5: 1.0, "s": 1.0}, "names of fields or columns, not both"),
+        ({"s": 1.0, 5: 1.0}, "names of fields or columns, not both: 's' and 5"),
+        ({5: 1.0, "s": 1.0}, "query 0: 's' is no column"),
         ({5.0: 1.0}, "query 0: 5.0 is no column"),
         ({5: "1"}, "query 0: column 5 has weight '1'; weights are numbers"),
         ({5: True}, "query 0: column 5 has weight True"),
@@ -274,6 +275,8 @@ def test_rows_of_a_matrix_are_queries(tmp_path: Path, as_queries: Any) -> None:
         assert found(col, matrix_like(queries[2]), 3) == wanted[2]
         with pytest.raises(InvalidQueryError, match="one row, got 5; search_many"):
             col.search(matrix_like(queries), fields="s")
+        with pytest.raises(InvalidQueryError, match="query 1: .* empty.*counted from query 512"):
+            col.search_many([{1: 1.0}] * 513 + [{}])
 
 
 @pytest.mark.parametrize("ends", [[0, 3], [1, 2], [0, 2, 1, 2], [], [0.0, 2.0], 2, [0, -1, 2]])

@@ -218,6 +218,18 @@ class SparseFamily:
         return indices, data
 
     def _of_mapping(self, query: Mapping[Any, Any], where: str) -> tuple[Any, Any]:
+        if not ({*map(type, query)} <= {int} and {*map(type, query.values())} <= {int, float}):
+            self._require_numbers(query, where)
+        try:
+            columns = np.fromiter(query.keys(), np.int64, len(query))
+            return columns, np.fromiter(query.values(), np.float64, len(query))
+        except OverflowError:
+            raise InvalidQueryError(
+                f"field {self.name!r}, {where}: a column number or a weight is too large; columns "
+                f"are below {MAX_COLUMNS}, weights at most {LARGEST:g}"
+            ) from None
+
+    def _require_numbers(self, query: Mapping[Any, Any], where: str) -> None:
         for column, weight in query.items():
             if isinstance(column, bool) or not isinstance(column, int | np.integer):
                 raise InvalidQueryError(
@@ -231,14 +243,6 @@ class SparseFamily:
                     f"field {self.name!r}, {where}: column {shown(column)} has weight "
                     f"{shown(weight)}; weights are numbers"
                 )
-        try:
-            columns = np.fromiter(query.keys(), np.int64, len(query))
-            return columns, np.fromiter(query.values(), np.float64, len(query))
-        except OverflowError:
-            raise InvalidQueryError(
-                f"field {self.name!r}, {where}: a column number or a weight is too large; columns "
-                f"are below {MAX_COLUMNS}, weights at most {LARGEST:g}"
-            ) from None
 
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]

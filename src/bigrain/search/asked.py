@@ -21,15 +21,15 @@ __all__ = ["batches", "fields_of", "one_by_one"]
 
 def fields_of(query: Any) -> tuple[str, ...]:
     """The fields that a query names; none if it is one for all."""
-    if not isinstance(query, Mapping) or not any(isinstance(key, str) for key in query):
+    if not isinstance(query, Mapping) or not isinstance(next(iter(query), None), str):
         return ()
-    names = tuple(key for key in query if isinstance(key, str))
-    if len(names) < len(query):
-        odd = next(key for key in query if not isinstance(key, str))
+    odd = [key for key in query if not isinstance(key, str)]
+    if odd:
         raise InvalidQueryError(
-            f"a query maps names of fields or columns, not both: {shown(names[0])} and {shown(odd)}"
+            f"a query maps names of fields or columns, not both: {shown(next(iter(query)))} and "
+            f"{shown(odd[0])}"
         )
-    return names
+    return tuple(query)
 
 
 def one_by_one(queries: Any) -> list[Any]:
