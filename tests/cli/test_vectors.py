@@ -4,6 +4,9 @@ import json
 
 import numpy as np
 import pytest
+import scipy.sparse
+
+from bigrain.text import write_sparse_vectors
 
 
 def write_lines(path, rows):
@@ -133,3 +136,37 @@ def test_search_refuses_vectors_that_say_nothing(program, brought):
     ).stderr
     assert "name it too" in told
     program("search", path, "--vector", f"dense={brought / 'none.npy'}", code=8)
+
+
+def test_eval_measures_fields_of_vectors(program, brought):
+    path, _ = with_vectors(program, brought)
+    (brought / "qrels.txt").write_text("q1 0 a 1\nq2 0 b 1\n")
+    (brought / "queries.tsv").write_text("q1\theavy water\nq2\tmoon\nq3\tnever asked\n")
+    write_lines(brought / "asked.jsonl", [
+        {"id": "q1", "vector": {"0": 1}}, {"id": "q2", "vector": {"2": 1}},
+    ])  # fmt: skip
+    given = ("--judgments", brought / "qrels.txt", "--vector", f"impacts={brought / 'asked.jsonl'}")
+    told = program.json("eval", path, "--queries", brought / "queries.tsv", *given)
+    assert [system["name"] for system in told["systems"]] == ["lexical", "impacts", "fused"]
+    alone = program.json("eval", path, *given)
+    assert [system["name"] for system in alone["systems"]] == ["impacts"]
+    program("eval", path, *given[:2], "--vector", 'impacts={"0": 1}', code=2)
+    (brought / "qrels.txt").write_text("q3 0 a 1\n")
+    assert "judged queries have no" in program("eval", path, *given, code=2).stderr
+
+
+def test_audit_takes_vectors(program, tmp_path):
+    rng = np.random.default_rng(2)
+    path, rows = tmp_path / "docs.grain", rng.random((1200, 40)) * (rng.random((1200, 40)) < 0.3)
+    write_lines(tmp_path / "rows.jsonl", [
+        {"id": i, "vector": {str(c): row[c] for c in np.flatnonzero(row).tolist()}}
+        for i, row in enumerate(rows)
+    ])  # fmt: skip
+    program("index", "--to", path, "--vectors", f"impacts={tmp_path / 'rows.jsonl'}")
+    write_sparse_vectors(
+        tmp_path / "q.npz", [str(i) for i in range(30)], scipy.sparse.csr_matrix(rows[:30])
+    )
+    told = program.json("audit", path, "--queries", tmp_path / "q.npz", "--recall", "0.6")
+    (field,) = told["fields"]
+    assert (field["field"], field["queries"], field["asked"]) == ("impacts", 30, 0.6)
+    assert told["holds"] and field["reached"] > 0.6

@@ -11,7 +11,15 @@ import click
 if TYPE_CHECKING:
     from bigrain.config import Field
 
-__all__ = ["field_for", "named", "query_vectors", "read_file", "read_terms", "vocabulary_option"]
+__all__ = [
+    "field_for",
+    "named",
+    "query_vectors",
+    "read_file",
+    "read_terms",
+    "rows_of",
+    "vocabulary_option",
+]
 
 
 def vocabulary_option(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -92,7 +100,7 @@ def query_vectors(
         found, vectors = read_file(Path(value), terms)
         if ids is not None and found != ids:
             raise InvalidQueryError(f"{value}: its queries are not those of the other files")
-        ids, files[name] = found, _rows(vectors)
+        ids, files[name] = found, rows_of(vectors)
     if ids is None:
         return [(None, single)]
     return [
@@ -120,7 +128,7 @@ def _vector(text: str, where: str, terms: Sequence[str] | None) -> Any:
     return dense_row(value, where)
 
 
-def _rows(vectors: Any) -> list[Any]:
+def rows_of(vectors: Any) -> list[Any]:
     """Queries one by one."""
     from bigrain.search.asked import one_by_one
     from bigrain.types import SparseMatrix
