@@ -48,6 +48,7 @@ from bigrain.index.postings import ListCache
 from bigrain.index.scratch import Scratch
 from bigrain.index.sparse import SparseIndex
 from bigrain.progress import ProgressLike, Reporter, reporting
+from bigrain.search.asked import batches, one_by_one
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
 from bigrain.search.feedback import Feedback, checked, with_feedback
@@ -55,7 +56,6 @@ from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answers, answer
 from bigrain.search.plan import Plan, check_k, make_plan
-from bigrain.search.query import Query
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -276,8 +276,9 @@ class Collection:
     def add_vectors(self, field: str, ids: Sequence[str], vectors: Any) -> AddCounts:
         """Give documents their vectors in a field without an encoder.
 
-        `vectors`: dense (n, dim) array; sparse (n, vocabulary) scipy CSR matrix; multi-vector
-        (values (T, dim), offsets (n + 1,)). The ids must be in the collection, unless no field
+        `vectors`: dense (n, dim) array; sparse (n, vocabulary) scipy CSR matrix, which may have
+        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)). The
+        ids must be in the collection, unless no field
         reads text: then new documents are made. Raises `InvalidVectorsError` naming the row,
         `UnknownFieldError`, `UnknownDocumentError` or `DuplicateIdError`; nothing is changed then.
         """
@@ -396,7 +397,8 @@ class Collection:
         """The best k documents, best first.
 
         `query`: text, a `bigrain.Query` if signs in it are operators, or a representation (a
-        vector, a mapping column -> weight, token vectors).
+        vector, a mapping column -> weight or one row of a sparse matrix, token vectors); or a
+        mapping from names of fields to a query for each, which are fused.
         `fields`: which fields to ask, or a mapping to their weights; None asks all that can answer.
         `filter`: a condition on metadata, as text or dictionary (`bigrain.search.filter`).
         `recall`: the share of the true top k wanted from dense codes, 1.0 looks at everything;
@@ -437,7 +439,7 @@ class Collection:
 
     def search_many(
         self,
-        queries: Sequence[Any],
+        queries: Any,
         k: int = 10,
         fields: Sequence[str] | str | Mapping[str, float] | None = None,
         recall: float | None = None,
@@ -451,31 +453,34 @@ class Collection:
     ) -> Any:
         """`search` for many queries, sharing the work on codes.
 
+        `queries`: a list of them, an array (n, dim), a sparse matrix of n rows, or a mapping from
+        names of fields to n queries each.
         Returns a list of lists of `Hit`, or with `arrays=True` (ids (n, k) object array, scores
         (n, k) float32), rows shorter than k ending in None and -inf.
         """
         view = self._require_open()
-        if isinstance(queries, str | bytes | Mapping):
-            raise InvalidQueryError(
-                f"search_many takes several queries; put the {type(queries).__name__} in a list"
-            )
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InvalidQueryError(f"threads={shown(threads)} must be a whole number from 1")
-        listed, believed = _listed("queries", queries), checked(feedback)
-        if not listed:
+        asked, believed = one_by_one(queries), checked(feedback)
+        if not asked:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
 
         def run(part: slice) -> tuple[Plan, Answers]:
-            return self._answer(
-                view, listed[part], k=k, fields=fields, filter=filter, recall=recall,
-                n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
-            )  # fmt: skip
+            try:
+                return self._answer(
+                    view, asked[part], k=k, fields=fields, filter=filter, recall=recall,
+                    n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
+                )  # fmt: skip
+            except InvalidQueryError as error:
+                if not part.start:
+                    raise
+                raise InvalidQueryError(f"{error} (counted from query {part.start} on)") from None
 
         def run_arrays(part: slice) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
             return make_arrays(view, *run(part))
 
-        parts = list(_batches(listed, min(QUERY_BATCH, max(1, -(-len(listed) // threads)))))
+        parts = list(batches(asked, min(QUERY_BATCH, max(1, -(-len(asked) // threads)))))
         done: list[Any]
         if threads == 1 or len(parts) < 2:
             done = list(map(run_arrays if arrays else run, parts))
@@ -520,7 +525,7 @@ class Collection:
 
     def evaluate(
         self,
-        queries: Mapping[str, str] | str | os.PathLike[str],
+        queries: Mapping[str, Any] | str | os.PathLike[str],
         judgments: Mapping[str, Mapping[str, int]] | str | os.PathLike[str],
         *,
         k: int = 100,
@@ -532,8 +537,9 @@ class Collection:
     ) -> Evaluation:
         """nDCG@10, recall, MRR, MAP and latency for each field that reads text and for all fused.
 
-        `queries` and `judgments` are dictionaries or files (BEIR, TREC). `systems` maps names to
-        arguments of `search` to compare other settings. Needs the extra `eval`.
+        `queries` and `judgments` are dictionaries or files (BEIR, TREC). Queries that name fields,
+        as in `search`, evaluate those. `systems` maps names to arguments of `search` to compare
+        other settings. Needs the extra `eval`.
         """
         from bigrain.judging import evaluate
 
@@ -554,13 +560,14 @@ class Collection:
         """Answer a sample of this handle's searches again, exactly: is the asked recall reached?
 
         Searches that ask dense fields for a recall (given or default; `n_candidates` asks for none)
-        of the best k, up to 100, are sampled as they are answered, the newest most likely. Here all
-        rows are read once for 64 of them. Those of a snapshot that is gone are dropped.
-        `max_seconds`: stop then, and go on from there the next time. Where less was reached than
-        asked, by more than chance, later searches of this handle look further.
+        or sparse ones for a given one, of the best k, up to 100, are sampled as they are answered,
+        the newest most likely. Here all rows of a dense field are read once for 64 of them. Those
+        of a snapshot that is gone are dropped. `max_seconds`: stop then, and go on from there the
+        next time. Where less was reached than asked, by more than chance, later searches of this
+        handle look further in dense fields.
 
-        `queries`: texts or vectors, all of which are first put to every dense field that takes
-        them, with this `recall` (None: the default, 0.95) of the top `k`. Raises
+        `queries`: texts or vectors, all of which are first put to every dense and sparse field that
+        takes them, with this `recall` (None: the default, 0.95) of the top `k`. Raises
         `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError` or `DamagedError`.
         """
         self._require_open()
@@ -574,24 +581,26 @@ class Collection:
                 "for as long as it takes"
             )
         if queries is not None:
-            self._ask_all(_listed("queries", queries), recall, k)
+            self._ask_all(one_by_one(queries), recall, k)
         with reporting(progress) as reporter:
             return self._auditor.run(reporter, max_seconds)
 
     def _ask_all(self, queries: list[Any], recall: float | None, k: int) -> None:
-        """Put queries to the dense fields, all of them to be audited."""
+        """Put queries to dense and sparse fields, all of them to be audited."""
         asked = DEFAULT_RECALL if recall is None else recall
         if asked == 1 or (isinstance(k, int) and k > LARGEST_K):
             raise InvalidInputError(
                 f"recall={shown(recall)}, k={shown(k)}: audited is a recall below 1 of at most the "
                 f"best {LARGEST_K}"
             )
-        dense = [name for name, f in self._families.items() if isinstance(f, DenseFamily)]
-        able = [name for name in dense if all(map(self._families[name].accepts, queries))]
-        if not dense:
-            raise UnknownFieldError("no dense field in this collection; the others are exact")
+        audited = [n for n, f in self._families.items() if f.spec.family in ("dense", "sparse")]
+        able = [name for name in audited if all(map(self._families[name].accepts, queries))]
+        if not audited:
+            raise UnknownFieldError(
+                "no dense or sparse field in this collection; the others are exact"
+            )
         with self._auditor.sampler.every_query():
-            for name in able or dense:
+            for name in able or audited:
                 self.search_many(queries, k=k, fields=name, recall=asked, arrays=True)
 
     def tune(
@@ -1116,22 +1125,6 @@ def _listed(name: str, values: object) -> list[Any]:
     if not isinstance(values, Iterable):
         raise InvalidInputError(f"{name} takes a list, not {shown(values)}")
     return list(values)
-
-
-def _batches(queries: Sequence[Any], most: int) -> Iterator[slice]:
-    """Stretches of queries that are planned together; one with operators is alone."""
-    start = 0
-    for at, query in enumerate(queries):
-        if isinstance(query, Query):
-            if at > start:
-                yield slice(start, at)
-            yield slice(at, at + 1)
-            start = at + 1
-        elif at + 1 - start == most:
-            yield slice(start, at + 1)
-            start = at + 1
-    if start < len(queries):
-        yield slice(start, len(queries))
 
 
 class _Held:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bigrain import evaluation
 from bigrain.errors import InvalidInputError
 from bigrain.progress import ProgressLike
+from bigrain.search.asked import fields_of
 
 if TYPE_CHECKING:
     from bigrain.collection import Collection
@@ -21,7 +22,7 @@ NOTICED = 10_000  # judged ids looked up in the collection
 
 def evaluate(
     col: Collection,
-    queries: Mapping[str, str] | str | os.PathLike[str],
+    queries: Mapping[str, Any] | str | os.PathLike[str],
     judgments: Mapping[str, Mapping[str, int]] | str | os.PathLike[str],
     *,
     k: int,
@@ -32,10 +33,11 @@ def evaluate(
     progress: ProgressLike,
 ) -> evaluation.Evaluation:
     """What `Collection.evaluate` promises."""
-    given = systems if systems is not None else _own_fields(col)
-    asked = (
+    asked: dict[str, Any] = (
         dict(queries) if isinstance(queries, Mapping) else evaluation.load_queries(Path(queries))
     )
+    named = fields_of(next(iter(asked.values()), ""))
+    given = systems if systems is not None else _own_fields(col, named)
     judged = (
         {query: dict(grades) for query, grades in judgments.items()}
         if isinstance(judgments, Mapping)
@@ -65,13 +67,13 @@ def evaluate(
     )
 
 
-def _own_fields(col: Collection) -> dict[str, dict[str, Any]]:
-    """Each field that reads text, and all of them fused."""
-    able = [name for name, field in col.fields.items() if field.reads_text]
+def _own_fields(col: Collection, named: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Each field that the queries name, or else that reads text; and all of them fused."""
+    able = list(named) or [name for name, field in col.fields.items() if field.reads_text]
     if not able:
         raise InvalidInputError(
-            "no field of this collection reads text, so text queries cannot be evaluated; use "
-            "bigrain.evaluation.score with runs of search_many"
+            "no field of this collection reads text, so text queries cannot be evaluated; give "
+            "queries by field, {'q1': {'field': vector}}"
         )
     found: dict[str, dict[str, Any]] = {name: {"fields": [name]} for name in able}
     if len(able) > 1:
@@ -81,11 +83,11 @@ def _own_fields(col: Collection) -> dict[str, dict[str, Any]]:
 
 def _system(
     col: Collection, options: Mapping[str, Any]
-) -> Callable[[str, int], list[tuple[str, float]]]:
-    def run(text: str, depth: int) -> list[tuple[str, float]]:
-        if not text.strip():
+) -> Callable[[Any, int], list[tuple[str, float]]]:
+    def run(query: Any, depth: int) -> list[tuple[str, float]]:
+        if isinstance(query, str) and not query.strip():
             return []  # an unanswered query counts as 0
-        ids, scores = col.search_many([text], depth, arrays=True, **options)
+        ids, scores = col.search_many([query], depth, arrays=True, **options)
         return [(i, s) for i, s in zip(ids[0], scores[0].tolist(), strict=True) if i is not None]
 
     return run

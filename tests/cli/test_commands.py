@@ -21,6 +21,7 @@ from bigrain.types import Hit
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
     "repair", "bench", "demo", "tune", "audit", "count",
+    "add-vectors",
 }  # fmt: skip
 
 

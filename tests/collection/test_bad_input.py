@@ -258,7 +258,7 @@ QUERIES: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     ({2**32: 1.0}, {}, bigrain.InvalidQueryError, "'imp'"),
     ({2**70: 1.0}, {}, bigrain.InvalidQueryError, "'imp'"),
     ({1.5: 1.0}, {}, bigrain.InvalidQueryError, "'imp'"),
-    ({"word": 1.0}, {}, bigrain.InvalidQueryError, "'imp'"),
+    ({"word": 1.0}, {}, bigrain.UnknownFieldError, "'word'.*column numbers, not text"),
     ({1: "much"}, {}, bigrain.InvalidQueryError, "'imp'"),
     ({1: 1e300}, {}, bigrain.InvalidQueryError, "'imp'"),
     ("x " * 20_000, {"fields": "lex"}, bigrain.InvalidQueryError, "words"),

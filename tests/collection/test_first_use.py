@@ -86,9 +86,9 @@ def test_a_matrix_of_another_vocabulary_is_refused(tmp_path: Path) -> None:
     field = {"s": bigrain.SparseField(vocabulary_size=3000)}
     with (
         bigrain.create(tmp_path / "s.grain", field) as col,
-        pytest.raises(bigrain.InvalidVectorsError, match="100 wide"),
+        pytest.raises(bigrain.InvalidVectorsError, match="column 3000 .* the vocabulary has 3000"),
     ):
-        col.add_vectors("s", ["a"], sparse.csr_matrix(np.ones((1, 100))))
+        col.add_vectors("s", ["a"], sparse.csr_matrix(np.ones((1, 3001))))
 
 
 def test_a_budget_in_the_place_of_read_only_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bigrain
-from bigrain.errors import DamagedError, InvalidQueryError, InvalidVectorsError
+from bigrain.errors import (
+    DamagedError,
+    InvalidInputError,
+    InvalidQueryError,
+    InvalidVectorsError,
+)
 from bigrain.index import sparse_segment, sparse_writing
+from bigrain.types import SparseMatrix
 
 WIDTH = 400
 
@@ -152,8 +158,6 @@ def test_rows_without_weights_are_never_found(tmp_path: Path) -> None:
     vectors = scipy.sparse.csr_matrix(np.array([[0, 0], [0, 2], [1, 0]], np.float32))
     with made(tmp_path / "a.grain", vectors, 3) as col:
         assert found(col, {0: 1.0, 1: 1.0}, 5) == [("1", 2), ("2", 1)]
-        assert found(col, {}, 5) == []
-        assert found(col, {1: 0.0}, 5) == []
         assert found(col, {7: 3.0}, 5) == []
 
 
@@ -226,7 +230,19 @@ def test_queries_of_ten_thousand_columns(tmp_path: Path) -> None:
     [
         ({1: -1.0}, "query 0: column 1 has weight -1.0"),
         ({1: float("nan")}, "query 0: column 1 has weight nan"),
-        ({"one": 1.0}, "column numbers to weights"),
+        ({"one": 1.0}, "no field 'one'"),
+        ({"5": 1.0}, "no field '5' .* maps column numbers, not text"),
+        ({"s": 1.0, 5: 1.0}, "names of fields or columns, not both: 's' and 5"),
+        ({5: 1.0, "s": 1.0}, "query 0: 's' is no column"),
+        ({5.0: 1.0}, "query 0: 5.0 is no column"),
+        ({5: "1"}, "query 0: column 5 has weight '1'; weights are numbers"),
+        ({5: True}, "query 0: column 5 has weight True"),
+        ({5: None}, "query 0: column 5 has weight None"),
+        ({10**30: 1.0}, "query 0: a column number or a weight is too large"),
+        ({5: float("inf")}, "query 0: column 5 has weight inf"),
+        ({}, "query 0: the query is empty"),
+        ({5: 0.0}, "query 0: the query is empty"),
+        (scipy.sparse.csr_matrix((1, 3)), "query 0: the query is empty"),
         ({-1: 1.0}, "query 0: column -1"),
         (scipy.sparse.csr_matrix(np.ones((2, 3))), "one row, got 2"),
     ],
@@ -234,9 +250,64 @@ def test_queries_of_ten_thousand_columns(tmp_path: Path) -> None:
 def test_bad_queries_are_told(tmp_path: Path, query: Any, told: str) -> None:
     with (
         made(tmp_path / "a.grain", some_vectors(np.random.default_rng(1), 5), 5) as col,
-        pytest.raises(InvalidQueryError, match=told),
+        pytest.raises(InvalidInputError, match=told),
     ):
         col.search(query, fields="s")
+
+
+def matrix_like(matrix: Any) -> SparseMatrix:
+    return SparseMatrix(matrix.data, matrix.indices, matrix.indptr, matrix.shape)
+
+
+@pytest.mark.parametrize(
+    "as_queries",
+    [matrix_like, scipy.sparse.csr_matrix, scipy.sparse.csr_array, scipy.sparse.coo_array, list],
+)
+def test_rows_of_a_matrix_are_queries(tmp_path: Path, as_queries: Any) -> None:
+    rng = np.random.default_rng(4)
+    vectors, queries = some_vectors(rng, 100), some_vectors(rng, 5, 8)
+    with made(tmp_path / "a.grain", vectors, 100) as col:
+        wanted = [found(col, query, 3) for query in queries]
+        ids, scores = col.search_many(as_queries(queries), k=3, arrays=True)
+        assert [list(zip(*row, strict=True)) for row in zip(ids, scores, strict=True)] == wanted
+        hits = col.search_many({"s": as_queries(queries)}, k=3)
+        assert [[(h.id, np.float32(h.score)) for h in some] for some in hits] == wanted
+        assert found(col, matrix_like(queries[2]), 3) == wanted[2]
+        with pytest.raises(InvalidQueryError, match="one row, got 5; search_many"):
+            col.search(matrix_like(queries), fields="s")
+        with pytest.raises(InvalidQueryError, match="query 1: .* empty.*counted from query 512"):
+            col.search_many([{1: 1.0}] * 513 + [{}])
+
+
+@pytest.mark.parametrize("ends", [[0, 3], [1, 2], [0, 2, 1, 2], [], [0.0, 2.0], 2, [0, -1, 2]])
+def test_a_matrix_of_queries_that_does_not_fit_is_refused(tmp_path: Path, ends: Any) -> None:
+    bad = SparseMatrix(np.ones(2), np.arange(2), np.array(ends), (1, 5))
+    with (
+        made(tmp_path / "a.grain", some_vectors(np.random.default_rng(1), 5), 5) as col,
+        pytest.raises(InvalidQueryError, match="indptr"),
+    ):
+        col.search_many(bad)
+
+
+def test_widths_may_differ_where_the_columns_fit(tmp_path: Path) -> None:
+    with bigrain.create(
+        tmp_path / "a.grain", fields={"s": bigrain.SparseField(vocabulary_size=10)}
+    ) as col:
+        col.add_vectors("s", ["narrow"], scipy.sparse.csr_matrix(([2.0], [3], [0, 1]), (1, 4)))
+        col.add_vectors("s", ["wide"], scipy.sparse.csr_matrix(([1.0], [9], [0, 1]), (1, 99)))
+        with pytest.raises(InvalidVectorsError, match="column 10 .* 0 to 9, the vocabulary has 10"):
+            col.add_vectors("s", ["no"], scipy.sparse.csr_matrix(([1.0], [10], [0, 1]), (1, 99)))
+        with pytest.raises(InvalidVectorsError, match="column 5 .* run from 0 to 3"):
+            forged = SparseMatrix(np.ones(1), np.array([5]), np.array([0, 1]), (1, 4))
+            col.add_vectors("s", ["no"], forged)
+        col.commit()
+        narrow = scipy.sparse.csr_matrix(([1.0], [3], [0, 1]), (1, 4))
+        assert [hit.id for hit in col.search(narrow)] == ["narrow"]
+        wide = scipy.sparse.csr_matrix(([1.0, 1.0], [3, 9], [0, 2]), (1, 50))
+        assert [hit.id for hit in col.search(wide)] == ["narrow", "wide"]
+        with pytest.raises(InvalidQueryError, match="query 0: column 40"):
+            col.search(scipy.sparse.csr_matrix(([1.0], [40], [0, 1]), (1, 50)))
+        assert col.sparse_vectors("s")[1].shape == (2, 10)
 
 
 @pytest.mark.parametrize("section", ["weights", "lists"])
@@ -260,3 +331,27 @@ def test_a_flipped_bit_is_noticed_and_repaired(tmp_path: Path, section: str) -> 
         assert col.verify().ok
         lost = 1 if section == "weights" else 0
         assert col.stats()["fields"]["s"]["rows"] == 60 - lost
+
+
+def test_the_audit_tells_whether_a_part_of_the_recall_was_reached(tmp_path: Path) -> None:
+    rng = np.random.default_rng(8)
+    vectors, queries = some_vectors(rng, 1500), some_vectors(rng, 60, 12)
+    alive = np.ones(1500, bool)
+    with made(tmp_path / "a.grain", vectors, 1500) as col:
+        report = col.audit(queries=queries, recall=0.5, k=5)
+        (told,) = report.fields
+        assert (told.field, told.asked, told.queries, report.audited) == ("s", 0.5, 60, 60)
+        assert not told.looks_further and report.rows_read == 1500
+        col.search(queries[0], fields="s")  # exact: nothing to look at again
+        assert col.audit().audited == 0
+        for query in queries[:20]:
+            col.search(query, k=5, fields="s", recall=0.5, filter={"odd": 1})
+        again = col.audit()
+        assert 0 < again.audited <= 20 and again.fields[0].queries == 60 + again.audited
+        shares = []
+        for query in queries:
+            true = best(vectors, query, alive, 5)
+            got = found(col, query, 5, recall=0.5)
+            good = sum((i, s) in true or s >= true[-1][1] for i, s in got)
+            shares.append(good / len(true))
+        assert told.reached == pytest.approx(np.mean(shares)) and 0.5 < told.reached < 1

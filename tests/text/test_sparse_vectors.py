@@ -10,7 +10,13 @@ import pytest
 import scipy.sparse
 
 import bigrain
-from bigrain.errors import InvalidVectorsError, UnknownFieldError
+from bigrain.errors import (
+    ConfigError,
+    DuplicateIdError,
+    InvalidVectorsError,
+    StorageError,
+    UnknownFieldError,
+)
 from bigrain.text import read_sparse_vectors, write_sparse_vectors
 
 
@@ -46,12 +52,66 @@ def test_lines_with_columns_or_terms(tmp_path: Path, name: str) -> None:
         ({"id": "a", "vector": {"-1": 1}}, "line 2: '-1' is no column"),
         ({"id": "a", "vector": {"1": "much"}}, "line 2: the weight of '1' is 'much'"),
         ({"id": "a", "vector": {"1": None}}, "line 2: the weight of '1' is None"),
+        ({"id": "a", "vector": {"1": True}}, "line 2: the weight of '1' is True"),
+        ({"id": "a", "vector": {"1": -0.5}}, "line 2: the weight of '1' is -0.5; .* 0 or more"),
+        ({"id": "a", "vector": {"1": 1e39}}, "line 2: the weight of '1' is 1e.39; .* float32"),
+        ('{"id": "a", "vector": {"1": NaN}}', "line 2: not JSON .NaN is no number"),
+        ('{"id": "a", "vector": {"1": -Infinity}}', "line 2: not JSON .-Infinity is no number"),
+        ('{"id": "a", "vector": {"1": 1e999}}', "line 2: the weight of '1' is inf"),
+        ('{"id": "a", "vector": {"1": 1, "1": 2}}', "line 2: not JSON .'1' is named twice"),
+        ('{"id": "a", "vector": {"1": 1, "01": 2}}', "line 2: column 1 is named twice"),
+        ('{"id": "a", "id": "b", "vector": {}}', "line 2: not JSON .'id' is named twice"),
+        ({"id": "a", "_id": "b", "vector": {}}, "line 2: id is 'a' and _id is 'b'"),
+        ({"id": "a"}, "line 2: .*no vector found"),
     ],
 )
 def test_bad_lines_are_named(tmp_path: Path, row: Any, told: str) -> None:
     path = lines(tmp_path / "a.jsonl", {"id": "good", "vector": {}}, row)
     with pytest.raises(InvalidVectorsError, match=f"a.jsonl, {told}"):
         read_sparse_vectors(path)
+
+
+def test_an_id_given_twice_is_named(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", *({"id": i, "vector": {}} for i in ("a", "b", "a")))
+    with pytest.raises(DuplicateIdError, match="a.jsonl, line 3: id 'a' again; line 1 has it"):
+        read_sparse_vectors(path)
+    matrix = scipy.sparse.csr_matrix(np.eye(3))
+    write_sparse_vectors(tmp_path / "a.npz", ["x", "y", "y"], matrix)
+    with pytest.raises(DuplicateIdError, match="a.npz, row 2: id 'y' again; row 1 has it"):
+        read_sparse_vectors(tmp_path / "a.npz")
+
+
+def test_a_byte_order_mark_and_the_other_name_of_ids(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"_id": 7, "vector": {"2": 1}}\n', encoding="utf-8-sig")
+    ids, matrix = read_sparse_vectors(path)
+    assert ids == ["7"] and matrix.indices.tolist() == [2]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz", "a.npz"])
+def test_a_file_that_cannot_be_read_is_told(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StorageError, match=f"{name} cannot be read: No such file"):
+        read_sparse_vectors(tmp_path / name)
+    (tmp_path / name).write_bytes(b"\xff\xfe\x00\xd8 no text, no archive")
+    with pytest.raises(InvalidVectorsError, match=name):
+        read_sparse_vectors(tmp_path / name)
+
+
+def test_the_width_is_what_is_asked_for(tmp_path: Path) -> None:
+    path = lines(tmp_path / "a.jsonl", {"id": "a", "vector": {"2": 1}})
+    write_sparse_vectors(tmp_path / "a.npz", *read_sparse_vectors(path))
+    for file in (path, tmp_path / "a.npz"):
+        assert read_sparse_vectors(file)[1].shape == (1, 3)
+        assert read_sparse_vectors(file, vocabulary_size=9)[1].shape == (1, 9)
+        with pytest.raises(InvalidVectorsError, match="2.* from 0 to 1"):
+            read_sparse_vectors(file, vocabulary_size=2)
+        for bad in (0, True, 1.5, 2**33):
+            with pytest.raises(ConfigError, match="vocabulary"):
+                read_sparse_vectors(file, vocabulary_size=bad)
+    with pytest.raises(ConfigError, match="the vocabulary has 2 terms"):
+        read_sparse_vectors(path, vocabulary=["a", "b"], vocabulary_size=3)
+    with pytest.raises(ConfigError, match="'a' is there twice"):
+        read_sparse_vectors(path, vocabulary=["a", "a"])
 
 
 def test_a_term_outside_the_vocabulary_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@
     options     what several commands take: --json, --quiet, --memory, sizes
     output      what they print with: tables, human numbers, JSON, notes, progress
     sources     documents for `index` and `add`
+    vectors     vectors by field, for `index`, `add-vectors` and `search`
     snippets    the stretch of a text that answers, its words marked
     <command>   one file each
 
@@ -11,6 +12,7 @@ A command imports what it works with when it is called, so that help and complet
 """
 
 from bigrain.cli.add import add
+from bigrain.cli.add_vectors import add_vectors
 from bigrain.cli.audit import audit
 from bigrain.cli.backup import backup
 from bigrain.cli.bench import bench
@@ -32,6 +34,7 @@ __all__ = ["main"]
 for _command in (
     index,
     add,
+    add_vectors,
     delete,
     search,
     count,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import print_json, print_table, progress
+from bigrain.cli.vectors import read_file, rows_of
 
 if TYPE_CHECKING:
     from bigrain.search.audit_report import AuditReport
@@ -19,7 +20,7 @@ __all__ = ["audit"]
 @click.command(short_help="Is the recall that is asked for reached?")
 @collection_argument
 @click.option("--queries", type=click.Path(path_type=Path), metavar="FILE", required=True,
-              help="Queries as JSONL or TSV.")  # fmt: skip
+              help="Queries as JSONL or TSV, or vectors as .npy or .npz.")  # fmt: skip
 @click.option("--recall", type=float, metavar="SHARE",
               help="The share of the true best that is asked for (default: 0.95).")  # fmt: skip
 @click.option("-k", default=10, show_default=True, type=int, metavar="N",
@@ -36,22 +37,27 @@ def audit(
     k: int,
     memory: int | None,
 ) -> None:
-    """Put queries to every dense field, answer them again by reading all rows, and compare.
+    """Put queries to every dense and sparse field, answer them again exactly, and compare.
 
     The exit code is 1 if less was reached than asked, by more than chance. `bigrain tune` finds
-    the setting that reaches it.
+    the setting of a dense field that reaches it.
 
     \b
     Examples:
       bigrain audit docs.grain --queries questions.tsv
       bigrain audit docs.grain --queries questions.jsonl --recall 0.98 -k 20 --json
+      bigrain audit docs.grain --queries splade-questions.npz --recall 0.9
     """
     import bigrain
     from bigrain.evaluation import load_queries
 
-    texts = list(load_queries(queries).values())
+    asked: list[Any]
+    if queries.suffix.lower() in (".npy", ".npz"):
+        asked = rows_of(read_file(queries, None)[1])
+    else:
+        asked = list(load_queries(queries).values())
     with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
-        found = col.audit(queries=texts, recall=recall, k=k, progress=progress(state))
+        found = col.audit(queries=asked, recall=recall, k=k, progress=progress(state))
     if state.as_json:
         print_json(found.to_dict())
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,10 @@ import click
 
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import note, print_json, print_table, progress
+from bigrain.cli.vectors import named, query_vectors, read_terms, vocabulary_option
 
 if TYPE_CHECKING:
+    from bigrain import Collection
     from bigrain.evaluation import Comparison, Evaluation
 
 __all__ = ["evaluate", "measure_name"]
@@ -28,6 +31,9 @@ KNOWN_AS = {"R@": "Recall@", "RR@": "MRR@", "AP@": "MAP@"}
               help="Queries as JSONL or TSV.")  # fmt: skip
 @click.option("--judgments", type=click.Path(path_type=Path), metavar="FILE",
               help="Judgments as TREC qrels or BEIR TSV.")  # fmt: skip
+@click.option("--vector", "vectors", multiple=True, metavar="NAME=FILE",
+              help="Ask this field with the vectors of a file, by the ids of queries.")  # fmt: skip
+@vocabulary_option
 @click.option("--measures", metavar="NAMES",
               help="Measures by their ir-measures names, such as 'nDCG@10,R@100,P@5'.")  # fmt: skip
 @click.option("-k", default=100, show_default=True, metavar="N", type=int,
@@ -45,6 +51,8 @@ def evaluate(
     split: str | None,
     queries: Path | None,
     judgments: Path | None,
+    vectors: tuple[str, ...],
+    vocabulary: Path | None,
     measures: str | None,
     k: int,
     ignore_identical_ids: bool,
@@ -56,18 +64,23 @@ def evaluate(
     Prints nDCG@10, Recall@100, MRR@10 and MAP with 95 % intervals over queries, and whether
     differences from the first field are more than chance. Needs pip install 'bigrain[eval]'.
 
+    Fields without an encoder are measured too where --vector, a file as for bigrain add-vectors,
+    has their queries; queries without a vector there are left out.
+
     \b
     Examples:
       bigrain eval docs.grain --beir scifact/
       bigrain eval docs.grain --beir scifact/ --split train --save results/
       bigrain eval docs.grain --queries questions.tsv --judgments qrels.txt --measures "nDCG@5 P@5"
+      bigrain eval docs.grain --beir scifact/ --vector splade=queries.jsonl --vocabulary vocab.txt
     """
     import bigrain
+    from bigrain.evaluation import load_queries
     from bigrain.text import beir_judgments, beir_queries
 
     if (beir is None) == (queries is None and judgments is None):
         raise click.UsageError("give --beir FOLDER, or --queries FILE and --judgments FILE")
-    if beir is None and (queries is None or judgments is None):
+    if beir is None and (judgments is None or (queries is None and not vectors)):
         raise click.UsageError("--queries and --judgments belong together")
     if beir is None and split is not None:
         raise click.UsageError("--split goes with --beir")
@@ -76,9 +89,15 @@ def evaluate(
 
         require_matplotlib()  # before the long part
     asked = re.split(r"[,;\s]+", measures.strip(" ,;")) if measures else _default_measures(k)
+    texts: Mapping[str, Any] = {}
+    if beir is not None:
+        texts = beir_queries(beir)
+    elif queries is not None:
+        texts = load_queries(queries)
+    brought = query_vectors(named(vectors, "--vector"), read_terms(vocabulary)) if vectors else []
     with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
         found = col.evaluate(
-            beir_queries(beir) if beir is not None else str(queries),
+            _by_field(col, texts, brought) if brought else texts,
             beir_judgments(beir, split) if beir is not None else str(judgments),
             k=k,
             measures=asked,
@@ -94,6 +113,22 @@ def evaluate(
         _print(found, state)
         if save is not None and not state.quiet:
             click.echo(f"saved: {save}/evaluation.json, evaluation.png, runs/")
+
+
+def _by_field(
+    col: Collection, texts: Mapping[str, str], brought: Sequence[tuple[str | None, dict[str, Any]]]
+) -> dict[str, Any]:
+    """A query for each field by id: the text where fields read text, and the vectors."""
+    reading = [name for name, field in col.fields.items() if field.reads_text]
+    found = {}
+    for identifier, vectors in brought:
+        if identifier is None:
+            raise click.BadParameter("name a file with the ids of queries", param_hint="--vector")
+        if not texts:
+            found[identifier] = vectors
+        elif identifier in texts:
+            found[identifier] = {**dict.fromkeys(reading, texts[identifier]), **vectors}
+    return found
 
 
 def measure_name(name: str) -> str:

@@ -6,14 +6,17 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bigrain.cli.options import State, common, memory_option
 from bigrain.cli.output import human_bytes, human_seconds, print_json, progress
-from bigrain.cli.sources import Sources, reading_options, sources_argument
+from bigrain.cli.sources import Sources, reading_options
+from bigrain.cli.vectors import field_for, named, read_file, read_terms, vocabulary_option
 from bigrain.cli.writing import closed_bytes
 
 if TYPE_CHECKING:
@@ -23,9 +26,11 @@ if TYPE_CHECKING:
 
 __all__ = ["build", "index", "say_summary"]
 
+NO_VECTORS: Mapping[str, Any] = MappingProxyType({})
+
 
 @click.command(short_help="Make a new collection from files.")
-@sources_argument
+@click.argument("sources", metavar="[SOURCE...]", nargs=-1)
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path),
               metavar="COLLECTION", help="The new collection, such as docs.grain.")  # fmt: skip
 @click.option("--language", default="en", show_default=True, metavar="CODE",
@@ -36,6 +41,9 @@ __all__ = ["build", "index", "say_summary"]
 @click.option("--no-dense", is_flag=True, help="Words only (BM25), no vectors.")
 @click.option("--substrings", is_flag=True,
               help="Index every substring too, for bigrain count and n-grams.")  # fmt: skip
+@click.option("--vectors", multiple=True, metavar="NAME=FILE",
+              help="Another field, with the vectors of a file; may be given again.")  # fmt: skip
+@vocabulary_option
 @click.option("--replace", is_flag=True, help="Replace the collection that is there already.")
 @reading_options
 @memory_option
@@ -49,6 +57,8 @@ def index(
     no_chunks: bool,
     no_dense: bool,
     substrings: bool,
+    vectors: tuple[str, ...],
+    vocabulary: Path | None,
     replace: bool,
     memory: int | None,
     **reading: Any,
@@ -59,9 +69,13 @@ def index(
     also with .gz, folders of them, and - for standard input: JSON lines, or one document a line.
     The collection appears when all of it is there; an error leaves nothing behind.
 
+    Files of --vectors are what bigrain add-vectors takes; they hold dense, sparse or token vectors
+    of the documents, by id. Without SOURCE the collection is made of vectors alone.
+
     \b
     Examples:
       bigrain index papers/ --to docs.grain
+      bigrain index corpus.jsonl --to docs.grain --vectors splade=splade.jsonl --no-dense
       bigrain index corpus.jsonl.gz --to docs.grain --language de --memory 2GB
       zcat dump.gz | bigrain index - --to docs.grain --chunk-chars 1000
     """
@@ -77,25 +91,40 @@ def index(
     elif chunk_chars is not None:
         chunking = Chunking("sentence", max_chars=chunk_chars, overlap_chars=chunk_chars // 10)
     spoken = None if language.lower() == "none" else language
-    fields: dict[str, Field] = {"lexical": LexicalField(language=spoken)}
-    if not no_dense:
-        fields["dense"] = DenseField(encoder=STATIC_ENCODER)
-    if substrings:
-        fields["substrings"] = SubstringField()
-    documents = Sources(sources, state, **reading)
+    fields: dict[str, Field] = {}
+    if sources:
+        fields["lexical"] = LexicalField(language=spoken)
+        if not no_dense:
+            fields["dense"] = DenseField(encoder=STATIC_ENCODER)
+        if substrings:
+            fields["substrings"] = SubstringField()
+    elif not vectors:
+        raise click.UsageError("nothing to index: name a SOURCE, or --vectors NAME=FILE")
+    terms = read_terms(vocabulary)
+    brought = {
+        name: read_file(Path(file), terms) for name, file in named(vectors, "--vectors").items()
+    }
+    for name, (_, rows) in brought.items():
+        if name in fields:
+            raise click.BadParameter(
+                f"{name!r} is the name of another field", param_hint="--vectors"
+            )
+        fields[name] = field_for(name, rows, terms)
+    documents = Sources(sources, state, **reading).shown() if sources else None
     summary = build(
-        documents.shown(), target, state, fields=fields, chunking=chunking, memory=memory,
-        replace=replace,
+        documents, target, state, fields=fields, chunking=chunking, memory=memory,
+        replace=replace, vectors=brought,
     )  # fmt: skip
     if state.as_json:
         print_json(summary)
     elif not state.quiet:
         say_summary(summary)
-        click.echo(f'next: bigrain search {target} "your question"')
+        asking = '"your question"' if sources else f"--vector {next(iter(brought))}=QUERY.json"
+        click.echo(f"next: bigrain search {target} {asking}")
 
 
 def build(
-    documents: Documents,
+    documents: Documents | None,
     target: Path,
     state: State,
     *,
@@ -103,8 +132,12 @@ def build(
     chunking: Chunking | None,
     memory: int | None = None,
     replace: bool = False,
+    vectors: Mapping[str, tuple[Sequence[str], Any]] = NO_VECTORS,
 ) -> dict[str, Any]:
-    """Make the collection beside its place and move it there when it is whole; the summary."""
+    """Make the collection beside its place and move it there when it is whole; the summary.
+
+    `vectors`: (ids, vectors) by field; without documents these make them.
+    """
     import bigrain
     from bigrain.storage.drafts import drafting
     from bigrain.storage.files import DISK
@@ -114,11 +147,17 @@ def build(
     with drafting(DISK, target) as folder:
         draft = folder / target.name
         with bigrain.create(draft, fields, memory, chunking=chunking) as col:
-            counts = col.add(documents, progress=progress(state))
-            if not counts.added:
-                raise bigrain.InvalidInputError(
-                    "no documents in what was given, so no collection was made"
-                )
+            added = replaced = passages = 0
+            if documents is not None:
+                counts = col.add(documents, progress=progress(state))
+                added, replaced, passages = counts.added, counts.replaced, counts.passages
+                if not added:
+                    raise bigrain.InvalidInputError(
+                        "no documents in what was given, so no collection was made"
+                    )
+            for name, (ids, rows) in vectors.items():
+                made = col.add_vectors(name, ids, rows).added
+                added, passages = added + made, passages + made
             col.commit(progress=progress(state))
             stats = col.stats()
         seconds = time.perf_counter() - began
@@ -127,10 +166,10 @@ def build(
         "path": str(target),
         "snapshot": stats["snapshot"],
         "documents": stats["documents"],
-        "replaced": counts.replaced,
-        "passages": counts.passages,
+        "replaced": replaced,
+        "passages": passages,
         "seconds": seconds,
-        "documents_per_second": counts.added / seconds,
+        "documents_per_second": added / seconds,
         "bytes_on_disk": closed_bytes(target, stats),
         "bytes_in_memory": stats["memory"]["light_grains"],
     }

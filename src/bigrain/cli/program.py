@@ -170,6 +170,7 @@ SPOKEN: tuple[tuple[str, str], ...] = (
     (r"\bk=(?=\S* must be)", "-k "),
     (r"leave filter out", "leave --filter out"),
     (r"; upgrade it \(pip install -U PyStemmer\), or set stem=False", "; upgrade PyStemmer"),
+    (r"pass vocabulary=\[\.\.\.\], the term of each column", "pass --vocabulary FILE"),
     (r"name other fields with fields=\[\.\.\.\]", "name other fields with --field"),
 )
 

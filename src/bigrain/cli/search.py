@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import console, plain_text, print_json
+from bigrain.cli.vectors import named, query_vectors, read_terms, vocabulary_option
 
 if TYPE_CHECKING:
     from bigrain import Collection, Hit
 
 __all__ = ["language_of", "print_hits", "search"]
 
+Asked: TypeAlias = "tuple[str | None, str | None, Mapping[str, Any]]"  # id, text, vectors by field
 POSTINGS = ("lexical", "sparse")  # families without codes of single documents
 
 
 @click.command(short_help="Find the documents that answer a query.")
 @collection_argument
-@click.argument("query")
+@click.argument("query", required=False)
+@click.option("--vector", "vectors", multiple=True, metavar="NAME=VECTOR",
+              help="Ask this field with a vector, as JSON or in a file.")  # fmt: skip
+@vocabulary_option
 @click.option("-k", default=10, show_default=True, metavar="N", type=int, help="How many hits.")
 @click.option("--field", "fields", multiple=True, metavar="NAME[=WEIGHT]",
               help="Ask only this field; may be given again.")  # fmt: skip
@@ -41,7 +46,9 @@ POSTINGS = ("lexical", "sparse")  # families without codes of single documents
 def search(
     state: State,
     path: Path,
-    query: str,
+    query: str | None,
+    vectors: tuple[str, ...],
+    vocabulary: Path | None,
     k: int,
     fields: tuple[str, ...],
     condition: str | None,
@@ -56,6 +63,10 @@ def search(
     With - as QUERY, queries come from standard input: one a line, or JSON lines with "_id" and
     "text"; --json then prints one line for each.
 
+    With --vector fields without an encoder are asked too, together with QUERY or without one.
+    VECTOR is {"7": 1.5} or [0.1, 0.7], a .json file with such a vector, or a file as for bigrain
+    add-vectors; without QUERY each vector of that is a query.
+
     \b
     Examples:
       bigrain search docs.grain "how do plants store energy?"
@@ -63,18 +74,30 @@ def search(
       bigrain search docs.grain "BM25" --field lexical --explain
       bigrain search docs.grain --operators '+grain "heavy water" -moon silo*'
       bigrain search docs.grain - --json < queries.jsonl > hits.jsonl
+      bigrain search docs.grain "heavy water" --vector 'splade={"7": 1.5, "9": 0.5}'
+      bigrain search docs.grain --vector splade=queries.jsonl --vocabulary vocab.txt --json
     """
     import bigrain
 
     weights = _weights(fields)
-    many = query == "-"
+    brought = query_vectors(named(vectors, "--vector"), read_terms(vocabulary)) if vectors else []
+    many = query == "-" or len(brought) > 1
+    if query is None and not brought:
+        raise click.UsageError("nothing to ask: give QUERY, or --vector NAME=VECTOR")
+    if query is not None and len(brought) > 1:
+        raise click.UsageError(f"one QUERY, but {len(brought):,} vectors; leave QUERY out")
+    asked: Iterable[Asked] = [(None, query, vector) for _, vector in brought] or [(None, query, {})]
+    if query == "-":
+        asked = ((i, text, brought[0][1] if brought else {}) for i, text in _from_stdin())
+    elif query is None:
+        asked = [(identifier, None, vector) for identifier, vector in brought]
     with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
         language = language_of(col)
-        for at, (identifier, text) in enumerate(_from_stdin() if many else [(None, query)]):
-            asked = bigrain.Query(text) if operators else text
+        for at, (identifier, text, by_field) in enumerate(asked):
+            said = bigrain.Query(text) if operators and text is not None else text
             hits = col.search(
-                asked, k, fields=weights, filter=condition, recall=recall, explain=explain,
-                feedback=feedback,
+                _query(col, said, by_field, weights), k, fields=weights, filter=condition,
+                recall=recall, explain=explain, feedback=feedback,
             )  # fmt: skip
             if state.as_json:
                 name = {} if identifier is None else {"_id": identifier}
@@ -82,10 +105,24 @@ def search(
                 print_json(answer, indent=None if many else 1)
                 continue
             if many:
-                click.echo(("\n" if at else "") + f"# {plain_text(text)}")
+                head = text if text is not None else identifier
+                click.echo(("\n" if at else "") + f"# {plain_text(head or '')}")
             families = {name: field.family for name, field in col.fields.items()}
-            shown = asked.plain if isinstance(asked, bigrain.Query) else text
+            shown = said.plain if isinstance(said, bigrain.Query) else text or ""
             print_hits(hits, shown, language, families=families if explain else None)
+
+
+def _query(col: Collection, said: Any, vectors: Mapping[str, Any], weights: Any) -> Any:
+    """The text, or what each field is asked with where there are vectors too."""
+    if not vectors:
+        return said
+    if weights is not None and (left := [name for name in vectors if name not in weights]):
+        raise click.BadParameter(
+            f"{left[0]!r} has a --vector, so name it too", param_hint="--field"
+        )
+    reading = [name for name, field in col.fields.items() if field.reads_text]
+    texts = {name: said for name in reading if weights is None or name in weights}
+    return {**(texts if said is not None else {}), **vectors}
 
 
 def language_of(col: Collection) -> str | None:

@@ -1,14 +1,14 @@
 """Ask several systems the same questions, time each answer, and report.
 
-A system is any function from a query's text and k to (document id, score) pairs, best first. It may
-wrap bigrain, another library or a remote service; nothing else is known about it.
+A system is any function from a query, mostly its text, and k to (document id, score) pairs, best
+first. It may wrap bigrain, another library or a remote service; nothing else is known about it.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -23,12 +23,12 @@ __all__ = ["System", "evaluate_systems"]
 
 _LARGEST = float(np.finfo(np.float32).max)
 
-System: TypeAlias = Callable[[str, int], Iterable[tuple[str, float]]]
+System: TypeAlias = Callable[[Any, int], Iterable[tuple[str, float]]]
 
 
 def evaluate_systems(
     systems: Mapping[str, System],
-    queries: Mapping[str, str],
+    queries: Mapping[str, Any],
     judgments: Mapping[str, Mapping[str, int]],
     *,
     k: int = 100,
@@ -112,7 +112,7 @@ def evaluate_systems(
 
 def _check(
     systems: Mapping[str, System],
-    queries: Mapping[str, str],
+    queries: Mapping[str, Any],
     judgments: Mapping[str, Mapping[str, int]],
     *,
     k: int,

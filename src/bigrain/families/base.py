@@ -24,6 +24,7 @@ __all__ = [
     "as_matrix",
     "check_text_query",
     "first_bad_row",
+    "is_sparse",
     "require_count",
     "require_products",
     "row_number",
@@ -148,8 +149,15 @@ def first_bad_row(matrix: npt.NDArray[np.float32]) -> tuple[int, str] | None:
     )
 
 
+def is_sparse(value: Any) -> bool:
+    """Whether this is a sparse matrix: SciPy's, a `SparseMatrix`, or one with the same arrays."""
+    return hasattr(value, "shape") and (hasattr(value, "tocsr") or hasattr(value, "indptr"))
+
+
 def shape_of(query: Any) -> tuple[int, ...] | None:
-    """The shape of an array or nested lists; None for what has none, such as ragged lists."""
+    """The shape of an array or nested lists; None for ragged lists, and for sparse matrices."""
+    if is_sparse(query):
+        return None
     try:
         return tuple(np.shape(query))
     except (ValueError, TypeError):

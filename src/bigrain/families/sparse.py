@@ -10,11 +10,18 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.config import SparseField
-from bigrain.errors import ConfigError, InvalidInputError, InvalidQueryError, InvalidVectorsError
+from bigrain.errors import (
+    ConfigError,
+    InvalidInputError,
+    InvalidQueryError,
+    InvalidVectorsError,
+    shown,
+)
 from bigrain.families.base import (
     LARGEST,
     Where,
     check_text_query,
+    is_sparse,
     require_count,
     row_number,
 )
@@ -78,12 +85,12 @@ class SparseFamily:
 
     def _csr(self, matrix: Any, error: type[InvalidInputError], where: Where = row_number) -> Csr:
         """A checked CSR matrix: rows, in range, no duplicate, negative or non-finite entries."""
+        if not is_sparse(matrix):
+            raise error(
+                f"field {self.name!r}: expected a scipy.sparse CSR matrix, got "
+                f"{type(matrix).__name__}"
+            )
         if not hasattr(matrix, "indptr"):
-            if not hasattr(matrix, "tocsr"):
-                raise error(
-                    f"field {self.name!r}: expected a scipy.sparse CSR matrix, got "
-                    f"{type(matrix).__name__}"
-                )
             matrix = matrix.tocsr()
         if getattr(matrix, "format", "csr") != "csr":
             matrix = matrix.tocsr()
@@ -103,10 +110,11 @@ class SparseFamily:
             or (indptr[1:] < indptr[:-1]).any()
         ):
             raise error(f"field {self.name!r}: indptr does not fit {len(indices)} entries")
-        width, size = int(matrix.shape[1]), self.spec.vocabulary_size
-        if size is not None and width not in (0, size):
-            raise error(f"field {self.name!r}: rows are {width} wide, the vocabulary has {size}")
-        limit = self.spec.vocabulary_size or min(width, MAX_COLUMNS) or MAX_COLUMNS
+        width, size = int(matrix.shape[-1]), self.spec.vocabulary_size
+        limit = min(width or MAX_COLUMNS, size or MAX_COLUMNS)
+        columns = f"columns run from 0 to {limit - 1}"
+        if size == limit:
+            columns += f", the vocabulary has {size}"
 
         def refuse(bad: npt.NDArray[np.bool_], why: str) -> None:
             if bad.any():
@@ -120,7 +128,7 @@ class SparseFamily:
         refuse(~np.isfinite(data), "weights must be finite float32 numbers")
         refuse(data < 0, "weights must be 0 or more")
         refuse(data > LARGEST, f"weights are at most {LARGEST:g}, so that scores do not overflow")
-        refuse((indices < 0) | (indices >= limit), f"columns run from 0 to {limit - 1}")
+        refuse((indices < 0) | (indices >= limit), columns)
         rises = np.ones(len(indices), bool)
         rises[1:] = indices[1:] > indices[:-1]
         rises[indptr[:-1][indptr[:-1] < len(indices)]] = True  # where rows begin
@@ -142,13 +150,11 @@ class SparseFamily:
     def accepts(self, query: Any) -> bool:
         if isinstance(query, str):
             return self.encoder is not None
-        return isinstance(query, Mapping) or (
-            hasattr(query, "tocsr") and getattr(query, "shape", (0,))[0] == 1
-        )
+        return isinstance(query, Mapping) or is_sparse(query)
 
     def queries(self, queries: Sequence[Any]) -> list[tuple[Any, Any]]:
         """Text, mappings column -> weight, or one-row sparse matrices: (columns, weights) each."""
-        rows: list[tuple[Any, Any]] = [self._given(query) for query in queries]
+        rows = [self._given(query, f"query {i}") for i, query in enumerate(queries)]
         texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
         if texts:
             assert self.encoder is not None
@@ -174,43 +180,69 @@ class SparseFamily:
         checked = self._csr(together, InvalidQueryError, lambda row: f"query {row}")
         columns, weights = checked.indices.astype(np.uint32), checked.data
         ends = checked.indptr.tolist()
-        return [(columns[a:b], weights[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+        found = [(columns[a:b], weights[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+        for i, (held, _) in enumerate(found):
+            if not len(held) and not isinstance(queries[i], str):
+                raise InvalidQueryError(
+                    f"field {self.name!r}, query {i}: the query is empty; give at least one column "
+                    "a weight above 0"
+                )
+        return found
 
-    def _given(self, query: Any) -> tuple[Any, Any]:
+    def _given(self, query: Any, where: str) -> tuple[Any, Any]:
         """(columns, weights) as they were passed; nothing of a text."""
         if isinstance(query, str):
             check_text_query(self.name, query, self.encoder)
             return (), ()
         if isinstance(query, Mapping):
-            whole = all(isinstance(c, int | np.integer) and not isinstance(c, bool) for c in query)
-            try:
-                if not whole:
-                    raise TypeError
-                columns = np.fromiter(query.keys(), np.int64, len(query))
-                return columns, np.fromiter(query.values(), np.float64, len(query))
-            except (ValueError, TypeError, OverflowError):
-                raise InvalidQueryError(
-                    f"field {self.name!r}: a query mapping goes from column numbers to weights"
-                ) from None
-        if getattr(query, "format", None) != "csr":
-            query = query.tocsr() if hasattr(query, "tocsr") else query
-        shape = getattr(query, "shape", None)
-        if shape is None or len(shape) != 2 or shape[0] != 1:
-            if shape is None or not hasattr(query, "indptr"):
-                return self._one_row(self._csr(query, InvalidQueryError))
+            return self._of_mapping(query, where)
+        if not is_sparse(query):
             raise InvalidQueryError(
-                f"field {self.name!r}: a query is one row, got {shape[0]}; use search_many"
+                f"field {self.name!r}, {where}: a query is a mapping column -> weight or one row "
+                f"of a sparse matrix, got {type(query).__name__}"
             )
-        data, indices = np.asarray(query.data), np.asarray(query.indices)
-        size = self.spec.vocabulary_size
+        if getattr(query, "format", "csr") != "csr" or not hasattr(query, "indptr"):
+            query = query.tocsr()
+        data, indices, ends = map(np.asarray, (query.data, query.indices, query.indptr))
+        if ends.size != 2:
+            raise InvalidQueryError(
+                f"field {self.name!r}, {where}: a query is one row, got {ends.size - 1}; "
+                "search_many takes several"
+            )
+        limit = min(query.shape[-1] or MAX_COLUMNS, self.spec.vocabulary_size or MAX_COLUMNS)
         plain = data.dtype.kind in "fiu" and indices.dtype.kind in "iu" and data.ndim == 1
-        if not plain or data.shape != indices.shape or (size and shape[1] not in (0, size)):
-            return self._one_row(self._csr(query, InvalidQueryError))  # says what is wrong
+        whole = data.shape == indices.shape and ends.tolist() == [0, len(data)]
+        if not plain or not whole or (indices >= limit).any():
+            csr = self._csr(query, InvalidQueryError, lambda _: where)  # says what is wrong
+            return csr.indices, csr.data
         return indices, data
 
-    @staticmethod
-    def _one_row(csr: Csr) -> tuple[Any, Any]:
-        return csr.indices, csr.data
+    def _of_mapping(self, query: Mapping[Any, Any], where: str) -> tuple[Any, Any]:
+        if not ({*map(type, query)} <= {int} and {*map(type, query.values())} <= {int, float}):
+            self._require_numbers(query, where)
+        try:
+            columns = np.fromiter(query.keys(), np.int64, len(query))
+            return columns, np.fromiter(query.values(), np.float64, len(query))
+        except OverflowError:
+            raise InvalidQueryError(
+                f"field {self.name!r}, {where}: a column number or a weight is too large; columns "
+                f"are below {MAX_COLUMNS}, weights at most {LARGEST:g}"
+            ) from None
+
+    def _require_numbers(self, query: Mapping[Any, Any], where: str) -> None:
+        for column, weight in query.items():
+            if isinstance(column, bool) or not isinstance(column, int | np.integer):
+                raise InvalidQueryError(
+                    f"field {self.name!r}, {where}: {shown(column)} is no column; a query maps "
+                    "column numbers to weights, such as {7: 1.5}"
+                )
+            if isinstance(weight, bool) or not isinstance(
+                weight, int | float | np.integer | np.floating
+            ):
+                raise InvalidQueryError(
+                    f"field {self.name!r}, {where}: column {shown(column)} has weight "
+                    f"{shown(weight)}; weights are numbers"
+                )
 
     def builder(
         self, files: Files, folder: Path, memory_bytes: int, segments: Sequence[Any]

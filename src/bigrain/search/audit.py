@@ -1,8 +1,8 @@
-"""The running audit: live queries answered again by reading every row, and what follows from it.
+"""The running audit: live queries answered again exactly, and what follows from it.
 
-If fewer true neighbours were found than were asked for, by more than chance, the index is told how
-far it would have had to look for those of the audited queries, and later efforts are enough for
-them too (`index.live`). That stays in the memory of the handle.
+If fewer true neighbours were found than were asked for, by more than chance, a dense index is told
+how far it would have had to look for those of the audited queries, and later efforts are enough for
+them too (`index.live`). That stays in the memory of the handle. Of sparse fields it is only told.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,7 @@ from bigrain.index.base import Ranked, Selection
 from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import DECISIVE, LiveQueries
 from bigrain.index.live import NEIGHBOURS, joined, measured
+from bigrain.index.sparse import SparseIndex
 from bigrain.interval import mean_share_interval
 from bigrain.progress import Reporter, reporting
 from bigrain.search.audit_report import AuditReport, FieldAudit
@@ -56,7 +58,7 @@ class _Pass:
 
     samples: list[Sample]
     view: SnapshotView
-    index: DenseIndex
+    index: DenseIndex | SparseIndex
     selection: Selection | None
     steps: Generator[int, None, list[Ranked]]
 
@@ -212,10 +214,10 @@ class Auditor:
             known.append(i)
             shares = record.shares.setdefault(sample.asked, deque(maxlen=KEPT_SHARES))
             shares.append(judged)
-            record.queries.append(sample.query)
-        while len(record.queries) * done.samples[0].query.nbytes > KEPT_QUERIES_BYTES:
-            record.queries.popleft()
-        if known:
+        if known and isinstance(done.index, DenseIndex):
+            record.queries.extend(done.samples[i].query for i in known)
+            while len(record.queries) * done.samples[0].query.nbytes > KEPT_QUERIES_BYTES:
+                record.queries.popleft()
             queries = np.stack([done.samples[i].query for i in known])
             new = measured(done.index, queries, [truths[i] for i in known], done.selection)
             both = new if record.live is None else joined([record.live, new])
@@ -273,14 +275,30 @@ def _grouped(
 
 def _begin(view: SnapshotView, samples: list[Sample]) -> _Pass:
     index = view.fields[samples[0].field].index
-    assert isinstance(index, DenseIndex)
+    assert isinstance(index, DenseIndex | SparseIndex)
     chosen = samples[0].filter
     selection = None if chosen is None else view.select(chosen)
     n = max(NEIGHBOURS, *(sample.k for sample in samples))
     if len(view.long_starts):
         n *= UNITS_OF_LONG
     queries = [sample.query for sample in samples]
-    return _Pass(samples, view, index, selection, index.exact_steps(queries, n, selection))
+    steps = (
+        index.exact_steps(queries, n, selection)
+        if isinstance(index, DenseIndex)
+        else _sparse_steps(index, queries, n, selection)
+    )
+    return _Pass(samples, view, index, selection, steps)
+
+
+def _sparse_steps(
+    index: SparseIndex, queries: Sequence[Any], n: int, selection: Selection | None
+) -> Generator[int, None, list[Ranked]]:
+    """The best of every query; all lists are looked at, so no row is left out."""
+    found = []
+    for i, query in enumerate(queries, 1):
+        found += index.exact([query], n, selection)
+        yield index.n_rows if i == len(queries) else 0
+    return found
 
 
 def _share(done: _Pass, sample: Sample, truth: Ranked) -> tuple[float, int] | None:

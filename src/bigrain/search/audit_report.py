@@ -10,7 +10,7 @@ __all__ = ["AuditReport", "FieldAudit"]
 
 @dataclass(frozen=True)
 class FieldAudit:
-    """Live queries of a dense field that asked for one recall, answered again exactly.
+    """Live queries of a field that asked for one recall, answered again exactly.
 
     `low` and `high` are the 95 % interval of `reached` over queries. `at`: seconds since 1970.
     `looks_further`: the recall was missed, and later searches of this handle look further.

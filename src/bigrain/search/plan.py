@@ -11,6 +11,7 @@ import numpy as np
 from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
 from bigrain.index.base import Selection
 from bigrain.index.effort import Effort
+from bigrain.search.asked import fields_of
 from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
 from bigrain.search.operators import Meaning, meaning_of
@@ -20,6 +21,7 @@ from bigrain.search.view import FieldView, SnapshotView
 __all__ = ["FieldPlan", "Plan", "check_k", "make_plan"]
 
 FUSED_CANDIDATES = 100
+COLUMNS_HINT = "; a sparse query maps column numbers, not text, to weights"
 MAX_K = 1_000_000
 MAX_WEIGHT = 1e9
 BYTES_PER_CANDIDATE = 160  # measured: keys, scores, units and documents on the way
@@ -76,11 +78,10 @@ def make_plan(
 ) -> Plan:
     """Check every argument and prepare the queries.
 
-    A `Query` comes alone. Raises `InvalidQueryError`, `UnknownFieldError` or `InvalidFilterError`.
+    All name the same fields, or none. One with operators comes alone. A field without rows is left
+    out, unless all are. Raises `InvalidQueryError`, `UnknownFieldError` or `InvalidFilterError`.
     """
-    query = queries[0] if len(queries) == 1 and isinstance(queries[0], Query) else None
-    if query is not None:
-        queries = [_plain(query)]
+    said, plain = _without_operators(queries)
     check_k(k)
     if n_candidates is not None:
         _check_int("n_candidates", n_candidates, 1, 1 << 31)
@@ -95,30 +96,54 @@ def make_plan(
         raise InvalidQueryError(
             f"recall={shown(recall)} must be above 0 and at most 1; 0.98 is usual"
         )
-    weights = _field_weights(view, queries, fields, fusion)
+    named = fields_of(plain[0]) if len(plain) else ()
+    weights = _field_weights(view, plain, named, fields, fusion)
     parsed = None if filter is None else parse(filter)
     selection = None if parsed is None else view.select(parsed)
     meaning = None
-    if query is not None and query.clauses:
-        meaning = meaning_of(view, query, list(weights), selection)
+    if said is not None and said.clauses:
+        saying = [name for name in weights if not named or isinstance(queries[0][name], Query)]
+        meaning = meaning_of(view, said, saying, selection)
         selection = meaning.selection
-    exact = recall == 1
+    prepared: dict[str, Sequence[Any]] = {}
+    for name in weights:
+        if meaning is not None and name in meaning.weights:
+            prepared[name] = [meaning.weights[name]]
+        else:
+            own = [query[name] for query in plain] if named else plain
+            prepared[name] = view.fields[name].family.queries(own)
+    asked = _with_rows(view, weights)
     plans = []
-    for name, weight in weights.items():
+    for name, weight in asked.items():
         field = view.fields[name]
         effort = field.index.effort(None if recall is None else float(recall), k)
         if n_candidates is not None:
             everything = n_candidates >= field.index.n_rows
             effort = Effort(max(n_candidates, k), np.inf if everything else effort.margin)
-        elif recall is None and len(weights) > 1:  # the others help to find what is missed
+        elif recall is None and len(asked) > 1:  # the others help to find what is missed
             effort = effort.deeper(max(FUSED_CANDIDATES, 2 * k))
-        if meaning is not None and name in meaning.weights:
-            prepared: Sequence[Any] = [meaning.weights[name]]
-        else:
-            prepared = field.family.queries(queries)
-        plans.append(FieldPlan(name, field, prepared, effort, weight))
+        plans.append(FieldPlan(name, field, prepared[name], effort, weight))
     _require_memory(view, plans)
-    return Plan(k, len(queries), tuple(plans), parsed, selection, exact, explain, fusion, meaning)
+    exact = recall == 1
+    return Plan(k, len(plain), tuple(plans), parsed, selection, exact, explain, fusion, meaning)
+
+
+def _without_operators(queries: Sequence[Any]) -> tuple[Query | None, Sequence[Any]]:
+    """What the only query says in operators, and the queries as plain text."""
+    if len(queries) != 1:
+        return None, queries
+    (query,) = queries
+    if isinstance(query, Query):
+        return query, [_plain(query)]
+    said = {one for name in fields_of(query) if isinstance(one := query[name], Query)}
+    if not said:
+        return None, queries
+    if len(said) > 1:
+        raise InvalidQueryError(
+            "two queries with operators; what must be there is said once: give both fields the same"
+        )
+    plain = {name: _plain(q) if isinstance(q, Query) else q for name, q in query.items()}
+    return said.pop(), [plain]
 
 
 def _plain(query: Query) -> str:
@@ -149,12 +174,15 @@ def _require_memory(view: SnapshotView, plans: Sequence[FieldPlan]) -> None:
 def _field_weights(
     view: SnapshotView,
     queries: Sequence[Any],
+    named: Sequence[str],
     fields: Sequence[str] | str | Mapping[str, float] | None,
     fusion: Fusion,
 ) -> dict[str, float]:
-    """Which fields to ask, with the weight of each."""
+    """Which fields to ask, with the weight of each. `named`: the fields that queries are for."""
+    weighed = named and isinstance(queries[0][named[0]], int | float)
+    _require_fields(view, named, COLUMNS_HINT if weighed else "")
     if fields is None:
-        able = [
+        able = list(named) or [
             name
             for name, field in view.fields.items()
             if all(field.family.accepts(query) for query in queries)
@@ -167,11 +195,12 @@ def _field_weights(
     asked = [fields] if isinstance(fields, str) else list(fields)
     if not asked:
         raise InvalidQueryError("fields is empty; leave it out to search every field")
-    for name in asked:
-        if not isinstance(name, str) or name not in view.fields:
-            raise UnknownFieldError(
-                f"no field {shown(name)} in this collection; it has {', '.join(view.fields)}"
-            )
+    _require_fields(view, asked)
+    if named and (without := [name for name in asked if name not in named]):
+        raise InvalidQueryError(
+            f"the query has nothing for field {without[0]!r} of fields=; it names "
+            f"{', '.join(named)}"
+        )
     if isinstance(fields, Mapping):
         for name, weight in fields.items():
             if not isinstance(weight, int | float) or not 0 <= weight <= MAX_WEIGHT:
@@ -182,6 +211,20 @@ def _field_weights(
             raise InvalidQueryError("every field has weight 0; give one of them more")
         return {name: float(weight) for name, weight in fields.items()}
     return {name: fusion.weight_of(view.fields[name].family.spec.family) for name in asked}
+
+
+def _with_rows(view: SnapshotView, weights: dict[str, float]) -> dict[str, float]:
+    """Without fields that hold nothing, whose weight would only lower scores; all if all do."""
+    filled = {name: w for name, w in weights.items() if view.fields[name].index.n_rows}
+    return filled if any(filled.values()) else weights
+
+
+def _require_fields(view: SnapshotView, names: Iterable[object], hint: str = "") -> None:
+    for name in names:
+        if not isinstance(name, str) or name not in view.fields:
+            raise UnknownFieldError(
+                f"no field {shown(name)} in this collection; it has {', '.join(view.fields)}{hint}"
+            )
 
 
 def _nobody_answers(view: SnapshotView, queries: Sequence[Any]) -> str:

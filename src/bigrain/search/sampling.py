@@ -1,4 +1,4 @@
-"""A few of the dense queries that are answered, kept until somebody looks whether they were right.
+"""A few of the queries whose answers may have missed something, kept until somebody looks at them.
 
 Every query is taken until half the places are full, then one in EVERY on average, in a random
 place, so that a sample's chance to be there fades with its age (Aggarwal, On biased reservoir
@@ -13,12 +13,14 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import DEFAULT_RECALL, Effort
+from bigrain.index.sparse import SparseIndex
 from bigrain.search.filter import Filter
 from bigrain.search.pipeline import Answer
 from bigrain.search.plan import FieldPlan, Plan
@@ -27,7 +29,7 @@ from bigrain.search.view import SnapshotView
 __all__ = ["Sample", "Sampler"]
 
 EVERY = 16
-PASSED_OVER = 8  # queries after one without a dense field
+PASSED_OVER = 8  # queries after one that nothing is to be told of
 BYTES, MOST = 256 << 10, 256  # for a field: of its waiting queries, and how many
 BYTES_BESIDE = 600  # a sample without its vector
 LARGEST_K = 100  # what recall is calibrated for
@@ -35,11 +37,11 @@ LARGEST_K = 100  # what recall is calibrated for
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """A query in one dense field, how far was looked for it, and what was answered."""
+    """A query in one field, how far was looked for it, and what was answered."""
 
     view: weakref.ref[SnapshotView]
     field: str
-    query: npt.NDArray[np.float32]  # (dim,)
+    query: Any  # (dim,) float32, or of sparse fields (columns, weights)
     k: int
     asked: float
     effort: Effort
@@ -88,12 +90,12 @@ class Sampler:
         self, view: SnapshotView, plan: Plan, answers: Sequence[Answer], recall: float | None
     ) -> int:
         """Returns how many queries to pass over now."""
-        dense = [f for f in plan.fields if isinstance(f.field.index, DenseIndex)]
-        if not dense or plan.k > LARGEST_K:
+        fields = [field for field in plan.fields if _is_sampled(field)]
+        if not fields or plan.k > LARGEST_K:
             return PASSED_OVER
         asked = DEFAULT_RECALL if recall is None else float(recall)
         gap = 0
-        for field in dense:
+        for field in fields:
             waiting = self._waiting.setdefault(field.name, [])
             if self._all:
                 waiting += (_sample(view, plan, field, i, a, asked) for i, a in enumerate(answers))
@@ -112,7 +114,9 @@ class Sampler:
 
     @staticmethod
     def _places(field: FieldPlan) -> int:
-        each = int(field.queries[0].nbytes) + BYTES_BESIDE
+        query = field.queries[0]
+        parts = query if isinstance(query, tuple) else (query,)
+        each = sum(int(part.nbytes) for part in parts) + BYTES_BESIDE
         return max(16, min(MOST, BYTES // each))
 
     def take_all(self) -> list[Sample]:
@@ -141,14 +145,24 @@ class Sampler:
         return sum(len(samples) for samples in self._waiting.values())
 
 
+def _is_sampled(field: FieldPlan) -> bool:
+    """Whether its answers may have missed something."""
+    index = field.field.index
+    return isinstance(index, DenseIndex) or (
+        isinstance(index, SparseIndex) and field.effort.margin < np.inf
+    )
+
+
 def _sample(
     view: SnapshotView, plan: Plan, field: FieldPlan, i: int, answer: Answer, asked: float
 ) -> Sample:
     alone = len(plan.fields) == 1
+    query = field.queries[i]
+    kept = tuple(part.copy() for part in query) if isinstance(query, tuple) else query.copy()
     return Sample(
         weakref.ref(view),
         field.name,
-        np.array(field.queries[i], np.float32),
+        kept,
         plan.k,
         asked,
         field.effort,

@@ -1,7 +1,7 @@
 """Text on its way in: read, clean, cut, and turn into terms.
 
     readers     files, folders and BEIR sets -> documents
-    sparse_vectors  files of sparse vectors
+    vectors     files of vectors; sparse_vectors those of sparse ones
     normalise   the stored and the searched form of a text
     chunk       spans of a long text
     tokenise    words, in every script
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bigrain.text.readers import read_documents
     from bigrain.text.sparse_vectors import read_sparse_vectors, write_sparse_vectors
     from bigrain.text.tokenise import script_counts, script_of, tokens, words
+    from bigrain.text.vectors import read_vectors
 
 __all__ = [
     "Analyser",
@@ -34,6 +35,7 @@ __all__ = [
     "known_languages",
     "read_documents",
     "read_sparse_vectors",
+    "read_vectors",
     "script_counts",
     "script_of",
     "sentences",
@@ -56,6 +58,7 @@ _HOME = {
     "fold": "normalise",
     "read_documents": "readers",
     "read_sparse_vectors": "sparse_vectors",
+    "read_vectors": "vectors",
     "write_sparse_vectors": "sparse_vectors",
     "script_counts": "tokenise",
     "script_of": "tokenise",
