@@ -236,7 +236,7 @@ class MultiVectorField:
         'fde'         fixed-dimensional encodings (MUVERA: Dhulipala et al., NeurIPS 2024)
 
     The tokens are on disk and decide the scores; `heavy` is their type: "float32", "float16",
-    "int8" (a scale for each token: MaxSim within 0.1 %), or the nearest of many centroids and a
+    "int8" (a scale for each token: MaxSim of unit tokens within about 0.1 %), or the nearest of many centroids and a
     residual of 4, 2 or 1 bits a number, "residual4", "residual2", "residual1" (ColBERTv2:
     Santhanam et al., NAACL 2022). `pooling` above 1 keeps one token in so many, means of clusters
     (Clavié et al., 2024); 2 costs hardly anything, `heavy` and quality fall from 3 on.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bigrain.codecs.pooling import Ward, full_length
 from bigrain.codecs.token_scores import best_tokens
 from bigrain.config import MultiVectorField
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
@@ -110,6 +111,9 @@ class MultiVectorFamily:
             )
         require_count(self.name, range(n), len(offsets) - 1)
         self._require_storable(values, owner)
+        if self.spec.pooling > 1:
+            pooled = full_length(Ward(self.spec.pooling)(values, offsets), values, offsets)
+            return pooled.values, pooled.offsets
         return values, offsets
 
     def _require_storable(self, values: npt.NDArray[np.float32], owner: Where) -> None:

@@ -165,13 +165,7 @@ def merge_multivector(
                 yield Tokens(records.codec, payload, counts.astype(np.int64))
 
     if numbering.n_rows:
-        records = [s for s in segments if s.records.codec.kind == spec.heavy]
-        like = (
-            sorted(records, key=lambda s: -s.units.n_rows)[:1]
-            if TokenCodec.needs_sample(spec.heavy)
-            else []
-        )
-        write_multivector(spec, files, path, numbering, chunks, like, memory_bytes, afresh=True)
+        write_multivector(spec, files, path, numbering, chunks, segments, memory_bytes, afresh=True)
     return numbering.n_rows
 
 
