@@ -36,7 +36,7 @@ MAX_DIM = 4096
 MAX_TITLE_WEIGHT = 20
 MAX_NGRAM = 16  # words
 TOKEN_TYPES = ("float32", "float16", "int8", "residual4", "residual2", "residual1")
-SURROGATES = ("regression", "mean", "fde")
+SURROGATES = ("mean", "regression", "fde")
 MAX_POOLING = 16
 CODES: dict[str, Sequence[int]] = {  # and their bits
     "rabitq": range(1, 9),
@@ -231,8 +231,9 @@ class MultiVectorField:
     In memory each document has one code of `light_bytes`, of a vector that stands for all its
     tokens; `light` says how it is made:
 
-        'regression'  fitted so that products with it follow MaxSim: finds most at equal bytes
-        'mean'        the mean of the tokens: nothing to fit
+        'mean'        the mean of the tokens, made as long as they are: nothing to fit
+        'regression'  fitted so that products with it follow MaxSim (after LEMUR, Jääsaari et al.,
+                      2026): finds more from about 96 bytes on, and takes longer to write and ask
         'fde'         fixed-dimensional encodings (MUVERA: Dhulipala et al., NeurIPS 2024)
 
     The tokens are on disk and decide the scores; `heavy` is their type: "float32", "float16",
@@ -248,7 +249,7 @@ class MultiVectorField:
     light_bytes: int = 64
     encoder: str | None = None
     heavy: str = "int8"
-    light: str = "regression"
+    light: str = "mean"
     pooling: int = 1
 
     def __post_init__(self) -> None:

@@ -175,7 +175,7 @@ VECTORS: list[tuple[str, Any, Any, str]] = [
     ("tok", ["a"], (np.ones((2, 4)), [[0], [1, 2]]), "whole"),
     ("tok", ["a"], (np.ones((2, 3)), [0, 2]), "3 wide"),
     ("tok", ["a"], (np.full((2, 4), NAN), [0, 2]), "'tok', row 0"),
-    ("tok", ["a"], (np.full((2, 4), 1e5), [0, 2]), "float16"),
+    ("tok", ["a"], (np.full((2, 4), 1e16), [0, 2]), "overflow"),
     ("lex", ["a"], np.ones((1, 8)), "'lex' makes its vectors from text"),
     ("enc", ["a"], np.ones((1, 3)), "'enc' makes its vectors from text"),
 ]

@@ -170,7 +170,7 @@ def test_damaged_tokens_cost_one_document_its_vectors(grain: tuple[Path, Model])
     damaging.check_repaired(path, model, report)
 
 
-@pytest.mark.parametrize("field, section", [("tok", "token_ends"), ("imp", "counts")])
+@pytest.mark.parametrize("field, section", [("tok", "token_counts"), ("imp", "counts")])
 def test_lengths_that_are_damaged_are_found_again_by_checksums(
     grain: tuple[Path, Model], field: str, section: str
 ) -> None:

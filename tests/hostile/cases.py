@@ -496,7 +496,11 @@ def ragged() -> Iterator[Case]:
         (("tok", two, (six[:, :3], [0, 2, 6])), VECTORS, "3 wide"),
         (("tok", two, (six * NAN, [0, 2, 6])), VECTORS, "row 0"),
         (("tok", two, (np.vstack([six[:3], six[3:] * INF]), [0, 2, 6])), VECTORS, "row 1.*inf"),
-        (("tok", two, (np.vstack([six[:3], six[3:] * 1e5]), [0, 2, 6])), VECTORS, "row 1.*float16"),
+        (
+            ("tok", two, (np.vstack([six[:3], six[3:] * 1e17]), [0, 2, 6])),
+            VECTORS,
+            "row 1.*overflow",
+        ),
         (("tok", two, (six.astype(object), [0, 2, 6])), VECTORS, "object"),
     ]
     yield from numbered("vectors", "ragged", entries)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.codecs.pooling import Ward, full_length
+from bigrain.codecs.pooling.groups import full_length
+from bigrain.codecs.pooling.ward import Ward
 from bigrain.codecs.token_scores import best_tokens
 from bigrain.config import MultiVectorField
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError

@@ -1,7 +1,7 @@
 """Multi-vector fields: one code a document in memory proposes, its token vectors on disk decide.
 
-The code is of a vector that stands for all tokens (`codecs.surrogates`): its inner product with
-what stands for a query's tokens estimates their MaxSim. A segment holds the records of the tokens in
+The code is of a vector that stands for all tokens (`codecs.surrogates`): its product with what
+stands for a query's tokens estimates their MaxSim. A segment holds the records of the tokens in
 ascending order of unit (`token_records`), the codes (`coded`), and the surrogate that made them.
 """
 

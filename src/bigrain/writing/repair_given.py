@@ -28,8 +28,13 @@ def _compared(spec: config.Field, file: SegmentFile) -> Iterator[tuple[str, obje
     """(setting, as given, as the segment tells it) of what a segment tells."""
     yield "family", spec.family, file.meta.get("family")
     sections = file.sections
-    if isinstance(spec, config.MultiVectorField) and "tokens" in sections:
-        yield "dim", spec.dim, sections["tokens"].shape[-1]
+    if isinstance(spec, config.MultiVectorField):
+        tokens = file.meta.get("tokens")
+        if isinstance(tokens, dict):
+            yield "dim", spec.dim, tokens.get("dim")
+            yield "heavy", spec.heavy, tokens.get("kind")
+        elif "tokens" in sections:
+            yield "dim", spec.dim, sections["tokens"].shape[-1]
     if not isinstance(spec, config.DenseField) or spec.dim is None or spec.light_bytes is None:
         return
     if "codec_centre" in sections:

@@ -1,7 +1,8 @@
-"""Mean pooling: the direction of the mean of a document's tokens, the sum of a query's.
+"""Mean pooling: the mean of a document's tokens, the sum of a query's.
 
-It is what MaxSim would be if every query token saw all document tokens alike. Means are made unit
-vectors: a long document's tokens cancel each other, which would make it lose against short ones.
+It is what MaxSim would be if every query token saw all document tokens alike. Means are made as
+long as the tokens are on average: a long document's tokens cancel each other, which would make it
+lose against short ones.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["MeanPooling"]
 
 @dataclass(frozen=True)
 class MeanPooling:
-    """One direction of `dim` dimensions a document."""
+    """One vector of `dim` dimensions a document."""
 
     name: ClassVar[str] = "mean"
     fitted_on: ClassVar[int] = 0
@@ -40,9 +41,12 @@ class MeanPooling:
         return cls(values.shape[1])
 
     def documents(self, values: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> Floats:
-        out = summed(values, require_ragged(values, offsets, self.dim))
-        length = np.sqrt(np.einsum("ij,ij->i", out, out))
-        out /= np.where(length > 0, length, 1)[:, None]
+        offsets = require_ragged(values, offsets, self.dim)
+        out = summed(values, offsets)
+        lengths = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float32))[:, None]
+        mean = summed(lengths, offsets)[:, 0] / np.maximum(np.diff(offsets), 1)
+        own = np.sqrt(np.einsum("ij,ij->i", out, out))
+        out *= np.divide(mean, own, out=np.zeros_like(own), where=own > 0)[:, None]
         return out
 
     def queries(self, values: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> Floats:
