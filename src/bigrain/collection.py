@@ -411,6 +411,7 @@ class Collection:
             n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
             feedback=checked(feedback),
         )  # fmt: skip
+        _tell([query])
         return make_hits(view, plan, 0, answers[0])
 
     def _answer(
@@ -475,6 +476,7 @@ class Collection:
         def run_arrays(part: slice) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
             return make_arrays(view, *run(part))
 
+        _tell(listed)
         parts = list(_batches(listed, min(QUERY_BATCH, max(1, -(-len(listed) // threads)))))
         done: list[Any]
         if threads == 1 or len(parts) < 2:
@@ -1116,6 +1118,13 @@ def _listed(name: str, values: object) -> list[Any]:
     if not isinstance(values, Iterable):
         raise InvalidInputError(f"{name} takes a list, not {shown(values)}")
     return list(values)
+
+
+def _tell(queries: Sequence[Any]) -> None:
+    """Warn the caller of a method of signs in queries that are no operators."""
+    for query in queries:
+        for message in query.notices if isinstance(query, Query) else ():
+            warnings.warn(message, stacklevel=3)
 
 
 def _batches(queries: Sequence[Any], most: int) -> Iterator[slice]:

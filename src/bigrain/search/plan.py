@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 
 from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
+from bigrain.families.lexical import LexicalFamily
 from bigrain.index.base import Selection
 from bigrain.index.effort import Effort
+from bigrain.index.lexical import LexicalIndex
 from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
-from bigrain.search.operators import Meaning, meaning_of
+from bigrain.search.operators import Meaning, meaning_of, widened
 from bigrain.search.query import Query
 from bigrain.search.view import FieldView, SnapshotView
 
@@ -116,6 +118,8 @@ def make_plan(
             prepared: Sequence[Any] = [meaning.weights[name]]
         else:
             prepared = field.family.queries(queries)
+            if isinstance(field.family, LexicalFamily) and isinstance(field.index, LexicalIndex):
+                prepared = [widened(one, field.family, field.index) for one in prepared]
         plans.append(FieldPlan(name, field, prepared, effort, weight))
     _require_memory(view, plans)
     return Plan(k, len(queries), tuple(plans), parsed, selection, exact, explain, fusion, meaning)
