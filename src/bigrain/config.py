@@ -56,7 +56,8 @@ STATIC_ENCODER = "bigrain/static-v1"
 class LexicalField:
     """BM25 over the words of title and text.
 
-    `language` chooses stemmer and stop words ("en", "de", ..., None for plain words). `k1` and `b`
+    `language`, by code or name, chooses stemmer and stop words ("en", "deutsch", None for plain
+    words). `k1` and `b`
     are BM25's term saturation and length normalisation. `variant` names the formula: "lucene",
     "robertson", "atire", "bm25l" or "bm25+"; `delta` is the lower bound of the last two. Scores
     leave out what bm25l and bm25+ give to every document, so "bm25+" ranks alike for any `delta`.
@@ -84,6 +85,9 @@ class LexicalField:
             raise ConfigError(
                 f"language={shown(self.language)} must be a code such as 'en', or None"
             )
+        from bigrain.text.languages import find_language
+
+        find_language(self.language)
         if not (_is_number(self.k1) and self.k1 >= 0):
             raise ConfigError(f"k1={shown(self.k1)} must be a number >= 0; 1.2 is usual")
         if not (_is_number(self.b) and 0 <= self.b <= 1):

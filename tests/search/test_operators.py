@@ -72,7 +72,7 @@ class Reading:
 
     def has(self, clause: Clause, identifier: str) -> bool:
         near = self.near(clause)
-        if near is not None:
+        if near is not None and not clause.title:
             return any(word in self.terms[identifier] for word in near)
         title, text = self.documents[identifier]
         wanted = self.analyser.sequence(clause.text)
@@ -280,7 +280,7 @@ def test_the_word_itself_is_not_outweighed_by_many_neighbours(tmp_path: Path) ->
 
 JAPANESE = {
     "a": "日本の首都は東京です", "b": "日本人の名前", "c": "本日は晴天", "d": "いぬがいる",
-    "e": "ねこ", "f": "ぬ", "g": "のは日本",
+    "e": "ねこ", "f": "ぬ", "g": "のは日本", "h": "こいぬ grain",
 }  # fmt: skip
 
 
@@ -288,8 +288,9 @@ def test_scripts_without_blanks_are_searched_by_what_is_said(tmp_path: Path) -> 
     with a_collection(tmp_path, JAPANESE, language="ja") as col:
         assert ids(col, "日本の*") == ["a"]
         assert ids(col, "日本 -日本の*") == ["b", "g"]
-        assert ids(col, "ぬ*") == ids(col, "+ぬ") == ["d", "f"]
-        assert sorted(hit.id for hit in col.search("ぬ")) == ["d", "f"]
+        assert ids(col, "ぬ*") == ids(col, "+ぬ") == ["d", "f", "h"]
+        assert sorted(hit.id for hit in col.search("ぬ")) == ["d", "f", "h"]
+        assert ids(col, '"ぬ grain"') == ["h"] and ids(col, "+grain -ぬ") == []
         assert sorted(hit.id for hit in col.search("本")) == ["a", "b", "c", "g"]
         assert {i for (i, *_) in col.search_many(["ぬ", "ねこ"], k=2, arrays=True)[0]} == {"f", "e"}
         with pytest.warns(UserWarning, match="without ~"):

@@ -15,6 +15,7 @@ from bigrain.cli.options import State, common, memory_option
 from bigrain.cli.output import human_bytes, human_seconds, print_json, progress
 from bigrain.cli.sources import Sources, reading_options, sources_argument
 from bigrain.cli.writing import closed_bytes
+from bigrain.errors import counted
 
 if TYPE_CHECKING:
     from bigrain import Chunking
@@ -28,8 +29,10 @@ __all__ = ["build", "index", "say_summary"]
 @sources_argument
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path),
               metavar="COLLECTION", help="The new collection, such as docs.grain.")  # fmt: skip
-@click.option("--language", default="en", show_default=True, metavar="CODE",
+@click.option("--language", default="en", show_default=True, metavar="NAME",
               help="Language of the words, or 'none' to match them exactly.")  # fmt: skip
+@click.option("--title-weight", default=1, show_default=True, metavar="N", type=int,
+              help="How many times the words of a title count, 0 to 20.")  # fmt: skip
 @click.option("--chunk-chars", type=click.IntRange(min=16), metavar="N",
               help="Longest passage in characters (default: 2000).")  # fmt: skip
 @click.option("--no-chunks", is_flag=True, help="Leave long texts whole.")
@@ -45,6 +48,7 @@ def index(
     sources: tuple[str, ...],
     target: Path,
     language: str,
+    title_weight: int,
     chunk_chars: int | None,
     no_chunks: bool,
     no_dense: bool,
@@ -77,7 +81,8 @@ def index(
     elif chunk_chars is not None:
         chunking = Chunking("sentence", max_chars=chunk_chars, overlap_chars=chunk_chars // 10)
     spoken = None if language.lower() == "none" else language
-    fields: dict[str, Field] = {"lexical": LexicalField(language=spoken)}
+    words = LexicalField(language=spoken, title_weight=title_weight)
+    fields: dict[str, Field] = {"lexical": words}
     if not no_dense:
         fields["dense"] = DenseField(encoder=STATIC_ENCODER)
     if substrings:
@@ -140,8 +145,9 @@ def say_summary(summary: dict[str, Any]) -> None:
     """The summary of `build` in a few lines."""
     n = summary["documents"]
     click.echo(
-        f"{summary['path']}: {n:,} documents, {summary['passages']:,} passages, in "
-        f"{human_seconds(summary['seconds'])} ({summary['documents_per_second']:,.0f} documents/s)"
+        f"{summary['path']}: {counted(n, 'document')}, "
+        f"{counted(summary['passages'], 'passage')}, in {human_seconds(summary['seconds'])} "
+        f"({summary['documents_per_second']:,.0f} documents/s)"
     )
     click.echo(
         f"  on disk {human_bytes(summary['bytes_on_disk'])} "

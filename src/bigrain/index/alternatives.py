@@ -53,20 +53,19 @@ def best_only(
     parts: list[list[tuple[npt.NDArray[Any], ...]]] = [[] for _ in weights]
     for start in range(0, n_rows, WINDOW):
         stop = min(start + WINDOW, n_rows)
-        counts, impacts = _largest(given, weights, start, stop)
+        counts, bounds = _largest(given, weights, start, stop)
         if len(weights) > 1:
             _leave_the_best(counts, np.array(weights), lengths[start:stop], saturation)
-        for part, count, impact in zip(parts, counts, impacts, strict=True):
-            rows = np.flatnonzero(count)
-            rises = (rows + start).astype(np.uint32), impact[rows], count[rows] - np.uint32(1)
-            part.append(rises)
+        for part, count, bound in zip(parts, counts, bounds, strict=True):
+            at = np.flatnonzero(count)
+            part.append(((at + start).astype(np.uint32), bound[at], count[at] - np.uint32(1)))
     made = []
     for weight, part in zip(weights, parts, strict=True):
-        rows, found, values = (np.concatenate(column) for column in zip(*part, strict=True))
+        rows, impacts, values = (np.concatenate(column) for column in zip(*part, strict=True))
         part.clear()
-        if len(rows):
-            data, _, _ = kernels.encode_lists(rows, found, values, np.array([0, len(rows)]))
-            made.append((kernels.posting_list(data, len(rows), n_rows), weight))
+        if n := len(rows):
+            data, _, _ = kernels.encode_lists(rows, impacts, values, np.array([0, n]))
+            made.append((kernels.posting_list(data, n, n_rows), weight))
     return made
 
 

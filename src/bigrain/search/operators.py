@@ -279,7 +279,13 @@ class _Reader:
             for one in near:
                 self.index.mark(one.word, flags, first)
             return flags
-        words = list(dict.fromkeys(self.analyser.terms_of_phrase(clause.text)))
+        terms = list(dict.fromkeys(self.analyser.terms_of_phrase(clause.text)))
+        # In another text these may be within pairs; the others are there, or the text is read.
+        words = [term for term in terms if not self.analyser.only_in_pairs(term)]
+        if not words:
+            for pair in [terms[0], *_holding(self.index, terms[0])]:
+                self.index.mark(pair, flags, first)
+            return flags
         words.sort(key=self.index.n_with)
         self.index.mark(words[0], flags, first)
         for word in words[1:]:

@@ -38,7 +38,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class Analyser:
     """How text becomes terms.
 
-    `language`: an ISO code or English name ("en", "german", "zh-TW"), stored as its code; None or
+    `language`: an ISO code or name ("en", "german", "deutsch"), stored as its code; None or
     "none" for several or unknown languages: words are matched exactly. `stem`: cut inflections by
     the Snowball stemmer of the language, if it has one. `stop_words`: leave out function words, if
     there is a list. Both are without effect for languages that become bigrams (zh, ja, th, ko...).
