@@ -56,6 +56,7 @@ from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answers, answer
 from bigrain.search.plan import Plan, check_k, make_plan
+from bigrain.search.query import Query
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -413,6 +414,7 @@ class Collection:
             n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
             feedback=checked(feedback),
         )  # fmt: skip
+        _tell([query])
         return make_hits(view, plan, 0, answers[0])
 
     def _answer(
@@ -480,6 +482,7 @@ class Collection:
         def run_arrays(part: slice) -> tuple[npt.NDArray[Any], npt.NDArray[np.float32]]:
             return make_arrays(view, *run(part))
 
+        _tell(asked)
         parts = list(batches(asked, min(QUERY_BATCH, max(1, -(-len(asked) // threads)))))
         done: list[Any]
         if threads == 1 or len(parts) < 2:
@@ -1125,6 +1128,15 @@ def _listed(name: str, values: object) -> list[Any]:
     if not isinstance(values, Iterable):
         raise InvalidInputError(f"{name} takes a list, not {shown(values)}")
     return list(values)
+
+
+def _tell(queries: Sequence[Any]) -> None:
+    """Warn the caller of a method of signs in queries that are no operators."""
+    for query in queries:
+        said = query.values() if isinstance(query, Mapping) else [query]
+        for one in {q for q in said if isinstance(q, Query)}:
+            for message in one.notices:
+                warnings.warn(message, stacklevel=3)
 
 
 class _Held:

@@ -59,7 +59,8 @@ STATIC_ENCODER = "bigrain/static-v1"
 class LexicalField:
     """BM25 over the words of title and text.
 
-    `language` chooses stemmer and stop words ("en", "de", ..., None for plain words). `k1` and `b`
+    `language`, by code or name, chooses stemmer and stop words ("en", "deutsch", None for plain
+    words). `k1` and `b`
     are BM25's term saturation and length normalisation. `variant` names the formula: "lucene",
     "robertson", "atire", "bm25l" or "bm25+"; `delta` is the lower bound of the last two. Scores
     leave out what bm25l and bm25+ give to every document, so "bm25+" ranks alike for any `delta`.
@@ -87,6 +88,9 @@ class LexicalField:
             raise ConfigError(
                 f"language={shown(self.language)} must be a code such as 'en', or None"
             )
+        from bigrain.text.languages import find_language
+
+        find_language(self.language)
         if not (_is_number(self.k1) and self.k1 >= 0):
             raise ConfigError(f"k1={shown(self.k1)} must be a number >= 0; 1.2 is usual")
         if not (_is_number(self.b) and 0 <= self.b <= 1):
@@ -237,10 +241,10 @@ class MultiVectorField:
         'fde'         fixed-dimensional encodings (MUVERA: Dhulipala et al., NeurIPS 2024)
 
     The tokens are on disk and decide the scores; `heavy` is their type: "float32", "float16",
-    "int8" (a scale for each token: MaxSim of unit tokens within about 0.1 %), or the nearest of many centroids and a
-    residual of 4, 2 or 1 bits a number, "residual4", "residual2", "residual1" (ColBERTv2:
-    Santhanam et al., NAACL 2022). `pooling` above 1 keeps one token in so many, means of clusters
-    (Clavié et al., 2024); 2 costs hardly anything, `heavy` and quality fall from 3 on.
+    "int8" (a scale for each token: MaxSim of unit tokens within about 0.1 %), or the nearest of
+    many centroids and a residual of 4, 2 or 1 bits a number, "residual4", "residual2",
+    "residual1" (ColBERTv2: Santhanam et al., NAACL 2022). `pooling` above 1 keeps one token in so
+    many, means of clusters (Clavié et al., 2024): 2 costs hardly any quality.
     """
 
     family: ClassVar[str] = "multivector"

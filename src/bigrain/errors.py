@@ -60,6 +60,11 @@ __all__ = [
 SHOWN_CHARS = 80
 
 
+def counted(n: int, what: str, several: str = "") -> str:
+    """`1 document`, `2,000 documents`, as a message shows a number of things."""
+    return f"{n:,} {what if n == 1 else several or what + 's'}"
+
+
 def shown(value: object) -> str:
     """`value` as a message shows it: one short line, whatever was passed in."""
     if isinstance(value, int) and abs(value) >= 10**SHOWN_CHARS:  # Python may refuse to print it

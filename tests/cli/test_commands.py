@@ -125,7 +125,7 @@ def test_failed_index_leaves_nothing(program, tmp_path):
 def test_skip_errors_leaves_bad_rows_out(program, tmp_path):
     rows = '{"_id": "a", "text": "b"}\n' + '{"a\n' * 9
     result = program("index", "-", "--to", tmp_path / "a.grain", "--skip-errors", stdin=rows)
-    assert "1 documents" in result.stdout
+    assert "1 document," in result.stdout
     assert result.stderr.count("note: skipped") == 5 and "4 more" in result.stderr
 
 
@@ -138,7 +138,7 @@ def test_add_then_delete_then_compact(program, grain):
     assert (told["added"], told["replaced"], told["documents"]) == (1, 1, 5)
     told = program.json("delete", grain, "sun", "bread")
     assert (told["deleted"], told["documents"]) == (2, 3)
-    assert "still take space" in program("stats", grain).stdout
+    assert "is still taken" in program("stats", grain).stdout
     told = program.json("compact", grain)
     assert told["segments"] <= told["segments_before"]
     assert program.json("verify", grain)["ok"]
@@ -165,9 +165,34 @@ def test_backup_makes_another_collection(program, grain, tmp_path):
 
 
 def test_changes_are_told_in_words(program, grain):
-    assert "1 documents added" in program("add", grain, "-", stdin="one\n").stdout
-    assert "1 documents deleted" in program("delete", grain, "moon").stdout
+    assert "1 document added" in program("add", grain, "-", stdin="one\n").stdout
+    assert "1 document deleted" in program("delete", grain, "moon").stdout
     assert "became" in program("compact", grain).stdout
+
+
+def test_a_text_may_begin_with_a_dash(program, grain):
+    for arguments in (
+        ["--operators", "-earth moon"],
+        ["-earth moon", "--operators", "-k", "3"],
+        ["--operators", "--field", "lexical", "--", "-earth moon"],
+    ):
+        told = json.loads(program("search", grain, "--json", *arguments).stdout)
+        assert told["query"] == "-earth moon"
+        assert [hit["id"] for hit in told["hits"]][0] == "tide"
+    program("search", grain, "moon", "--filter", "-x y", code=2)
+
+
+def test_what_was_asked_is_told(program, beir, tmp_path):
+    target = tmp_path / "s.grain"
+    program("index", beir, "--to", target, "--no-dense", "--substrings", "--title-weight", "3")
+    assert program.json("count", target, "The  MOON")["pattern"] == "The  MOON"
+    assert program.json("stats", target)["fields"]["lexical"]["rows"] == 4
+    shown = program("search", target, "mooon~1 watre~", "--operators", "--explain").stdout
+    assert "mooon~1 stands for moon" in shown and "watre~ stands for" in shown
+    noted = program("search", target, "moon OR water", "--operators")
+    assert "note: 'OR' is read as a word" in noted.stderr
+    weighed = program.json("search", target, "moon")["hits"]
+    assert weighed[0]["id"] == "moon"
 
 
 def test_delete_is_all_or_nothing(program, grain):
@@ -246,7 +271,7 @@ def test_count_tells_how_often_and_where(program, beir, grain, tmp_path):
     program("index", beir, "--to", path, "--substrings")
     assert "every substring" in program("stats", path).stdout
     shown = program("count", path, "the MOON").stdout
-    assert shown.startswith("the moon: 2 times in 2 documents\n")
+    assert shown.startswith("the MOON: 2 times in 2 documents\n")
     assert "title 0" in program("count", path, "moon").stdout
     assert program("count", path, "wheat").stdout == "wheat: 0 times\n"
     told = program.json("count", path, "moon", "--limit", 1, "--places", 1)

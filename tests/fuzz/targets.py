@@ -275,6 +275,35 @@ def walk(node: object) -> None:
             assert not isinstance(value, float) or math.isfinite(value)
 
 
+def query_text(data: bytes) -> None:
+    """Every text is a query, and no query fails in a way that is not told."""
+    text = text_of(data)
+    query = bigrain.Query(text)
+    for clause in query.clauses:
+        assert any(map(str.isalnum, clause.text)) and 0 < clause.boost <= 1000
+        assert clause.asked.startswith(clause.text)
+    assert not query.clauses or query.clauses == bigrain.Query(text).clauses
+    assert all(len(notice) < 300 for notice in query.notices)
+    try:
+        hits = asked_collection().search(query, explain=True)
+    except bigrain.InvalidQueryError as error:
+        assert len(str(error)) < 2000
+        return
+    for hit in hits:
+        told = (hit.explanation or {})["lexical"]
+        assert math.isclose(sum(told["terms"].values()), hit.score, rel_tol=1e-3)
+
+
+@cache
+def asked_collection() -> bigrain.Collection:
+    fields = {"lexical": bigrain.LexicalField()}
+    col = bigrain.create(Path(tempfile.mkdtemp(prefix="bigrain-fuzz-query-")) / "q.grain", fields)
+    col.add([{"title": "Heavy water", "text": "grain in the silos 日本の水 ぬ"},
+             "gran graine water", "いぬ retrieval of heavy things"])  # fmt: skip
+    col.commit()
+    return col
+
+
 def json_text(data: bytes) -> None:
     try:
         parse_json(text_of(data), "here")
@@ -386,6 +415,7 @@ HTML = b"<html><head><title>T</title><meta charset=latin1></head><body><p>a<b>c<
 FILTER = (
     b"year >= 2020 AND (lang = 'e''n' OR tags IN ('a', \"b\")) AND NOT `k` IS NULL AND z = -1.5e3"
 )
+QUERY = '+grain "heavy water"^2 -moon silo* -gra*^3 grian~ watre~1 title:heavy C++ „water“'
 PROSE = "Dr. Smith paid $3.50. Really?! 日本語。次。\n\nمرحبا 🇩🇪🇫🇷 e\u0301 It's".encode()
 
 
@@ -431,6 +461,7 @@ def _targets() -> dict[str, tuple[Target, list[bytes]]]:
         "filter-text": (filter_text, [FILTER]),
         "filter-value": (filter_value, [b'{"year": {"$gte": 2020}, "$or": [{"l": "e"}, {"$not": '
                                         b'{"t": {"$in": [1, "a"]}}}], "k": null}']),
+        "query": (query_text, [QUERY.encode(), "日本の* 水~1 ぬ (a OR text:b)".encode()]),
         "json": (json_text, [ROW]),
         "metadata": (metadata_value, [b'{"a": {"b": [1, "x", true, null]}, "c.d": 2.5}']),
         "chunks": (chunks, [b"\x10\x00" + PROSE * 3]),

@@ -66,7 +66,7 @@ def test_indexing_a_folder_with_a_pipe_in_it_ends(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.txt").write_text("grain")
     given = ["index", str(tmp_path / "in"), "--to", str(tmp_path / "docs.grain"), "--no-dense"]
     result = CliRunner().invoke(main, given)
-    assert result.exit_code == 0 and "1 documents" in result.stdout
+    assert result.exit_code == 0 and "1 document," in result.stdout
     assert "a broken link, or a device" in result.stderr
 
 

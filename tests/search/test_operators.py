@@ -1,6 +1,7 @@
 """Operators against a plain reading of every document, over segments and deletions."""
 
 import math
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -11,19 +12,21 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import bigrain
-from bigrain import DamagedError, InvalidQueryError, Query
-from bigrain.index import dictionary
-from bigrain.index.dictionary import distances, words_near, words_with_prefix
+from bigrain import BudgetError, DamagedError, InvalidQueryError, Query
+from bigrain.index import alternatives, dictionary
+from bigrain.index.dictionary import distances, words_holding, words_near, words_with_prefix
+from bigrain.search import operators
 from bigrain.search.query import Clause
 from bigrain.testing import QuickDisk
 from bigrain.text.analyse import Analyser
 
-WORDS = ["grain", "grains", "grian", "brain", "gran", "heavy", "water", "水", "检索", "C++", "wa"]
+WORDS = "grain grains grian brain gran heavy water 水 检索 C++ wa いぬ ぬ".split()
 sentence = st.lists(st.sampled_from(WORDS), min_size=0, max_size=6).map(" ".join)
 document = st.tuples(sentence, sentence.filter(bool))
 SHAPES = [
     "{0}", '"{0} {1}"', "+{0}", "-{0}", "{0}^2.5", "gra*", "-gra*", "grain~", "+grain~1",
     "grain~2^3", "title:{0}", '-"{0} {1}"', '-title:"{0} {1}"', '+"{0}"', "水*", "+wa*",
+    "检索*", "水~", "+ぬ*", "-ぬ", "ぬ^2",
 ]  # fmt: skip
 clause = st.tuples(st.sampled_from(SHAPES), st.sampled_from(WORDS), st.sampled_from(WORDS)).map(
     lambda made: made[0].format(made[1], made[2])
@@ -55,6 +58,8 @@ class Reading:
 
     def near(self, clause: Clause) -> dict[str, float] | None:
         known = {word for count in self.terms.values() for word in count}
+        if clause.text == "ぬ":  # the index has it in pairs only
+            return {word: 1.0 for word in known if "ぬ" in word}
         if clause.kind == "prefix":
             (begin,) = self.analyser.analyse(clause.text)
             return {word: 1.0 for word in known if word.startswith(begin)}
@@ -67,7 +72,7 @@ class Reading:
 
     def has(self, clause: Clause, identifier: str) -> bool:
         near = self.near(clause)
-        if near is not None:
+        if near is not None and not clause.title:
             return any(word in self.terms[identifier] for word in near)
         title, text = self.documents[identifier]
         wanted = self.analyser.sequence(clause.text)
@@ -85,7 +90,9 @@ class Reading:
             for word, df in Counter(w for count in self.terms.values() for w in count).items()
         }
         weights: Counter[str] = Counter(self.analyser.analyse(query.rest))
-        for clause in query.clauses:
+        alternatives: list[tuple[float, dict[str, float]]] = []
+        alone = [Clause("ぬ", boost=weights.pop("ぬ"))] if weights.keys() == {"ぬ"} else []
+        for clause in [*query.clauses, *alone]:
             if clause.occur == "-":
                 continue
             near = self.near(clause)
@@ -94,18 +101,17 @@ class Reading:
                     weights[word] += clause.boost
             else:
                 least = min((idf[word] for word in near), default=0)
-                for word, alike in near.items():
-                    weights[word] += clause.boost * alike * least / idf[word]
+                alternatives.append((clause.boost * least, near))
         average = sum(map(Counter.total, self.terms.values())) / n
         found = {}
         for i, count in self.terms.items():
             if all(self.has(c, i) == (c.occur == "+") for c in query.clauses if c.occur):
                 norm = 1.2 * (0.25 + 0.75 * count.total() / average)
-                score = sum(
-                    w * idf[word] * count[word] / (count[word] + norm)
-                    for word, w in weights.items()
-                    if count[word]
-                )
+                parts = {word: n / (n + norm) for word, n in count.items()}
+                score = sum(weights[word] * idf[word] * part for word, part in parts.items())
+                for weight, near in alternatives:
+                    added = (weight * alike * parts.get(word, 0) for word, alike in near.items())
+                    score += max(added, default=0)
                 if score > 0:
                     found[i] = score
         return found
@@ -240,6 +246,104 @@ def test_who_holds_a_rare_word_of_a_required_prefix_is_found(tmp_path: Path) -> 
         assert set(ids(col, "+grain*", k=200)) == {str(i) for i in range(120)}
 
 
+def a_collection(tmp_path: Path, texts: dict[str, str], **field: Any) -> Any:
+    fields = {"lexical": bigrain.LexicalField(**field)}
+    col = bigrain.create(tmp_path / "made.grain", fields, files=QuickDisk())
+    col.add({"id": i, "text": text} for i, text in texts.items())
+    col.commit()
+    return col
+
+
+def test_a_fuzzy_word_is_near_to_words_as_they_are_written(tmp_path: Path) -> None:
+    texts = {
+        "own": "the aging of wines", "british": "ageing cheese", "page": "a page of a book",
+        "age": "his age", "paging": "memory paging", "rage": "what a rage", "cat": "two cats",
+        "act": "an act", "bats": "bats fly",
+    }  # fmt: skip
+    with a_collection(tmp_path, texts) as col:
+        assert ids(col, "+aging~1") == ["age", "british", "own", "page", "paging"]
+        assert ids(col, "+cats~1") == ["bats", "cat"]
+        col.delete(["paging"])
+        col.commit()
+        assert ids(col, "+aging~1") == ["age", "british", "own"]
+        assert ids(col, "+agings~1") == ["age", "british", "own"]
+
+
+def test_the_word_itself_is_not_outweighed_by_many_neighbours(tmp_path: Path) -> None:
+    near = "grian gran grains gain groin graine brain train drain gra1n grein"
+    with a_collection(tmp_path, {"own": "grain" + " x" * 10, "many": near}, language=None) as col:
+        assert [hit.id for hit in col.search(Query("grain~1"))] == ["own", "many"]
+        (hit, other) = col.search(Query("grain~1 +x^0.01 grain"), explain=True) * 2
+        assert hit.explanation["lexical"]["expanded"].keys() == {"grain~1"}
+        assert sum(hit.explanation["lexical"]["terms"].values()) == pytest.approx(hit.score)
+
+
+JAPANESE = {
+    "a": "日本の首都は東京です", "b": "日本人の名前", "c": "本日は晴天", "d": "いぬがいる",
+    "e": "ねこ", "f": "ぬ", "g": "のは日本", "h": "こいぬ grain",
+}  # fmt: skip
+
+
+def test_scripts_without_blanks_are_searched_by_what_is_said(tmp_path: Path) -> None:
+    with a_collection(tmp_path, JAPANESE, language="ja") as col:
+        assert ids(col, "日本の*") == ["a"]
+        assert ids(col, "日本 -日本の*") == ["b", "g"]
+        assert ids(col, "ぬ*") == ids(col, "+ぬ") == ["d", "f", "h"]
+        assert sorted(hit.id for hit in col.search("ぬ")) == ["d", "f", "h"]
+        assert ids(col, '"ぬ grain"') == ["h"] and ids(col, "+grain -ぬ") == []
+        assert sorted(hit.id for hit in col.search("本")) == ["a", "b", "c", "g"]
+        assert {i for (i, *_) in col.search_many(["ぬ", "ねこ"], k=2, arrays=True)[0]} == {"f", "e"}
+        with pytest.warns(UserWarning, match="without ~"):
+            fuzzy = [(hit.id, hit.score) for hit in col.search(Query("日本~"))]
+        assert fuzzy == [(hit.id, hit.score) for hit in col.search("日本")]
+
+
+def test_old_analysis_finds_single_characters_too(tmp_path: Path) -> None:
+    with a_collection(tmp_path, JAPANESE, language="ja", analysis=1) as col:
+        assert sorted(hit.id for hit in col.search("本")) == ["a", "b", "c", "g"]
+
+
+def test_sets_of_documents_stay_in_the_memory_of_searches(tmp_path: Path) -> None:
+    every = " ".join(f"w{i}" for i in range(100))
+    texts = {str(i): f"{every} {'odd' if i % 2 else 'even'} n{i}" for i in range(1000)}
+    with a_collection(tmp_path, texts, language=None) as col:
+        view = col._require_open()
+        asked = Query("even " + " ".join(f"+w{i} -x{i} -w{i}^2x" for i in range(100)) + " -odd -n2")
+        tracemalloc.start()
+        hits = col.search(asked, 1000)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert len(hits) == 499 and peak < 4e6
+        found = [(hit.id, hit.score) for hit in col.search(Query('n1* +"w98 w99" -n12'), 5)]
+        view.search_bytes = 1 << 20
+        assert [(h.id, h.score) for h in col.search(Query('n1* +"w98 w99" -n12'), 5)] == found
+        view.search_bytes = 1 << 14
+        with pytest.raises(BudgetError, match="more letters"):
+            col.search(Query("+w1*"), 5)
+
+
+def test_windows_of_documents_do_not_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = {str(i): f"grain {'heavy water' if i % 3 else 'water heavy'} {i}" for i in range(300)}
+    with a_collection(tmp_path, texts) as col:
+        col.delete(["7", "8"])
+        col.commit()
+        asked = ['+"heavy water"', "grain -heavy", 'water -"heavy water"', "+2* grain~ -21"]
+        whole = [[(h.id, h.score) for h in col.search(Query(text), 300)] for text in asked]
+        monkeypatch.setattr(operators, "LEAST_WINDOW", 64)
+        monkeypatch.setattr(alternatives, "WINDOW", 50)
+        col._require_open().search_bytes = 64_000
+        again = [[(h.id, h.score) for h in col.search(Query(text), 300)] for text in asked]
+        assert again == whole and len(whole[0]) == 198 and len(whole[2]) == 100
+
+
+def test_signs_of_other_engines_are_noticed(col: Any) -> None:
+    with pytest.warns(UserWarning) as told:
+        found = col.search(Query("moon OR text:water title:moon~"))
+    assert [hit.id for hit in found] == ["c"] and len(told) == 3
+    with pytest.warns(UserWarning, match="'OR' is read as a word"):
+        col.search_many(["moon", Query("moon OR water")])
+
+
 def test_what_must_be_there_narrows_every_field(col: Any) -> None:
     assert ids(col, "+moon tell me something") == ["a", "c"]
     assert ids(col, "water -moon -getusername") == ["b"]
@@ -314,6 +418,9 @@ def test_the_dictionary_is_read_in_stretches(col: Any, monkeypatch: pytest.Monke
     monkeypatch.setattr(dictionary, "STRETCH", 3)
     assert [words_with_prefix(file, "") for file in files] == every
     assert [sorted(words_near(file, "reacto", 2)) for file in files] == near
+    for part in ("a", "er", "http", "zz"):
+        held = [sorted(word for word in words if part in word) for words in every]
+        assert [sorted(words_holding(file, part)) for file in files] == held
     assert len(every[0]) > 12 and ("reactor", 1) in near[0]
     for file in files:
         for word in every[0]:

@@ -54,6 +54,11 @@ def test_a_plain_question_has_no_operators(text: str) -> None:
         ("-grain*", [Clause("grain", "prefix", "-")], "", ""),
         ("grian~", [Clause("grian", "fuzzy")], "", "grian"),
         ("grian~1^2", [Clause("grian", "fuzzy", boost=2, edits=1)], "", "grian"),
+        ("日本~", [], "日本", "日本"),
+        ("+日本~^2", [Clause("日本", occur="+", boost=2)], "", "日本"),
+        ("日本の*", [Clause("日本の", occur="+")], "", "日本の"),
+        ("-日本の*", [Clause("日本の", occur="-")], "", ""),
+        ("日本*", [Clause("日本", "prefix")], "", "日本"),
         ("title:moon", [Clause("moon", occur="+", title=True)], "", "moon"),
         ('-title:"the moon"', [Clause("the moon", occur="-", title=True)], "", ""),
     ],
@@ -78,6 +83,26 @@ def test_reading_a_plain_text_again_changes_nothing(text: str) -> None:
     query = Query(text)
     if not query.clauses:
         assert query.plain.split() == text.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "notice"),
+    [("a OR b", "OR"), ("(a AND b)", "AND"), ("NOT a", "NOT"), ("text:word", "text:word"),
+     ("+text:word", "text:word"), ("title:x~", "title:x"), ("title:x*^2", "title:x"),
+     ("日本~1", "without ~"), ("+ภาษา~ x", "without ~")],
+)  # fmt: skip
+def test_what_looks_like_an_operator_and_is_none_is_noticed(text: str, notice: str) -> None:
+    (told,) = Query(text).notices
+    assert notice in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["AND", "https://a.b/c", "std::vector", "10:30", "C:\\x", 'say "a OR b"', "title:moon",
+     "grian~1", "日本* 日本の*", "x~ ab~ fuzzy~3", "this and that or those"],
+)  # fmt: skip
+def test_what_is_read_as_it_looks_is_not_noticed(text: str) -> None:
+    assert Query(text).notices == ()
 
 
 def test_a_query_is_made_of_text() -> None:

@@ -10,6 +10,7 @@ import Stemmer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bigrain import LexicalField
 from bigrain.errors import ConfigError, InvalidDocumentError
 from bigrain.text import Analyser
 from bigrain.text.languages import LANGUAGES
@@ -75,6 +76,24 @@ def test_config_round_trip_and_fingerprint() -> None:
 def test_an_unknown_language_lists_the_known(language: object) -> None:
     with pytest.raises(ConfigError, match="german"):
         Analyser(language)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("Deutsch", "de"), ("français", "fr"), ("francais", "fr"), ("ESPAÑOL", "es"),
+     ("русский", "ru"), ("日本語", "ja"), ("中文", "zh"), ("ภาษาไทย", "th"), ("हिन्दी", "hi"),
+     ("tiếng việt", "vi"), ("zh_TW", "zh")],
+)  # fmt: skip
+def test_languages_are_known_by_their_own_names(name: str, code: str) -> None:
+    assert Analyser(name).language == code
+    assert LexicalField(language=name).language == name
+
+
+def test_a_field_of_an_unknown_language_is_refused_at_once() -> None:
+    with pytest.raises(ConfigError, match=r"'klingon' is not known\. language=None matches"):
+        LexicalField(language="klingon")
+    with pytest.raises(ConfigError, match=r"did you mean 'deutsch'\? language=None"):
+        LexicalField(language="deutch")
 
 
 def test_wrong_settings_are_refused() -> None:

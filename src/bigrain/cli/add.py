@@ -12,6 +12,7 @@ from bigrain.cli.options import State, collection_argument, common, memory_optio
 from bigrain.cli.output import human_seconds, print_json, progress
 from bigrain.cli.sources import Sources, reading_options, sources_argument
 from bigrain.cli.writing import changing
+from bigrain.errors import counted
 
 __all__ = ["add"]
 
@@ -50,6 +51,6 @@ def add(
         })  # fmt: skip
     elif not state.quiet:
         click.echo(
-            f"{path}: {counts.added:,} documents added, {counts.replaced:,} replaced, in "
+            f"{path}: {counted(counts.added, 'document')} added, {counts.replaced:,} replaced, in "
             f"{human_seconds(seconds)}; {total:,} in all, snapshot {snapshot}"
         )

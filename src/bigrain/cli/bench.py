@@ -15,6 +15,7 @@ import click
 from bigrain.cli.bench_tables import bench_tables
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import note, plain_text, print_json, print_table, progress
+from bigrain.errors import counted
 
 if TYPE_CHECKING:
     from bigrain import Collection
@@ -176,12 +177,13 @@ def _print(report: dict[str, Any]) -> None:
             ]
             for name, result in report["systems"].items()
         ],
-        title=f"{report['path']}: {report['documents']:,} documents",
+        title=f"{report['path']}: {counted(report['documents'], 'document')}",
     )
     recall = "" if report["recall"] is None else f", recall {report['recall']:g}"
     click.echo(
-        f"measured: {report['queries']:,} queries ({report['queries_from']}), k {report['k']}"
-        f"{recall}, ids and scores without texts, after {min(WARM_UP, report['queries'])} to warm "
-        f"up; the batch on {report['threads']} threads of {report['processors']} processors; "
-        f"kernels {report['kernels']}"
+        f"measured: {counted(report['queries'], 'query', 'queries')} ({report['queries_from']}), "
+        f"k {report['k']}{recall}, ids and scores without texts, "
+        f"after {min(WARM_UP, report['queries'])} to warm up; the batch on "
+        f"{counted(report['threads'], 'thread')} of "
+        f"{counted(report['processors'], 'processor')}; kernels {report['kernels']}"
     )

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bigrain.cli.options import State, collection_argument, common, memory_option
+from bigrain.cli.options import Asking, State, collection_argument, common, memory_option
 from bigrain.cli.output import plain_text, print_json, print_table
+from bigrain.errors import counted
 
 if TYPE_CHECKING:
     from bigrain.search.occurrences import Occurrences, Stretch
@@ -18,7 +19,7 @@ __all__ = ["count"]
 SHOWN_PLACES = 5
 
 
-@click.command(short_help="How often does a string occur, and where?")
+@click.command(cls=Asking, short_help="How often does a string occur, and where?")
 @collection_argument
 @click.argument("pattern")
 @click.option("--limit", default=10, show_default=True, type=int, metavar="N",
@@ -43,7 +44,7 @@ def count(
 
     Any string will do: words, a part of one, punctuation. Case and the length of white space do not
     count unless the collection was made so. The collection needs an index of substrings:
-    bigrain index --substrings.
+    bigrain index --substrings. A PATTERN that begins with - needs a blank in it, or -- before it.
 
     \b
     Examples:
@@ -63,8 +64,7 @@ def count(
 
 def _print(found: Occurrences) -> None:
     times = "once" if found.total == 1 else f"{found.total:,} times"
-    documents = "1 document" if found.n_documents == 1 else f"{found.n_documents:,} documents"
-    where = f" in {documents}" if found.total else ""
+    where = f" in {counted(found.n_documents, 'document')}" if found.total else ""
     click.echo(f"{plain_text(found.pattern)}: {times}{where}")
     if found.documents:
         print_table(

@@ -10,6 +10,7 @@ import click
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import print_json, progress
 from bigrain.cli.writing import changing
+from bigrain.errors import counted
 
 __all__ = ["delete"]
 
@@ -48,4 +49,6 @@ def delete(
             {"path": str(path), "snapshot": snapshot, "deleted": n_deleted, "documents": total}
         )
     elif not state.quiet:
-        click.echo(f"{path}: {n_deleted:,} documents deleted; {total:,} left, snapshot {snapshot}")
+        click.echo(
+            f"{path}: {counted(n_deleted, 'document')} deleted; {total:,} left, snapshot {snapshot}"
+        )

@@ -24,6 +24,7 @@ from bigrain.cli.output import (
     progress,
 )
 from bigrain.cli.search import language_of, print_hits
+from bigrain.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -142,7 +143,7 @@ def _show(each: Set, path: Path, state: State) -> dict[str, Any]:
         if not state.as_json:
             _heading(f"{each.name}: {each.about}")
             click.echo(
-                f"indexed {summary['documents']:,} documents in "
+                f"indexed {counted(summary['documents'], 'document')} in "
                 f"{human_seconds(summary['seconds'])}, "
                 f"{summary['documents_per_second']:,.0f} a second"
             )
@@ -214,7 +215,7 @@ def _quality(reports: Iterable[Mapping[str, Any]]) -> None:
     print_table(columns, rows)
     for report in measured:
         n_queries = max(system["n_queries"] for system in report["systems"].values())
-        click.echo(f"{report['name']}: {n_queries:,} judged questions, one at a time")
+        click.echo(f"{report['name']}: {counted(n_queries, 'judged question')}, one at a time")
 
 
 def _costs(reports: Iterable[Mapping[str, Any]]) -> None:

@@ -12,6 +12,7 @@ import click
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import note, print_json, print_table, progress
 from bigrain.cli.vectors import named, query_vectors, read_terms, vocabulary_option
+from bigrain.errors import counted
 
 if TYPE_CHECKING:
     from bigrain import Collection
@@ -179,7 +180,7 @@ def _print(found: Evaluation, state: State) -> None:
     print_table(
         ["", *map(measure_name, found.measures), "p50 ms", "p95 ms", "queries/s"],
         rows,
-        title=f"{found.name}: {n_queries:,} queries, mean [95 % interval]",
+        title=f"{found.name}: {counted(n_queries, 'query', 'queries')}, mean [95 % interval]",
     )
     for comparison in found.comparisons:
         click.echo(_compared(comparison))

@@ -18,6 +18,7 @@ from bigrain.cli.output import human_bytes, human_seconds, print_json, progress
 from bigrain.cli.sources import Sources, reading_options
 from bigrain.cli.vectors import field_for, named, read_file, read_terms, vocabulary_option
 from bigrain.cli.writing import closed_bytes
+from bigrain.errors import counted
 
 if TYPE_CHECKING:
     from bigrain import Chunking
@@ -33,8 +34,10 @@ NO_VECTORS: Mapping[str, Any] = MappingProxyType({})
 @click.argument("sources", metavar="[SOURCE...]", nargs=-1)
 @click.option("--to", "target", required=True, type=click.Path(path_type=Path),
               metavar="COLLECTION", help="The new collection, such as docs.grain.")  # fmt: skip
-@click.option("--language", default="en", show_default=True, metavar="CODE",
+@click.option("--language", default="en", show_default=True, metavar="NAME",
               help="Language of the words, or 'none' to match them exactly.")  # fmt: skip
+@click.option("--title-weight", default=1, show_default=True, metavar="N", type=int,
+              help="How many times the words of a title count, 0 to 20.")  # fmt: skip
 @click.option("--chunk-chars", type=click.IntRange(min=16), metavar="N",
               help="Longest passage in characters (default: 2000).")  # fmt: skip
 @click.option("--no-chunks", is_flag=True, help="Leave long texts whole.")
@@ -53,6 +56,7 @@ def index(
     sources: tuple[str, ...],
     target: Path,
     language: str,
+    title_weight: int,
     chunk_chars: int | None,
     no_chunks: bool,
     no_dense: bool,
@@ -93,7 +97,7 @@ def index(
     spoken = None if language.lower() == "none" else language
     fields: dict[str, Field] = {}
     if sources:
-        fields["lexical"] = LexicalField(language=spoken)
+        fields["lexical"] = LexicalField(language=spoken, title_weight=title_weight)
         if not no_dense:
             fields["dense"] = DenseField(encoder=STATIC_ENCODER)
         if substrings:
@@ -179,8 +183,9 @@ def say_summary(summary: dict[str, Any]) -> None:
     """The summary of `build` in a few lines."""
     n = summary["documents"]
     click.echo(
-        f"{summary['path']}: {n:,} documents, {summary['passages']:,} passages, in "
-        f"{human_seconds(summary['seconds'])} ({summary['documents_per_second']:,.0f} documents/s)"
+        f"{summary['path']}: {counted(n, 'document')}, "
+        f"{counted(summary['passages'], 'passage')}, in {human_seconds(summary['seconds'])} "
+        f"({summary['documents_per_second']:,.0f} documents/s)"
     )
     click.echo(
         f"  on disk {human_bytes(summary['bytes_on_disk'])} "

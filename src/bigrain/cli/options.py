@@ -10,10 +10,35 @@ from typing import Any
 
 import click
 
-__all__ = ["State", "collection_argument", "common", "memory_option", "parse_size"]
+__all__ = ["Asking", "State", "collection_argument", "common", "memory_option", "parse_size"]
 
 UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
 BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+class Asking(click.Command):
+    """A command whose last argument is a text to look for.
+
+    With a blank in it, it is no option, so it may begin with a dash: `"-moon water"`.
+    """
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put such a text behind `--`."""
+        options = [one for one in self.get_params(ctx) if isinstance(one, click.Option)]
+        valued = {name for one in options if not one.is_flag for name in one.opts}
+        for at, arg in enumerate(args):
+            after_option = at > 0 and args[at - 1] in valued
+            if arg == "--":
+                break
+            if re.match(r"-[^=\s]*\s", arg) and not after_option:
+                args = [*args[:at], *args[at + 1 :], "--", arg]
+                break
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise click.UsageError(
+                f"{error.format_message()} A text that begins with - goes behind --: -- '-5'", ctx
+            ) from None
 
 
 @dataclass

@@ -167,6 +167,12 @@ SPOKEN: tuple[tuple[str, str], ...] = (
     (r"\bmemory_budget_bytes\b", "--memory"),
     (r"\brecall=", "--recall "),
     (r"\blink=True\b", "--link"),
+    (r"\btitle_weight=(?=\S* must be)", "--title-weight "),
+    (r"\blanguage=None\b", "--language none"),
+    (
+        r"create the collection with one, such as fields=\{.*\}",
+        "`bigrain index SOURCE --to docs.grain --substrings` makes a collection with one",
+    ),
     (r"\bk=(?=\S* must be)", "-k "),
     (r"leave filter out", "leave --filter out"),
     (r"; upgrade it \(pip install -U PyStemmer\), or set stem=False", "; upgrade PyStemmer"),

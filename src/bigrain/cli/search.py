@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import click
 
-from bigrain.cli.options import State, collection_argument, common, memory_option
+from bigrain.cli.options import Asking, State, collection_argument, common, memory_option
 from bigrain.cli.output import console, plain_text, print_json
 from bigrain.cli.vectors import named, query_vectors, read_terms, vocabulary_option
 
@@ -23,7 +23,7 @@ Asked: TypeAlias = "tuple[str | None, str | None, Mapping[str, Any]]"  # id, tex
 POSTINGS = ("lexical", "sparse")  # families without codes of single documents
 
 
-@click.command(short_help="Find the documents that answer a query.")
+@click.command(cls=Asking, short_help="Find the documents that answer a query.")
 @collection_argument
 @click.argument("query", required=False)
 @click.option("--vector", "vectors", multiple=True, metavar="NAME=VECTOR",
@@ -61,7 +61,8 @@ def search(
     """Find the documents that answer QUERY best, with the passage that answers.
 
     With - as QUERY, queries come from standard input: one a line, or JSON lines with "_id" and
-    "text"; --json then prints one line for each.
+    "text"; --json then prints one line for each. A QUERY that begins with - needs a blank in it,
+    or -- before it.
 
     With --vector fields without an encoder are asked too, together with QUERY or without one.
     VECTOR is {"7": 1.5} or [0.1, 0.7], a .json file with such a vector, or a file as for bigrain
@@ -73,6 +74,7 @@ def search(
       bigrain search docs.grain "solar cells" -k 3 --filter "year >= 2020 AND lang = 'en'"
       bigrain search docs.grain "BM25" --field lexical --explain
       bigrain search docs.grain --operators '+grain "heavy water" -moon silo*'
+      bigrain search docs.grain --operators -- "-moon water"
       bigrain search docs.grain - --json < queries.jsonl > hits.jsonl
       bigrain search docs.grain "heavy water" --vector 'splade={"7": 1.5, "9": 0.5}'
       bigrain search docs.grain --vector splade=queries.jsonl --vocabulary vocab.txt --json
@@ -237,17 +239,19 @@ def _weights(fields: Sequence[str]) -> dict[str, float] | list[str] | None:
     """`--field a --field b=2` as names, or as weights where any is given."""
     if not fields:
         return None
-    if not any("=" in field for field in fields):
+    if all(field and "=" not in field for field in fields):
         return list(fields)
     weights = {}
     for field in fields:
         name, _, weight = field.partition("=")
         try:
+            if not name:
+                raise ValueError
             weights[name] = float(weight) if weight else 1.0
         except ValueError:
-            raise click.BadParameter(
-                f"{field!r}: the weight after = is a number, such as {name}=0.5",
-                param_hint="--field",
+            raise click.UsageError(
+                f"--field {field!r} is not NAME or NAME=WEIGHT, such as --field "
+                f"{name or 'lexical'}=0.5"
             ) from None
     return weights
 

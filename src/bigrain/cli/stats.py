@@ -10,6 +10,7 @@ import click
 
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import human_bytes, print_json, print_table
+from bigrain.errors import counted
 
 __all__ = ["stats"]
 
@@ -35,7 +36,7 @@ def stats(state: State, path: Path, memory: int | None) -> None:
         return
     n_documents = told["documents"]
     disk, ram = told["bytes_on_disk"], told["memory"]
-    click.echo(f"{path}: {n_documents:,} documents, snapshot {told['snapshot']}")
+    click.echo(f"{path}: {counted(n_documents, 'document')}, snapshot {told['snapshot']}")
     print_table(
         ["field", "family", "encoder", "segments", "rows", "in memory", "on disk"],
         [_field_row(name, field) for name, field in told["fields"].items()],
@@ -52,8 +53,8 @@ def stats(state: State, path: Path, memory: int | None) -> None:
     )
     if told["deleted_documents_kept"]:
         click.echo(
-            f"deleted    {told['deleted_documents_kept']:,} documents still take space; "
-            "`bigrain compact` gives it back"
+            f"deleted    space for {counted(told['deleted_documents_kept'], 'document')} is still "
+            "taken; `bigrain compact` gives it back"
         )
 
 
@@ -98,6 +99,7 @@ def _recall_lines(name: str, field: dict[str, Any]) -> list[str]:
         verdict = "holds" if a["holds"] else "falls short"
         lines.append(
             f"audited    {name}: asked {a['asked']:g}, reached {a['reached']:.4f} "
-            f"[{a['low']:.4f}, {a['high']:.4f}] on {a['queries']:,} queries, {when}: {verdict}"
+            f"[{a['low']:.4f}, {a['high']:.4f}] on "
+            f"{counted(a['queries'], 'query', 'queries')}, {when}: {verdict}"
         )
     return lines

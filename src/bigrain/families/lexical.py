@@ -89,14 +89,12 @@ class LexicalFamily:
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return None  # everything is made again from the texts
 
-    def explain(self, index: LexicalIndex, query: Mapping[str, float], unit: int) -> dict[str, Any]:
+    def explain(self, index: LexicalIndex, query: Mapping[Any, float], unit: int) -> dict[str, Any]:
         """What each word adds to the score."""
         units = np.array([unit], np.int64)
         parts = index.contributions(query, units)[:, 0]
-        return {
-            "terms": {
-                term.word: float(part)
-                for term, part in zip(index.terms(query), parts, strict=False)
-                if part > 0
-            }
-        }
+        terms: dict[str, float] = {}
+        for term, part in zip(index.terms(query), parts.tolist(), strict=False):
+            if part > 0:  # a word may stand for itself, and for others too
+                terms[term.word] = terms.get(term.word, 0.0) + part
+        return {"terms": terms}

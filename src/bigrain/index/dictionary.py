@@ -1,4 +1,4 @@
-"""Words of a segment that begin like, or are spelt nearly like, a given one.
+"""Words of a segment that begin like, hold, or are spelt nearly like, a given one.
 
 The dictionary is on disk in the order of hashes, so it is read through, a stretch at a time, and
 only what may match is looked at word by word. Distances are optimal string alignments: insertions,
@@ -18,7 +18,7 @@ import numpy.typing as npt
 from bigrain.errors import DamagedError
 from bigrain.storage.segment import SegmentFile
 
-__all__ = ["distances", "words_near", "words_with_prefix"]
+__all__ = ["distances", "words_holding", "words_near", "words_with_prefix"]
 
 STRETCH = 1 << 17  # words
 BITS = np.array([bin(i).count("1") for i in range(256)], np.uint8)
@@ -36,6 +36,20 @@ def words_with_prefix(file: SegmentFile, prefix: str) -> list[str]:
         for i, byte in enumerate(raw):
             at = at[blob[starts[at] + i] == byte]
         found += [_word(blob, edges, i) for i in at.tolist()]
+    return found
+
+
+def words_holding(file: SegmentFile, part: str) -> list[str]:
+    """The words of a lexical segment that hold `part` somewhere."""
+    raw = np.frombuffer(part.encode("utf-8", "surrogatepass"), np.uint8)
+    found = []
+    for blob, edges in _stretches(file):
+        at = np.flatnonzero(blob[: max(0, len(blob) - len(raw) + 1)] == raw[0])
+        for i, byte in enumerate(raw[1:], 1):
+            at = at[blob[at + i] == byte]
+        word = np.searchsorted(edges, at, side="right") - 1
+        inside = at + len(raw) <= edges[word + 1]
+        found += [_word(blob, edges, i) for i in np.unique(word[inside]).tolist()]
     return found
 
 

@@ -7,13 +7,15 @@ a posting may add now, and exact scores come from counts and lengths.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
+from bigrain.index.alternatives import AnyOf, best_only
 from bigrain.index.base import Bitmap, Floats, Ranked, Rows, Selection, Units, View, merge_ranked
 from bigrain.index.bm25 import IMPACTS, Bm25
 from bigrain.index.effort import Effort
@@ -24,6 +26,7 @@ __all__ = ["LexicalIndex", "Term"]
 
 CHUNK = 1 << 16
 KNOWN_WORDS = 10_000  # about 2 MB
+PARTS_AT_ONCE = 1 << 20  # terms times units
 
 
 class Term(NamedTuple):
@@ -32,12 +35,14 @@ class Term(NamedTuple):
     word: str
     weight: float  # idf times gain times the query's weight
     places: tuple[int, ...]
+    group: int = -1  # of the terms of one group a row gets the best only; -1: of none
 
 
 class LexicalIndex:
     """All inverted segments of a lexical field at one snapshot.
 
-    A query maps words to weights: how often it says each, or any finite number from 0.
+    A query maps words, and `AnyOf` several words, to weights: how often it says each, or any finite
+    number from 0.
     """
 
     def __init__(
@@ -57,27 +62,65 @@ class LexicalIndex:
     def n_rows(self) -> int:
         return self._n
 
-    def terms(self, query: Mapping[str, float]) -> list[Term]:
+    def terms(self, query: Mapping[Any, float]) -> list[Term]:
         """The query's words that live documents hold, in its order."""
-        found = []
-        for word, weight in query.items():
-            _, worth, places = self._look_up(word)
+        found: list[Term] = []
+        for group, (asked, weight) in enumerate(query.items()):
+            if isinstance(asked, AnyOf):
+                found += self._alternatives(asked, weight, group)
+                continue
+            _, worth, places = self._look_up(asked)
             if places:
-                found.append(Term(word, worth * weight, places))
+                found.append(Term(asked, worth * weight, places))
         return found
+
+    def _alternatives(self, asked: AnyOf, weight: float, group: int) -> list[Term]:
+        looked = [(word, share, *self._look_up(word)[1:]) for word, share in asked.words]
+        there = [one for one in looked if one[3]]
+        least = min((worth for _, _, worth, _ in there), default=0.0)
+        return [Term(word, least * share * weight, places, group)
+                for word, share, _, places in there]  # fmt: skip
 
     def n_with(self, word: str) -> int:
         """How many live units hold a word."""
         return self._look_up(word)[0]
 
-    def units_with(self, word: str) -> Units:
-        """The live units that hold a word, ascending."""
-        found = [np.empty(0, np.int64)]
+    def mark(self, word: str, flags: npt.NDArray[np.bool_], first: int) -> None:
+        """Set the flags of the live units from `first` on that hold a word."""
+        for view, rows in self._held(word):
+            for start in range(0, len(rows), CHUNK):
+                some = rows[start : start + CHUNK].astype(np.int64)
+                units = view.segment.units.units(some[view.is_live(some)]) - first
+                flags[units[(units >= 0) & (units < len(flags))]] = True
+
+    def first_with(self, word: str, n: int) -> list[int]:
+        """The first n live units that hold a word."""
+        found: list[int] = []
+        for view, rows in self._held(word):
+            units: list[int] = []
+            for start in range(0, len(rows), CHUNK):
+                some = rows[start : start + CHUNK].astype(np.int64)
+                units += view.segment.units.units(some[view.is_live(some)][:n]).tolist()
+                if len(units) >= n:
+                    break
+            found += units
+        return sorted(found)[:n]
+
+    def _held(self, word: str) -> Iterator[tuple[View[PostingsSegment], npt.NDArray[np.uint32]]]:
+        """The rows of each segment that hold a word, dead ones too."""
         for view, at in zip(self.views, self._look_up(word)[2], strict=False):
             if at >= 0:
-                rows = self._cache.get(view.segment.run, at).decode()[0].astype(np.int64)
-                found.append(view.segment.units.units(rows[view.is_live(rows)]))
-        return np.sort(np.concatenate(found))
+                yield view, self._cache.get(view.segment.run, at).decode()[0]
+
+    def holds(self, word: str, units: Units) -> npt.NDArray[np.bool_]:
+        """Whether each unit (n,) is live and holds a word."""
+        held = np.zeros(len(units), bool)
+        for view, at in zip(self.views, self._look_up(word)[2], strict=False):
+            if at >= 0:
+                where, rows = view.locate(units)
+                members = self._cache.get(view.segment.run, at)
+                held[where] = members.look_up(rows.astype(np.uint32)) >= 0
+        return held
 
     def _look_up(self, word: str) -> tuple[int, float, tuple[int, ...]]:
         """How many live units hold a word, its worth, and where its lists are (-1: nowhere)."""
@@ -146,15 +189,30 @@ class LexicalIndex:
         self, terms: Sequence[Term], i: int
     ) -> tuple[list[kernels.PostingList], npt.NDArray[np.float64]]:
         """The lists of a query in the i-th segment, and their weights."""
-        run = self.views[i].segment.run
-        present = [(term.places[i], term.weight) for term in terms if term.places[i] >= 0]
-        lists = [self._cache.get(run, place) for place, _ in present]
-        return lists, np.array([weight for _, weight in present], np.float64)
+        segment = self.views[i].segment
+        present: list[tuple[kernels.PostingList, float]] = []
+        for group, some in groupby(terms, key=lambda term: term.group):
+            found = [
+                (self._cache.get(segment.run, term.places[i]), term.weight)
+                for term in some
+                if term.places[i] >= 0
+            ]
+            if group >= 0:
+                n_rows = segment.units.n_rows
+                found = best_only(found, n_rows, segment.lengths, self.saturation)
+            present += found
+        return [one for one, _ in present], np.array([weight for _, weight in present], np.float64)
 
     def score(self, query: Any, units: Units) -> Floats:
         """BM25 of single units: 0 without a common word, NaN where there is no live row."""
         terms = self.terms(query)
         scores = np.full(len(units), np.nan, np.float32)
+        if any(term.group >= 0 for term in terms):  # making lists would take longer
+            step = max(1, PARTS_AT_ONCE // len(terms))
+            for start in range(0, len(units), step):
+                some = slice(start, start + step)
+                scores[some] = self.contributions(query, units[some]).sum(axis=0, dtype=np.float64)
+            return scores
         for i, view in enumerate(self.views):
             at, rows = view.locate(units)
             if len(at):
@@ -171,7 +229,10 @@ class LexicalIndex:
         return scores
 
     def contributions(self, query: Any, units: Units) -> npt.NDArray[np.float32]:
-        """(terms, units) array: what every term of `terms(query)` adds to the scores."""
+        """(terms, units) array: what every term of `terms(query)` adds to the scores.
+
+        Of alternatives all but the best add 0.
+        """
         terms = self.terms(query)
         parts = np.full((max(len(terms), 1), len(units)), np.nan, np.float32)
         for i, view in enumerate(self.views):
@@ -179,6 +240,9 @@ class LexicalIndex:
             parts[:, at] = 0
             for part, term in zip(parts, terms, strict=False):
                 part[at] = self._parts(term, i, view, rows)
+        for group in _groups(terms):
+            some = parts[group]
+            some[np.arange(len(some))[:, None] != some.argmax(axis=0)] *= 0  # NaN stays
         return parts
 
     def _parts(
@@ -193,6 +257,14 @@ class LexicalIndex:
             lengths = view.segment.lengths[rows[held]]
             added[held] = term.weight * self.saturation.parts(counts[held], lengths)
         return added
+
+
+def _groups(terms: Sequence[Term]) -> Iterator[slice]:
+    """Where the terms of each group stand."""
+    for group, some in groupby(range(len(terms)), key=lambda at: terms[at].group):
+        if group >= 0:
+            at = list(some)
+            yield slice(at[0], at[-1] + 1)
 
 
 def _floor(best: Ranked, n: int) -> float:

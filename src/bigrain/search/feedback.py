@@ -143,12 +143,12 @@ def _counts(field: FieldPlan, texts: Mapping[int, str]) -> dict[int, Counter[str
 
 
 def _expanded(
-    query: Mapping[str, float],
+    query: Mapping[Any, float],
     documents: list[Counter[str]],
     shares: npt.NDArray[np.float64],
     index: LexicalIndex,
     feedback: Feedback,
-) -> dict[str, float]:
+) -> dict[Any, float]:
     """The query's words and the documents', weighing together what the query's weighed alone."""
     model: dict[str, float] = {}
     for count, share in zip(documents, shares.tolist(), strict=True):

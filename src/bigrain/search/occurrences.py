@@ -41,7 +41,7 @@ class DocumentOccurrences:
 
 @dataclass(frozen=True, slots=True)
 class Occurrences:
-    """All occurrences of `pattern`, as it was searched, overlapping ones included.
+    """All occurrences of `pattern`, overlapping ones included.
 
     `total` of them in `n_documents` documents; `documents` are those with the most.
     """
@@ -88,7 +88,7 @@ def find_occurrences(
                 f"document {document.id!r}, which does not",
             )  # fmt: skip
         listed.append(_placed(document, searched, count, places, family.spec.case_sensitive))
-    return Occurrences(searched, tally.total, tally.n_documents, tuple(listed))
+    return Occurrences(pattern, tally.total, tally.n_documents, tuple(listed))
 
 
 def _substring_field(

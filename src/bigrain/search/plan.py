@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
+from bigrain.families.lexical import LexicalFamily
 from bigrain.index.base import Selection
 from bigrain.index.effort import Effort
+from bigrain.index.lexical import LexicalIndex
 from bigrain.search.asked import fields_of
 from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
-from bigrain.search.operators import Meaning, meaning_of
+from bigrain.search.operators import Meaning, meaning_of, widened
 from bigrain.search.query import Query
 from bigrain.search.view import FieldView, SnapshotView
 
@@ -111,7 +113,10 @@ def make_plan(
             prepared[name] = [meaning.weights[name]]
         else:
             own = [query[name] for query in plain] if named else plain
-            prepared[name] = view.fields[name].family.queries(own)
+            family, index = view.fields[name].family, view.fields[name].index
+            prepared[name] = family.queries(own)
+            if isinstance(family, LexicalFamily) and isinstance(index, LexicalIndex):
+                prepared[name] = [widened(one, family, index) for one in prepared[name]]
     asked = _with_rows(view, weights)
     plans = []
     for name, weight in asked.items():

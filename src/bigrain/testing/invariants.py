@@ -94,7 +94,7 @@ def check_occurrences(col: Collection, model: Model, field: str, pattern: str) -
     wanted = verbatim(pattern, case_sensitive=spec.case_sensitive)
     counts = {i: occurrences_in(texts, wanted) for i, texts in model.verbatim(spec).items()}
     found = col.occurrences(pattern, limit=len(counts), field=field)
-    assert found.pattern == wanted
+    assert found.pattern == pattern
     assert found.total == sum(counts.values()), f"{pattern!r}: {found.total} occurrences"
     assert found.n_documents == sum(n > 0 for n in counts.values())
     assert {d.id: d.count for d in found.documents} == {i: n for i, n in counts.items() if n}

@@ -20,7 +20,7 @@ from bigrain.text.identifiers import parts_of_identifiers
 from bigrain.text.languages import Language, find_language
 from bigrain.text.spelling import respell, without_marks
 from bigrain.text.stop_words import stop_words
-from bigrain.text.tokenise import script_counts, tokens
+from bigrain.text.tokenise import only_in_pairs, script_counts, tokens
 
 __all__ = ["ANALYSIS_VERSION", "Analyser"]
 
@@ -38,7 +38,7 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class Analyser:
     """How text becomes terms.
 
-    `language`: an ISO code or English name ("en", "german", "zh-TW"), stored as its code; None or
+    `language`: an ISO code or name ("en", "german", "deutsch"), stored as its code; None or
     "none" for several or unknown languages: words are matched exactly. `stem`: cut inflections by
     the Snowball stemmer of the language, if it has one. `stop_words`: leave out function words, if
     there is a list. Both are without effect for languages that become bigrams (zh, ja, th, ko...).
@@ -117,6 +117,30 @@ class Analyser:
         """The terms of the words of `text` alone: all are in a document that says it."""
         return self._mapped([text], self.stop_words, False, "pairs")[0]
 
+    def written(self, text: str) -> list[tuple[str, str]]:
+        """(term, word in the spelling of the index, with its ending) of all words of `text`."""
+        words = tokens(text.replace("I", "ı") if self._dotless else text)
+        if self.revision > 1:
+            words += parts_of_identifiers(text)
+        terms, spelt = (
+            _terms(self.language or "none", stem, self.stop_words, self.revision)
+            for stem in (self.stem, False)
+        )
+        return [(term, spelt[word]) for word in words if (term := terms[word])]
+
+    @property
+    def stems(self) -> bool:
+        """Whether terms are other than the words of which they are made."""
+        return self.stem and find_language(self.language).stemmer != ""
+
+    def only_in_pairs(self, word: str) -> bool:
+        """Whether the index has a word, a single character, only within pairs of characters."""
+        return only_in_pairs(word, singles=self.revision > 1)
+
+    @property
+    def _dotless(self) -> bool:
+        return self.language in ("tr", "az")
+
     def _mapped(
         self, texts: Iterable[str], stops: bool, parts: bool, runs: str, *, stem: bool = True
     ) -> list[list[str]]:
@@ -124,7 +148,7 @@ class Analyser:
             raise InvalidDocumentError("analyse_many takes several texts, got one str: use [text]")
         table = _terms(self.language or "none", self.stem and stem, stops, self.revision)
         term_of = table.__getitem__
-        dotless = self.language in ("tr", "az")
+        dotless = self._dotless
         found = []
         for row, text in enumerate(texts):
             if not isinstance(text, str):

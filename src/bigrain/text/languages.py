@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
-from bigrain.errors import ConfigError
+from bigrain.errors import ConfigError, shown
 
 __all__ = ["LANGUAGES", "Language", "find_language", "known_languages"]
 
@@ -46,6 +47,27 @@ _EXACT = """
     sl slovenian|sw swahili|te telugu Telugu|uk ukrainian Cyrillic|ur urdu Arabic|vi vietnamese
 """
 _ALIASES = {"nb": "no", "nn": "no", "iw": "he", "in": "id", "tl": "fil", "farsi": "fa"}
+# What they are called by those who speak them.
+_OWN_NAMES = """
+    ar العربية|hy հայերեն|eu euskara|ca català|cs čeština,česky|da dansk|nl nederlands
+    et eesti|fi suomi|fr français|de deutsch|el ελληνικά|hi हिन्दी,हिंदी|hu magyar
+    id bahasa indonesia|ga gaeilge|it italiano|lt lietuvių|ne नेपाली
+    no norsk,bokmål,nynorsk|fa فارسی|pl polski|pt português|ro română|ru русский
+    sr српски,srpski|st sesotho|es español,castellano|sv svenska|ta தமிழ்|tr türkçe
+    yi ייִדיש|zh 中文,汉语,漢語,普通话,华语,mandarin|ja 日本語|ko 한국어|th ไทย,ภาษาไทย
+    lo ລາວ,ພາສາລາວ|km ខ្មែរ,ភាសាខ្មែរ|my မြန်မာ,မြန်မာဘာသာ|sq shqip|am አማርኛ
+    az azərbaycan|be беларуская|bn বাংলা|bs bosanski|bg български|hr hrvatski
+    fil filipino,tagalog|gl galego|ka ქართული|gu ગુજરાતી|he עברית|is íslenska|kn ಕನ್ನಡ
+    kk қазақ|la latina|lv latviešu|mk македонски|ms bahasa melayu|ml മലയാളം|mr मराठी
+    mn монгол|pa ਪੰਜਾਬੀ|si සිංහල|sk slovenčina,slovensky|sl slovenščina,slovensko
+    sw kiswahili|te తెలుగు|uk українська|ur اردو|vi tiếng việt
+"""
+
+
+def _plain(name: str) -> str:
+    """A name as people may type it: without case, and without accents."""
+    apart = unicodedata.normalize("NFD", name.strip().casefold())
+    return "".join(char for char in apart if not unicodedata.combining(char))
 
 
 def _table(text: str, stemmed: bool) -> dict[str, Language]:
@@ -69,28 +91,39 @@ LANGUAGES = {
     "dutch_porter": Language("dutch_porter", "dutch_porter", "dutch_porter", _LATIN),
     "none": Language("none", "none", "", ()),  # any language: words matched exactly
 }
-_BY_NAME = {language.name: code for code, language in LANGUAGES.items()}
+_BY_NAME = {
+    **{
+        _plain(name): code
+        for entry in _OWN_NAMES.strip().replace("\n", "|").split("|")
+        for code, _, names in [entry.strip().partition(" ")]
+        for name in names.split(",")
+    },
+    **{language.name: code for code, language in LANGUAGES.items()},
+}
 
 
 def find_language(language: str | None) -> Language:
-    """By code ("de", "zh-TW"), English name ("German") or None; ConfigError lists what is known."""
+    """By code ("de", "zh-TW"), name in English or of its own ("German", "Deutsch"), or None.
+
+    ConfigError lists what is known.
+    """
     if language is None:
         return LANGUAGES["none"]
+    hint = ""
     if isinstance(language, str):
-        name = language.strip().lower()
+        name = _plain(language)
         for key in (name, name.replace("_", "-").partition("-")[0]):
             key = _ALIASES.get(key, _BY_NAME.get(key, key))
             if key in LANGUAGES:
                 return LANGUAGES[key]
         import difflib
 
-        close = difflib.get_close_matches(name, [*LANGUAGES, *_BY_NAME], n=1)
+        close = difflib.get_close_matches(name[:40], [*LANGUAGES, *_BY_NAME], n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
-    else:
-        hint = ""
     raise ConfigError(
-        f"language {language!r} is not known{hint}. Known are, by code or English name: "
-        f"{known_languages()}. For any other, language=None matches words exactly, without stemming"
+        f"language {shown(language)} is not known{hint or '.'} language=None "
+        "matches the words of any other exactly, without stemming. Known are, by code or name: "
+        + known_languages()
     )
 
 

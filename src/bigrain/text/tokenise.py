@@ -21,7 +21,7 @@ from functools import cache
 
 from bigrain.text.normalise import fold
 
-__all__ = ["script_counts", "script_of", "tokens", "words"]
+__all__ = ["in_pairs", "only_in_pairs", "script_counts", "script_of", "tokens", "words"]
 
 
 def tokens(text: str, *, runs: str = "pairs") -> list[str]:
@@ -54,6 +54,23 @@ def words(text: str) -> list[tuple[str, int, int]]:
     for word, start, end in _spans_folded(folded):
         found.append((word, origin[start][0], origin[end - 1][1]))
     return found
+
+
+def in_pairs(text: str) -> bool:
+    """Whether some of `text` is of a script without blanks, whose words become bigrams."""
+    return not text.isascii() and _bigram_run().search(fold(text)) is not None
+
+
+def only_in_pairs(word: str, *, singles: bool = True) -> bool:
+    """Whether a word is one character, with its marks, that is indexed within pairs only.
+
+    It is kana where the index has `singles` (`tokens(runs="both")`), else any that becomes pairs.
+    """
+    return (
+        in_pairs(word)
+        and tokens(word, runs="single") == [word]
+        and (not singles or word[0] in _KANA)
+    )
 
 
 def script_counts(text: str) -> dict[str, int]:

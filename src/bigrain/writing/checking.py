@@ -14,7 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import config
-from bigrain.errors import BigrainError, DamagedError, NotACollectionError, StorageError
+from bigrain.errors import (
+    BigrainError,
+    DamagedError,
+    NotACollectionError,
+    StorageError,
+    counted,
+)
 from bigrain.index.base import UnitMap
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -68,10 +74,13 @@ class Report:
 
     def summary(self) -> str:
         what = (
-            f"snapshot {self.snapshot}: {self.documents:,} documents, {self.segments} segments, "
-            f"{self.sections} sections, {self.n_bytes:,} bytes"
+            f"snapshot {self.snapshot}: {counted(self.documents, 'document')}, "
+            f"{counted(self.segments, 'segment')}, {counted(self.sections, 'section')}, "
+            f"{self.n_bytes:,} bytes"
         )
-        told = f"sound: {what}" if self.ok else f"{len(self.problems)} problem(s) in {what}"
+        told = (
+            f"sound: {what}" if self.ok else f"{counted(len(self.problems), 'problem')} in {what}"
+        )
         return "\n".join((told, *(f"  - {line}" for line in (*self.problems, *self.notes))))
 
 
@@ -210,7 +219,9 @@ def _check_owners(row: SegmentRow, units: UnitMap, flags: Flags, report: Report)
         n += len(odd)
         strangers += odd[: SHOWN - len(strangers)].tolist()
     if n:
-        report.problems.append(f"{row.file}: {n} rows belong to no document (passages {strangers})")
+        report.problems.append(
+            f"{row.file}: {counted(n, 'row')} of no document (passages {strangers})"
+        )
 
 
 def _check_file(folder: Folder, row: SegmentRow, report: Report, reporter: Reporter) -> UnitMap:
@@ -247,4 +258,6 @@ def _check_cover(name: str, wanted: int, flags: Flags, covered: Flags, report: R
         n += len(lacking)
         missing += lacking[: SHOWN - len(missing)].tolist()
     if n:
-        report.problems.append(f"field {name!r}: {n} documents have no row (first: {missing})")
+        report.problems.append(
+            f"field {name!r}: {counted(n, 'document')} without a row (first: {missing})"
+        )

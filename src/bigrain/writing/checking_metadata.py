@@ -11,7 +11,7 @@ from itertools import islice
 
 import numpy as np
 
-from bigrain.errors import DamagedError
+from bigrain.errors import DamagedError, counted
 from bigrain.progress import Reporter
 from bigrain.storage.attributes import Value, attributes_of
 from bigrain.storage.catalogue import CATALOGUE, Attribute, Catalogue, StoredDocument
@@ -56,7 +56,7 @@ def check_metadata(
     strangers += max(later, default=-1) >= catalogue.listed(catalogue.snapshot()[0]).next_docno
     problems = []
     if strangers:
-        problems.append(f"{strangers:,} entries belong to no document")
+        problems.append(f"{counted(strangers, 'entry', 'entries')} of no document")
     if total & MASK != expected.total:
         found = [
             _told(

@@ -165,7 +165,7 @@ class _Repair:
             nameless = [str(one.docno) for one in found.lost if one.id is None]
             report.documents_unnamed = found.lost_unnamed + len(nameless)
             if nameless:
-                report.notes.append(f"known by number only: {some('documents', nameless)}")
+                report.notes.append(f"known by number only: {some('document', nameless)}")
             if contents.settings is None:
                 report.settings_lost = sorted(self.default_settings)
         definition, families = define(contents, self.given)

@@ -194,7 +194,7 @@ def _adopt(
     if adopted:
         report.notes.append(
             "the list of segments is damaged; taken from the folder, in the order in which they "
-            f"were written: {some('files', [row.file for row in adopted])}"
+            f"were written: {some('file', [row.file for row in adopted])}"
         )
     return adopted
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bigrain.errors import counted
+
 __all__ = ["LostPostings", "Rebuilt", "RepairReport", "some"]
 
 SHOWN = 5
@@ -110,46 +112,48 @@ class RepairReport:
     def summary(self) -> str:
         """For people: what was wrong, what was done, what is gone."""
         if self.sound:
-            return f"sound: {self.documents:,} documents; nothing was changed"
+            return f"sound: {counted(self.documents, 'document')}; nothing was changed"
         would = "would be " if self.dry_run else ""
-        lines = [f"{len(self.problems)} problem(s) found"]
+        lines = [f"{counted(len(self.problems), 'problem')} found"]
         lines += [f"  - {problem}" for problem in self.problems]
         if self.catalogue_rebuilt:
-            lines.append(f"{would}rebuilt: the catalogue, {self.documents:,} documents")
+            lines.append(f"{would}rebuilt: the catalogue, {counted(self.documents, 'document')}")
         for name, made in self.rebuilt.items():
             lines.append(
-                f"{would}rebuilt: field {name!r}, {made.segments} segment(s), {made.rows:,} rows"
+                f"{would}rebuilt: field {name!r}, {counted(made.segments, 'segment')}, "
+                f"{counted(made.rows, 'row')}"
                 + (f", {made.encoded:,} of them from text" if made.encoded else "")
             )
         if self.documents_lost:
-            lines.append(f"gone: {some('documents', self.documents_lost)}")
+            lines.append(f"gone: {some('document', self.documents_lost)}")
         if self.documents_unnamed:
-            lines.append(f"gone: {self.documents_unnamed:,} documents whose ids are gone too")
+            lines.append(f"gone: {counted(self.documents_unnamed, 'document')} of unknown id")
         for name, ids in self.vectors_lost.items():
             rows = self.vectors_unplaced.get(name)
             if rows is None:
-                lines.append(f"gone: in field {name!r} the vectors of {some('documents', ids)}")
+                lines.append(f"gone: in field {name!r} the vectors of {some('document', ids)}")
             else:
                 lines.append(
-                    f"gone: in field {name!r} up to {rows:,} vectors; without a vector now: "
-                    f"{some('documents', ids)}"
+                    f"gone: in field {name!r} up to {counted(rows, 'vector')}; without a "
+                    f"vector now: {some('document', ids)}"
                 )
         for name, rows in self.vectors_doubtful.items():
             lines.append(
-                f"in doubt: in field {name!r} up to {rows:,} documents may have an older vector "
-                "than the last they were given; give this field its vectors again to be sure"
+                f"in doubt: in field {name!r} up to {counted(rows, 'document')} may have an older "
+                "vector than the last one given; give this field its vectors again to be sure"
             )
         for name, lists in self.postings_lost.items():
             lines.append(
-                f"gone: in field {name!r} {sum(one.postings for one in lists):,} postings of "
-                f"{some('columns', [str(one.column) for one in lists])}; the rest of those "
+                f"gone: in field {name!r} "
+                f"{counted(sum(one.postings for one in lists), 'posting')} of "
+                f"{some('column', [str(one.column) for one in lists])}; the rest of those "
                 "vectors was kept"
             )
         lines += [f"gone: the setting {name!r}, now the default" for name in self.settings_lost]
         lines += [f"note: {text}" for text in self.notes]
         if self.quarantined:
             lines.append(
-                f"set aside: {len(self.quarantined)} damaged file(s), "
+                f"set aside: {counted(len(self.quarantined), 'damaged file')}, "
                 f"{sum(self.quarantined.values()):,} bytes, in {self.folder}; delete them when you "
                 "no longer want them"
             )
@@ -161,4 +165,4 @@ class RepairReport:
 def some(what: str, names: Sequence[str]) -> str:
     """How many there are, and the first few of them."""
     listed = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
-    return f"{len(names):,} {what} ({listed})"
+    return f"{counted(len(names), what)} ({listed})"

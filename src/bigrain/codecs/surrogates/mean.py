@@ -43,7 +43,9 @@ class MeanPooling:
     def documents(self, values: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> Floats:
         offsets = require_ragged(values, offsets, self.dim)
         out = summed(values, offsets)
-        lengths = np.sqrt(np.einsum("ij,ij->i", values, values, dtype=np.float32))[:, None]
+        lengths = np.sqrt(
+            np.einsum("ij,ij->i", values, values, dtype=np.float32, casting="same_kind")
+        )[:, None]
         mean = summed(lengths, offsets)[:, 0] / np.maximum(np.diff(offsets), 1)
         own = np.sqrt(np.einsum("ij,ij->i", out, out))
         out *= np.divide(mean, own, out=np.zeros_like(own), where=own > 0)[:, None]
