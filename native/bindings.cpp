@@ -748,10 +748,12 @@ size_t width_of(int64_t width) {
 struct WeightRecords {
   Array<uint8_t> bytes;
   Offsets places;
-  WeightRecords(nb::handle records, nb::handle places_)
+  WeightRecords(nb::handle records, nb::handle places_, bool words = true)
       : bytes("records", records, 1), places("places", places_, bytes.size()) {
-    for (size_t i = 0; i < size(); ++i)
-      if (length(i) < 4 || length(i) % 4) fail("places: record ", i, ": expected whole words");
+    for (size_t i = 0; i < size(); ++i) {
+      if (length(i) < 4) fail("places: record ", i, ": expected a checksum");
+      if (words && length(i) % 4) fail("places: record ", i, ": expected whole words");
+    }
   }
   size_t size() const { return places.size() - 1; }
   size_t length(size_t i) const {
@@ -799,7 +801,7 @@ nb::object decode_weights_(const Level&, nb::handle records_, nb::handle places_
 }
 
 int64_t first_unsound_weights_(const Level& level, nb::handle records_, nb::handle places_) {
-  const WeightRecords records(records_, places_);
+  const WeightRecords records(records_, places_, false);
   Released released;
   return first_unsound_weights(level, records.bytes.data(), records.places.data(),
                                records.size());

@@ -424,7 +424,8 @@ int64_t first_unsound_weights(const Level& level, const uint8_t* records, const 
   std::vector<uint64_t> keys;
   for (size_t row = 0; row < n; ++row) {
     const size_t size = static_cast<size_t>(places[row + 1] - places[row]) - 4;
-    if (keys.size() < size / 4 + 2) keys = checksum_keys(size / 4 + 2);
+    const size_t needed = (size + 3) / 4 + 2;
+    if (keys.size() < needed) keys = checksum_keys(needed);
     uint32_t checksum;
     level.row_checksums(records + places[row], 1, size, size, keys.data(), &checksum);
     if (checksum != read<uint32_t>(records + places[row] + size)) return static_cast<int64_t>(row);

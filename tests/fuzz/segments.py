@@ -77,7 +77,8 @@ def valid(name: str) -> bytes:
         weights = scipy.sparse.random(m, 30, 0.3, "csr", random_state=5)
         col.add_vectors("sparse", some, abs(weights))
         offsets = np.arange(0, 3 * m + 1, 3)
-        col.add_vectors("multivector", some, (rng.normal(size=(3 * m, 5)), offsets))
+        for kind in ("multivector", "residual"):
+            col.add_vectors(kind, some, (rng.normal(size=(3 * m, 5)), offsets))
         col.commit()
         (file,) = (path / "segments").glob(f"*{name}*.seg*") or [None]
         return file.read_bytes()

@@ -218,12 +218,14 @@ def _width(width: int) -> int:
     return width
 
 
-def _records(records: U8, places: I64) -> list[U8]:
+def _records(records: U8, places: I64, *, words: bool = True) -> list[U8]:
     checks.array("records", records, "uint8", 1)
     edges = checks.offsets(places, len(records), "places").tolist()
     parts = [records[a:b] for a, b in pairwise(edges)]
     for i, part in enumerate(parts):
-        if len(part) < 4 or len(part) % 4:
+        if len(part) < 4:
+            raise ValueError(f"places: record {i}: expected a checksum")
+        if words and len(part) % 4:
             raise ValueError(f"places: record {i}: expected whole words")
     return parts
 
@@ -269,7 +271,7 @@ def first_unsound_weights(records: U8, places: I64) -> int:
     """The first record whose checksum does not match."""
     from bigrain.kernels.reference import row_checksums
 
-    for i, part in enumerate(_records(records, places)):
+    for i, part in enumerate(_records(records, places, words=False)):
         if row_checksums(part[None, :-4])[0] != part[-4:].copy().view("<u4")[0]:
             return i
     return -1
