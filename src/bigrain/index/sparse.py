@@ -19,16 +19,18 @@ from bigrain.index.base import EMPTY, Floats, Ranked, Rows, Selection, UnitMap, 
 from bigrain.index.effort import Effort
 from bigrain.index.postings import ListCache
 from bigrain.index.sparse_effort import SparseCalibration
+from bigrain.index.sparse_ordered import MOST_COLUMNS, Promising
+from bigrain.index.sparse_queries import Queries
 from bigrain.index.sparse_segment import LARGEST_IMPACT, PART_ROWS, ImpactList, SparseRows
 from bigrain.storage.segment import SegmentFile
 from bigrain.types import SparseMatrix
 
-__all__ = ["Queries", "SparseIndex", "SparseLists"]
+__all__ = ["SparseIndex", "SparseLists"]
 
 READ_BYTES = 8 << 20  # of records scored at a time
 LARGEST_SUM = 0.9 * 2**32
 ROUNDING = 1 << 10  # of scores to float32, in units of sums
-MANY_COLUMNS = 40  # of a query
+MOST_EFFORTS = 1000  # that are remembered
 MANY = 1000  # candidates beyond which all but the best are dropped at once
 
 Array = npt.NDArray[Any]
@@ -49,6 +51,7 @@ class SparseLists(Protocol):
     def n_parts(self) -> int: ...
     @property
     def memory_bytes(self) -> int: ...
+    def part_of(self, at: int) -> int: ...
     def part_rows(self, part: int) -> int: ...
     def find(self, part: int, columns: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]: ...
     def read_list(self, at: int) -> ImpactList: ...
@@ -57,34 +60,6 @@ class SparseLists(Protocol):
     def score(self, rows: Rows, queries: Queries, record_of: Array, query_of: Array) -> Floats:
         """Inner products of pairs of one of ascending rows and a query."""
         ...
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Some queries, one after another."""
-
-    columns: npt.NDArray[np.uint32]
-    weights: Floats
-    offsets: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, queries: Sequence[Any]) -> Queries:
-        counts = [len(columns) for columns, _ in queries]
-        columns = [np.asarray(columns, np.uint32) for columns, _ in queries]
-        weights = [np.asarray(weights, np.float32) for _, weights in queries]
-        return cls(
-            np.concatenate([np.empty(0, np.uint32), *columns]),
-            np.concatenate([np.empty(0, np.float32), *weights]),
-            np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-        )
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def query_of(self) -> npt.NDArray[np.int64]:
-        """The query of every column."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
 
 @dataclass(frozen=True)
@@ -102,7 +77,9 @@ class SparseIndex:
 
     def __init__(self, views: Sequence[View[Any]], cache: ListCache) -> None:
         self.views, self._cache = views, cache
+        self.promising = Promising(views, cache)
         self._calibration: SparseCalibration | None = None
+        self._efforts: dict[tuple[float, int], Effort] = {}
 
     @property
     def n_rows(self) -> int:
@@ -114,34 +91,28 @@ class SparseIndex:
         """Everything that may be among the best k, unless less is asked for."""
         if recall is None or recall >= 1 or self.n_rows < SparseCalibration.LEAST_ROWS:
             return Effort(k)
-        if self._calibration is None:
-            self._calibration = SparseCalibration.measured(self)
-        return self._calibration.effort(recall, k)
-
-    def postings(self, query: Any, share: float) -> int:
-        """How many postings the columns have that hold a share of what the query can score."""
-        total = 0
-        for view in self.views:
-            for part in range(view.segment.n_parts):
-                at = view.segment.find(part, np.asarray(query[0], np.uint32))
-                held = np.flatnonzero(at >= 0)
-                most = query[1][held].astype(np.float64) * view.segment.largest[at[held]]
-                kept = heaviest(most, np.zeros(len(held), np.int64), share)
-                total += int(view.segment.sizes[at[held[kept]]].sum())
-        return total
+        if (recall, k) not in self._efforts:
+            if self._calibration is None:
+                self._calibration = SparseCalibration.measured(self)
+            if len(self._efforts) >= MOST_EFFORTS:
+                self._efforts.clear()
+            self._efforts[recall, k] = self._calibration.effort(recall, k)
+        return self._efforts[recall, k]
 
     # -- candidates -------------------------------------------------------------------------
 
     def candidates(
         self, queries: Sequence[Any], effort: Effort, selection: Selection | None
-    ) -> list[Ranked]:
-        """Per query the units that may be among the best n; of a finite margin, the best n by
-        columns that hold that share of what the query can score.
+    ) -> Sequence[Ranked]:
+        """Per query the units that may be among the best n, with what they score at most; of a
+        finite margin, the best n by postings that add at least that share of what the query can
+        score, with what these add up to.
 
-        Only units with a score above 0. Scores are what they are at most.
+        Only units with a score above 0.
         """
         asked = Queries.of(queries)
-        exact = effort.margin == np.inf
+        if effort.margin < np.inf and asked.widest <= MOST_COLUMNS:
+            return self.promising.search(asked, effort.n, effort.margin, selection)
         parts = [
             found
             for view in self.views
@@ -157,13 +128,10 @@ class SparseIndex:
         ends = np.searchsorted(query_of, np.arange(len(asked) + 1)).tolist()
         ranked = []
         for q, (a, b) in enumerate(zip(ends, ends[1:], strict=False)):
-            if b - a > effort.n:
-                if exact and len(parts) > 1:
-                    # No more than n may surely score as much as the n-th surely scores.
-                    surely = np.partition(least[a:b], b - a - effort.n)[b - a - effort.n]
-                    b = a + int(np.searchsorted(-most[a:b], -surely, side="right"))
-                elif not exact:
-                    b = a + effort.n
+            if b - a > effort.n and len(parts) > 1:
+                # No more than n may surely score as much as the n-th surely scores.
+                surely = np.partition(least[a:b], b - a - effort.n)[b - a - effort.n]
+                b = a + int(np.searchsorted(-most[a:b], -surely, side="right"))
             found = Ranked(units[a:b], most[a:b].astype(np.float32))
             if len(found.units) > 8 * effort.n + MANY:
                 found = self._best(queries[q], found.units, effort.n)
@@ -185,24 +153,20 @@ class SparseIndex:
         known = at >= 0
         at, query_of = at[known], query_of[known]
         most = asked.weights[known].astype(np.float64) * segment.largest[at]
-        if effort.margin < np.inf:
-            kept = heaviest(most, query_of, effort.margin)
-            at, query_of, most = at[kept], query_of[kept], most[kept]
         counts = np.bincount(query_of, minlength=len(asked))
         total = np.bincount(query_of, most, minlength=len(asked)).astype(np.float64)
         spare = LARGEST_SUM - 2 * LARGEST_IMPACT * counts
         unit = np.divide(spare, total, out=np.zeros_like(total), where=total > 0)
         factors = (most * unit[query_of] / LARGEST_IMPACT).astype(np.uint32) + np.uint32(1)
-        slack = np.zeros(len(asked), np.uint64)
-        if effort.margin == np.inf:
-            off = np.bincount(query_of, factors + 2.0 * LARGEST_IMPACT, minlength=len(asked))
-            slack = np.minimum(off + ROUNDING, LARGEST_SUM).astype(np.uint64)
+        off = np.bincount(query_of, factors + 2.0 * LARGEST_IMPACT, minlength=len(asked))
+        slack = np.minimum(off + ROUNDING, LARGEST_SUM).astype(np.uint64)
         live = view.bitmap(selection)
         n_rows = segment.part_rows(part)
         if live is not None:
             live = np.ascontiguousarray(live[first // 8 : (first + n_rows + 7) // 8])
         ends = np.concatenate(([0], np.cumsum(counts)))
-        for a, b in self._together(segment, at, ends):
+        sizes = segment.list_places[at + 1] - segment.list_places[at]
+        for a, b in self._cache.together(sizes, ends):
             some = slice(int(ends[a]), int(ends[b]))
             lists, which = np.unique(at[some], return_inverse=True)
             data = [self._cache.get(segment, one).data for one in lists.tolist()]
@@ -225,19 +189,6 @@ class SparseIndex:
                 sums / unit[of],
                 (sums - slack[of].astype(np.float64)) / unit[of],
             )
-
-    def _together(
-        self, segment: Any, at: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[int, int]]:
-        """Ranges of queries whose lists take half of what the cache may hold, or one query."""
-        size = segment.list_places[at + 1] - segment.list_places[at]
-        before = np.concatenate(([0], np.cumsum(size)))[ends]
-        start, n = 0, len(ends) - 1
-        while start < n:
-            stop = int(np.searchsorted(before, before[start] + self._cache.max_bytes // 2, "right"))
-            stop = min(max(stop - 1, start + 1), n)
-            yield start, stop
-            start = stop
 
     # -- the vectors themselves -------------------------------------------------------------
 
@@ -322,25 +273,6 @@ class SparseIndex:
                     parts[:, at[here]] = products
         parts[:, ~known] = np.nan
         return parts
-
-
-def heaviest(
-    most: npt.NDArray[np.float64], query_of: npt.NDArray[np.int64], share: float
-) -> npt.NDArray[np.int64]:
-    """The places of each query's largest numbers that together hold a share of its sum.
-
-    Of a query with fewer than MANY_COLUMNS less is left out, in proportion: each column matters
-    more.
-    """
-    counts = np.bincount(query_of, minlength=1)
-    shares = 1 - (1 - share) * np.minimum(1, counts / MANY_COLUMNS)
-    order = np.lexsort((-most, query_of))
-    total = np.bincount(query_of, most, minlength=1)
-    summed = np.cumsum(most[order]) - most[order]
-    before = summed - (np.cumsum(total) - total)[query_of[order]]
-    kept = order[before < (shares * total)[query_of[order]]]
-    kept.sort()
-    return kept
 
 
 def _first(units: Units, scores: Floats, k: int) -> Ranked:

@@ -1,8 +1,8 @@
 """How far a search of a sparse field must look for an asked recall, measured on its own vectors.
 
 Stored vectors, cut down to their largest weights, serve as queries. Their true neighbours are known
-from an exact search; for some shares of a query's weight it is seen at which place the heaviest
-columns that hold this share rank each neighbour. `effort` picks the cheapest (share, n) such that
+from an exact search; for some shares of what a query can score it is seen at which place postings
+that add at least this share rank each neighbour. `effort` picks the cheapest (share, n) such that
 the mean share of neighbours found among the best n is the recall asked for, with either cut.
 """
 
@@ -15,18 +15,19 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.effort import DEPTHS, FAR, NEAR, NEVER, Effort, depth_for
+from bigrain.index.sparse_queries import Queries
 
 if TYPE_CHECKING:
     from bigrain.index.sparse import SparseIndex
 
 __all__ = ["SparseCalibration"]
 
-QUERIES = 96
+QUERIES = 192
 CUTS = (40, 20)  # largest weights that are left of a vector, by turns
-SHARES = (0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.98)
+SHARES = (0.0005, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.0125, 0.016, 0.02)
 DEEPEST = 1000  # places looked at
 DEEPER = 1.2  # questions are no vectors cut down
-POSTING_NS, VERIFY_NS = 2.2, 3500.0  # of one posting, of one vector: only their ratio matters
+POSTING_NS, VERIFY_NS = 1.5, 2000.0  # of one posting, of one vector: only their ratio matters
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class SparseCalibration:
             truth.units[truth.units != owner] for truth, owner in zip(truths, owners, strict=True)
         ]
         for s, share in enumerate(SHARES):
+            postings[s] = index.promising.postings(Queries.of(queries), share) / len(queries)
             found = index.candidates(queries, Effort(DEEPEST, share), None)
             for q, (ranked, owner) in enumerate(zip(found, owners, strict=True)):
                 units = ranked.units[ranked.units != owner]
@@ -59,7 +61,6 @@ class SparseCalibration:
                 ranks[s, q, : len(depths)] = [
                     place.get(unit, NEVER) for unit in true[q][depths - 1].tolist()
                 ]
-                postings[s] += index.postings(queries[q], share) / len(queries)
         return cls(ranks, cuts, postings)
 
     def effort(self, recall: float, k: int) -> Effort:
