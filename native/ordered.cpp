@@ -9,12 +9,13 @@
 namespace bigrain {
 namespace {
 
-constexpr size_t kWord = 32;  // rows whose largest sum is known
-constexpr size_t kEnough = 8;  // groups for each row to be kept
+constexpr size_t kTile = 1024;  // rows in 32 groups of 32, whose largest sums are known
+constexpr size_t kStride = 32;  // from a row to the next of its group
+constexpr size_t kEnough = 8;   // groups for each row to be kept
 
 struct Scratch {
   std::vector<uint16_t> sums;  // 0 between searches
-  std::vector<uint16_t> largest, folded;
+  std::vector<uint16_t> largest, folded, groups, found;
 };
 
 Scratch& scratch() {
@@ -33,9 +34,8 @@ void drop_dead(uint16_t* sums, size_t n_rows, const uint8_t* live) {
 }
 
 // A sum that at least `keep` rows reach, nearly the largest such; 1 if none is known.
-uint16_t reached(Scratch& s, size_t keep) {
-  s.folded = s.largest;
-  size_t n = s.folded.size();
+uint16_t reached(Scratch& s, size_t n, size_t keep) {
+  s.folded.assign(s.largest.begin(), s.largest.begin() + static_cast<std::ptrdiff_t>(n));
   while (n / 4 >= kEnough * keep) {  // largest of four groups: fewer numbers to choose from
     const size_t part = n / 4, first = n - 3 * part;
     for (size_t i = 0; i < part; ++i) {
@@ -85,7 +85,7 @@ std::vector<Bounded> search_ordered(const Level& level, const std::vector<Ordere
   std::vector<Bounded> best;
   if (!keep || !n_rows) return best;
   Scratch& s = scratch();
-  const size_t n = (n_rows + kWord - 1) / kWord * kWord;
+  const size_t n = (n_rows + kTile - 1) / kTile * kTile, n_groups = n / kStride;
   if (s.sums.size() <= n) s.sums.resize(n + 1);
   uint16_t* sums = s.sums.data();
   for (size_t i = 0; i < query.n_columns; ++i) {
@@ -99,13 +99,19 @@ std::vector<Bounded> search_ordered(const Level& level, const std::vector<Ordere
                       static_cast<uint32_t>(n), sums);
   }
   if (live) drop_dead(sums, n_rows, live);
-  s.largest.resize(n / kWord);
-  level.largest_of_32(sums, n, s.largest.data());
-  const uint16_t least = reached(s, keep);
-  for (size_t g = 0; g < s.largest.size(); ++g)
-    if (s.largest[g] >= least)
-      for (size_t row = kWord * g; row < std::min(n_rows, kWord * (g + 1)); ++row)
-        if (sums[row] >= least) best.push_back({sums[row], static_cast<uint32_t>(row)});
+  s.largest.assign((n_groups + 127) / 128 * 128, 0);
+  level.largest_across_32(sums, n, s.largest.data());
+  const uint16_t least = reached(s, n_groups, keep);
+  s.groups.resize(s.largest.size());
+  s.found.resize(s.largest.size());
+  const size_t hit = level.collect({s.largest.data(), 0, s.largest.size()},
+                                   static_cast<uint16_t>(least - 1), s.largest.size(),
+                                   s.groups.data(), s.found.data());
+  for (size_t i = 0; i < hit; ++i) {
+    const size_t first = s.groups[i] / kStride * kTile + s.groups[i] % kStride;
+    for (size_t row = first; row < std::min(n_rows, first + kTile); row += kStride)
+      if (sums[row] >= least) best.push_back({sums[row], static_cast<uint32_t>(row)});
+  }
   memset(sums, 0, 2 * (n + 1));
   if (best.size() > keep) {
     std::nth_element(best.begin(), best.begin() + static_cast<std::ptrdiff_t>(keep), best.end(),

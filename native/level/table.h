@@ -17,5 +17,5 @@
       ::dot_panel,   ::fold_nearest,  ::score_rows,   ::row_checksums,                           \
       ::max_id,      ::unpack,        ::unpack_rows,  ::add_postings, ::add_some,                \
       ::count_above, ::collect,       ::count_below,  ::find_row,     ::add_maxima,              \
-      ::largest_of_32, ::add_ordered, ::count_live,                                                \
+      ::largest_of_32, ::largest_across_32, ::add_ordered, ::count_live,                           \
       ::select_scores, ::pool_tokens, ::maxsim};
