@@ -653,7 +653,7 @@ bool sound_impacts_(const Level&, nb::handle data_, int64_t n_postings, int64_t 
 }
 
 // (ends, rows, sums) of what each query found.
-nb::object bounded_rows(const std::vector<std::vector<Bounded>>& found) {
+nb::tuple bounded_rows(const std::vector<std::vector<Bounded>>& found) {
   Result<int64_t> ends({found.size() + 1});
   ends.data()[0] = 0;
   for (size_t q = 0; q < found.size(); ++q)
@@ -783,6 +783,7 @@ nb::object search_ordered_(const Level& level, nb::handle data_, int64_t n_rows_
   }
   const Live live(live_, n_rows);
   std::vector<std::vector<Bounded>> found(n_queries);
+  int64_t looked = 0;
   {
     Released released;
     for (size_t q = 0; q < n_queries; ++q) {
@@ -791,10 +792,11 @@ nb::object search_ordered_(const Level& level, nb::handle data_, int64_t n_rows_
       found[q] = search_ordered(level, lists, n_rows,
                                 {wanted.data() + begin, factors.data() + begin,
                                  least.data() + begin, end - begin},
-                                keep, live.data());
+                                keep, live.data(), looked);
     }
   }
-  return bounded_rows(found);
+  nb::tuple rows = bounded_rows(found);
+  return nb::make_tuple(rows[0], rows[1], rows[2], looked);
 }
 
 void deal_postings_(const Level&, nb::handle lists_, nb::handle weights_, nb::handle offsets_,

@@ -81,7 +81,7 @@ void order_impacts(const ImpactList& list, size_t n_rows, uint32_t least,
 
 std::vector<Bounded> search_ordered(const Level& level, const std::vector<OrderedList>& lists,
                                     size_t n_rows, const OrderedQuery& query, size_t keep,
-                                    const uint8_t* live) {
+                                    const uint8_t* live, int64_t& looked) {
   std::vector<Bounded> best;
   if (!keep || !n_rows) return best;
   Scratch& s = scratch();
@@ -94,6 +94,7 @@ std::vector<Bounded> search_ordered(const Level& level, const std::vector<Ordere
     const uint32_t* end =
         std::partition_point(list.postings, list.postings + list.n,
                              [least](uint32_t posting) { return (posting & 2047) >= least; });
+    looked += end - list.postings;
     // What lies beyond the rows is added to one number after them.
     level.add_ordered(list.postings, static_cast<size_t>(end - list.postings), query.factors[i],
                       static_cast<uint32_t>(n), sums);

@@ -24,7 +24,9 @@ constexpr uint32_t kOrderedFactor = 1 << 21;  // factors are smaller
 // What a posting of the largest impact adds to a sum of 16 bits, at most.
 inline uint32_t largest_gain(uint32_t factor) { return 2047 * factor >> 16; }
 
+// The postings looked at are added to `looked`.
 std::vector<Bounded> search_ordered(const Level&, const std::vector<OrderedList>&, size_t n_rows,
-                                    const OrderedQuery&, size_t keep, const uint8_t* live);
+                                    const OrderedQuery&, size_t keep, const uint8_t* live,
+                                    int64_t& looked);
 
 }  // namespace bigrain

@@ -182,7 +182,8 @@ class SparseFamily:
             check_text_query(self.name, query, self.encoder)
             return (), ()
         if isinstance(query, Mapping):
-            whole = all(isinstance(c, int | np.integer) and not isinstance(c, bool) for c in query)
+            kinds = {type(column) for column in query}
+            whole = all(issubclass(kind, int | np.integer) and kind is not bool for kind in kinds)
             try:
                 if not whole:
                     raise TypeError

@@ -255,6 +255,19 @@ class ListCache:
                     self.n_bytes -= dropped.n_bytes + ENTRY_BYTES
         return found
 
+    def get_many(self, run: Lists[H], places: Sequence[int]) -> list[H]:
+        """Some lists."""
+        kind, name = type(run), run.file.name
+        with self._lock:
+            held = [self._lists.get((kind, name, at)) for at in places]
+            for at, one in zip(places, held, strict=True):
+                if one is not None:
+                    self._lists.move_to_end((kind, name, at))
+        return [
+            self.get(run, at) if one is None else cast(H, one)
+            for at, one in zip(places, held, strict=True)
+        ]
+
     def together(
         self, sizes: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
     ) -> Iterator[tuple[int, int]]:

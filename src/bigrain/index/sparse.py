@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.index.base import EMPTY, Floats, Ranked, Rows, Selection, UnitMap, Units, View
+from bigrain.index.base import EMPTY, Floats, Ranked, RankedBatch, Rows, Selection, UnitMap, Units, View
 from bigrain.index.effort import Effort
 from bigrain.index.postings import ListCache
 from bigrain.index.sparse_effort import SparseCalibration
@@ -111,8 +111,9 @@ class SparseIndex:
         Only units with a score above 0.
         """
         asked = Queries.of(queries)
-        if effort.margin < np.inf and asked.widest <= MOST_COLUMNS:
-            return self.promising.search(asked, effort.n, effort.margin, selection)
+        if effort.margin < np.inf and len(asked) and asked.widest <= MOST_COLUMNS:
+            found, _ = self.promising.search(asked, effort.n, effort.margin, selection)
+            return self._completed(found, queries, effort.n, selection)
         parts = [
             found
             for view in self.views
@@ -137,6 +138,19 @@ class SparseIndex:
                 found = self._best(queries[q], found.units, effort.n)
             ranked.append(found)
         return ranked
+
+    def _completed(
+        self, found: RankedBatch, queries: Sequence[Any], n: int, selection: Selection | None
+    ) -> RankedBatch:
+        """Queries whose heavy postings hold fewer than n units are asked in full."""
+        short = np.flatnonzero((found.units >= 0).sum(axis=1) < n)
+        if not len(short):
+            return found
+        ranked = list(found)
+        whole = self.candidates([queries[q] for q in short.tolist()], Effort(n), selection)
+        for q, one in zip(short.tolist(), whole, strict=True):
+            ranked[q] = one
+        return RankedBatch.of(ranked)
 
     def _search(
         self,
@@ -169,7 +183,7 @@ class SparseIndex:
         for a, b in self._cache.together(sizes, ends):
             some = slice(int(ends[a]), int(ends[b]))
             lists, which = np.unique(at[some], return_inverse=True)
-            data = [self._cache.get(segment, one).data for one in lists.tolist()]
+            data = [held.data for held in self._cache.get_many(segment, lists.tolist())]
             found, rows, sums = kernels.search_impacts(
                 data,
                 segment.filled[lists],
@@ -208,25 +222,36 @@ class SparseIndex:
 
     def score_many(self, queries: Sequence[Any], units: Sequence[Units]) -> list[Floats]:
         """Scores of each query's units; every row is read once for all of them."""
+        counts = [len(some) for some in units]
+        query_of = np.repeat(np.arange(len(units)), counts)
+        scores = self.score_pairs(queries, np.concatenate([EMPTY, *units]), query_of)
+        return np.split(scores, np.cumsum(counts)[:-1])
+
+    def score_pairs(self, queries: Sequence[Any], units: Units, query_of: Array) -> Floats:
+        """Scores of units (m,), each for its query (m,), in the order of queries."""
         asked = Queries.of(queries)
-        together = np.concatenate([EMPTY, *units])
-        query_of = np.repeat(np.arange(len(units)), [len(u) for u in units])
-        scores = np.full(len(together), np.nan, np.float32)
+        scores = np.full(len(units), np.nan, np.float32)
         for view in self.views:
-            at, rows = view.locate(together)
-            distinct, record_of = np.unique(rows, return_inverse=True)
-            order = np.argsort(record_of, kind="stable")
-            ends = np.searchsorted(record_of[order], np.arange(len(distinct) + 1))
-            for part in view.segment.stretches(distinct, READ_BYTES):
-                pairs = order[ends[part.start] : ends[part.stop]]
-                pairs = pairs[np.argsort(query_of[at[pairs]], kind="stable")]
+            at, rows = view.locate(units)
+            if not len(rows):
+                continue
+            distinct, record_of = rows, np.arange(len(rows))
+            if (rows[1:] <= rows[:-1]).any():
+                distinct, record_of = np.unique(rows, return_inverse=True)
+            parts = list(view.segment.stretches(distinct, READ_BYTES))
+            order = np.argsort(record_of, kind="stable") if len(parts) > 1 else record_of
+            for part in parts:
+                pairs: Any = slice(None)
+                if len(parts) > 1:
+                    ends = np.searchsorted(record_of[order], [part.start, part.stop])
+                    pairs = np.sort(order[ends[0] : ends[1]])
                 scores[at[pairs]] = view.segment.score(
                     distinct[part],
                     asked,
                     (record_of[pairs] - part.start).astype(np.int32),
                     query_of[at[pairs]].astype(np.int32),
                 )
-        return np.split(scores, np.cumsum([len(u) for u in units])[:-1])
+        return scores
 
     def matrix(self) -> tuple[Units, SparseMatrix]:
         """(units, vectors) of everything that lives, in the order of units."""

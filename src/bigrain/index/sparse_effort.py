@@ -24,10 +24,10 @@ __all__ = ["SparseCalibration"]
 
 QUERIES = 192
 CUTS = (40, 20)  # largest weights that are left of a vector, by turns
-SHARES = (0.0005, 0.001, 0.002, 0.003, 0.004, 0.006, 0.008, 0.01, 0.0125, 0.016, 0.02)
+SHARES = (0.001, 0.002, 0.004, 0.006, 0.008, 0.01, 0.0125, 0.016, 0.02)
 DEEPEST = 1000  # places looked at
 DEEPER = 1.2  # questions are no vectors cut down
-POSTING_NS, VERIFY_NS = 1.5, 2000.0  # of one posting, of one vector: only their ratio matters
+POSTING_NS, VERIFY_NS = 1.4, 1500.0  # of one posting, of one vector: only their ratio matters
 
 
 @dataclass(frozen=True)
@@ -51,16 +51,14 @@ class SparseCalibration:
         true = [
             truth.units[truth.units != owner] for truth, owner in zip(truths, owners, strict=True)
         ]
+        asked = Queries.of(queries)
         for s, share in enumerate(SHARES):
-            postings[s] = index.promising.postings(Queries.of(queries), share) / len(queries)
-            found = index.candidates(queries, Effort(DEEPEST, share), None)
+            found, looked = index.promising.search(asked, DEEPEST, share, None)
+            postings[s] = looked / max(len(queries), 1)
             for q, (ranked, owner) in enumerate(zip(found, owners, strict=True)):
                 units = ranked.units[ranked.units != owner]
-                place = {unit: i + 1 for i, unit in enumerate(units.tolist())}
                 depths = DEPTHS[len(true[q]) >= DEPTHS]
-                ranks[s, q, : len(depths)] = [
-                    place.get(unit, NEVER) for unit in true[q][depths - 1].tolist()
-                ]
+                ranks[s, q, : len(depths)] = _places(true[q][depths - 1], units)
         return cls(ranks, cuts, postings)
 
     def effort(self, recall: float, k: int) -> Effort:
@@ -82,6 +80,15 @@ class SparseCalibration:
         """(gaps, ranks) as `depth_for` takes them, ranks taken for larger than they were."""
         deeper = np.where(ranks < NEVER, np.ceil(DEEPER * ranks), NEVER).astype(np.int64)
         return np.where(ranks > 0, 0, np.inf).astype(np.float32), deeper
+
+
+def _places(wanted: npt.NDArray[np.int64], units: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where each is among the units, from 1; NEVER where it is not."""
+    if not len(units):
+        return np.full(len(wanted), NEVER)
+    order = np.argsort(units)
+    at = order[np.minimum(np.searchsorted(units[order], wanted), len(units) - 1)]
+    return np.where(units[at] == wanted, at + 1, NEVER)
 
 
 def _sample(index: SparseIndex, rng: np.random.Generator) -> tuple[list[Any], list[int], Any]:

@@ -117,22 +117,13 @@ class Promising:
         enough = share * total / np.maximum(1, np.diff(asked.offsets) / MANY_COLUMNS)
         return np.ceil(enough[part.query_of] * LARGEST_IMPACT / part.gains)
 
-    def postings(self, asked: Queries, share: float) -> int:
-        """How many postings all queries together look at."""
-        parts, total = self._parts(asked)
-        count = 0
-        for part in parts:
-            least = self._least(part, asked, total, share)
-            for at, impact in zip(part.at.tolist(), least.tolist(), strict=True):
-                data = self._cache.get(part.lists, at).data
-                count += int(np.count_nonzero(data & 2047 >= impact))
-        return count
-
     def search(
         self, asked: Queries, n: int, share: float, selection: Selection | None
-    ) -> RankedBatch:
+    ) -> tuple[RankedBatch, int]:
         """Per query the n units with the largest sums over postings that add at least `share` of
-        what the query can score; scores are these sums, rounded down.
+        what the query can score; and how many postings were looked at.
+
+        Scores are these sums, rounded down.
         """
         parts, total = self._parts(asked)
         unit = np.divide(LARGEST_SUM, total, out=np.zeros_like(total), where=total > 0)
@@ -141,9 +132,9 @@ class Promising:
             for part in parts
             for one in self._of_part(part, asked, n, share, total, unit, selection)
         ]
-        units = np.concatenate([EMPTY, *(units for units, _, _ in found)])
-        query_of = np.concatenate([EMPTY, *(of for _, of, _ in found)])
-        sums = np.concatenate([np.empty(0, np.uint32), *(sums for _, _, sums in found)])
+        units = np.concatenate([EMPTY, *(units for units, _, _, _ in found)])
+        query_of = np.concatenate([EMPTY, *(of for _, of, _, _ in found)])
+        sums = np.concatenate([np.empty(0, np.uint32), *(sums for _, _, sums, _ in found)])
         if len(found) > 1:
             order = np.lexsort((units, -sums.astype(np.int64), query_of))
             units, query_of, sums = units[order], query_of[order], sums[order]
@@ -156,7 +147,7 @@ class Promising:
         ranked = RankedBatch(np.full(shape, -1, np.int64), np.full(shape, -np.inf, np.float32))
         ranked.units[query_of, place] = units
         ranked.scores[query_of, place] = sums / unit[query_of]
-        return ranked
+        return ranked, sum(looked for _, _, _, looked in found)
 
     def _of_part(
         self,
@@ -167,8 +158,8 @@ class Promising:
         total: npt.NDArray[np.float64],
         unit: npt.NDArray[np.float64],
         selection: Selection | None,
-    ) -> Iterator[tuple[Array, Array, Array]]:
-        """(units, query of each, sums), as many queries at a time as lists may be held."""
+    ) -> Iterator[tuple[Array, Array, Array, int]]:
+        """(units, query of each, sums, postings looked at), as many queries at a time as lists may be held."""
         segment = part.view.segment
         least = self._least(part, asked, total, share)
         kept = np.flatnonzero(least <= LARGEST_IMPACT)
@@ -181,9 +172,11 @@ class Promising:
         ends = np.searchsorted(query_of, np.arange(len(asked) + 1))
         for a, b in self._cache.together(4 * segment.sizes[at].astype(np.int64), ends):
             some = slice(int(ends[a]), int(ends[b]))
-            lists, which = np.unique(at[some], return_inverse=True)
-            found, rows, sums = kernels.search_ordered(
-                [self._cache.get(part.lists, one).data for one in lists.tolist()],
+            lists, which = at[some], np.arange(len(at[some]))  # of one query all differ
+            if b - a > 1:
+                lists, which = np.unique(lists, return_inverse=True)
+            found, rows, sums, looked = kernels.search_ordered(
+                [held.data for held in self._cache.get_many(part.lists, lists.tolist())],
                 n_rows,
                 (ends[a : b + 1] - ends[a]).astype(np.int64),
                 which.astype(np.int32).ravel(),
@@ -193,4 +186,4 @@ class Promising:
                 live,
             )
             units = segment.units.units(rows.astype(np.int64) + part.first)
-            yield units, np.repeat(np.arange(a, b), np.diff(found)), sums
+            yield units, np.repeat(np.arange(a, b), np.diff(found)), sums, looked

@@ -24,12 +24,16 @@ class Queries:
 
     @classmethod
     def of(cls, queries: Sequence[Any]) -> Queries:
+        if len(queries) == 1:
+            columns, weights = queries[0]
+            ends = np.array([0, len(columns)], np.int64)
+            return cls(np.asarray(columns, np.uint32), np.asarray(weights, np.float32), ends)
         counts = [len(columns) for columns, _ in queries]
-        columns = [np.asarray(columns, np.uint32) for columns, _ in queries]
-        weights = [np.asarray(weights, np.float32) for _, weights in queries]
+        all_columns = [np.asarray(columns, np.uint32) for columns, _ in queries]
+        all_weights = [np.asarray(weights, np.float32) for _, weights in queries]
         return cls(
-            np.concatenate([np.empty(0, np.uint32), *columns]),
-            np.concatenate([np.empty(0, np.float32), *weights]),
+            np.concatenate([np.empty(0, np.uint32), *all_columns]),
+            np.concatenate([np.empty(0, np.float32), *all_weights]),
             np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
         )
 

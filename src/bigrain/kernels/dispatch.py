@@ -77,7 +77,7 @@ class Kernels(Protocol):
     sound_impacts: Callable[[U8, int, int, int], bool]
     search_impacts: Callable[..., tuple[I64, U32, U32]]
     order_impacts: Callable[[U8, int, int, int, int], U32]
-    search_ordered: Callable[..., tuple[I64, U32, U32]]
+    search_ordered: Callable[..., tuple[I64, U32, U32, int]]
     deal_postings: Callable[[U32, F32, I64, int, F32, I64, U32], None]
     encode_weights: Callable[[U32, F32, I64, int], U8]
     decode_weights: Callable[[U8, I64, int], tuple[U32, F32, I64]]
@@ -425,7 +425,7 @@ def search_ordered(
     least: U32,
     keep: int,
     live: U8 | None,
-) -> tuple[I64, U32, U32]:
+) -> tuple[I64, U32, U32, int]:
     """Find for each query the rows with the largest sums over large impacts.
 
     `data` are lists by falling impact (`order_impacts`) of rows below `n_rows`. Query q asks for
@@ -433,7 +433,7 @@ def search_ordered(
     over its postings whose impact is at least the list's `least`. Factors are below 2^21, and the
     floor(2047 * factor / 65536) of a query add up to 65535 at most. Returns the `keep` live rows
     with the largest sums above 0, ties by row: `offsets` (Q + 1,) int64, `rows` and `sums` (m,)
-    uint32, largest first. Source: score-at-a-time search (JASS, ICTIR 2015).
+    uint32, largest first; and how many postings were looked at. Source: score-at-a-time search (JASS, ICTIR 2015).
     """
     return _chosen().search_ordered(data, n_rows, offsets, lists, factors, least, keep, live)
 

@@ -204,7 +204,7 @@ def search_ordered(
     least: U32,
     keep: int,
     live: U8 | None,
-) -> tuple[I64, U32, U32]:
+) -> tuple[I64, U32, U32, int]:
     """Add the large impacts up; keep the best."""
     if not isinstance(data, list):
         raise TypeError(f"data: expected a list, got {type(data).__name__}")
@@ -224,18 +224,20 @@ def search_ordered(
     alive = checks.bitmap(live, n_rows)
     found: list[I64] = []
     sums: list[I64] = []
+    looked = 0
     for a, b in pairwise(edges):
         total = np.zeros(n_rows, np.int64)
         for i in range(a, b):
             postings = data[lists[i]].astype(np.int64)
             postings = postings[(postings & 2047) >= least[i]]
+            looked += len(postings) if keep and n_rows else 0
             total[postings >> 11] += (postings & 2047) * int(factors[i]) >> 16
         if alive is not None:
             total[~alive] = 0
         order = np.lexsort((np.arange(n_rows), -total))[: min(keep, np.count_nonzero(total))]
         found.append(order)
         sums.append(total[order])
-    return _joined(found, sums)
+    return *_joined(found, sums), looked
 
 
 def deal_postings(
