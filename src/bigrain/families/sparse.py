@@ -149,6 +149,8 @@ class SparseFamily:
     def queries(self, queries: Sequence[Any]) -> list[tuple[Any, Any]]:
         """Text, mappings column -> weight, or one-row sparse matrices: (columns, weights) each."""
         rows: list[tuple[Any, Any]] = [self._given(query) for query in queries]
+        if len(queries) == 1 and (plain := self._plain(*rows[0])) is not None:
+            return [plain]
         texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
         if texts:
             assert self.encoder is not None
@@ -175,6 +177,20 @@ class SparseFamily:
         columns, weights = checked.indices.astype(np.uint32), checked.data
         ends = checked.indptr.tolist()
         return [(columns[a:b], weights[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+
+    def _plain(self, columns: Any, weights: Any) -> tuple[Any, Any] | None:
+        """A query without anything to refuse, to put in order or to leave out; else None."""
+        n = len(columns)
+        if not n or n > MAX_QUERY_COLUMNS or columns.dtype.kind not in "iu":
+            return None
+        limit = self.spec.vocabulary_size or MAX_COLUMNS
+        if not 0 <= columns[0] <= columns[-1] < limit or not (columns[1:] > columns[:-1]).all():
+            return None
+        with np.errstate(over="ignore"):
+            data = weights.astype(np.float32)
+        if not (data.min() > 0 and data.max() <= LARGEST):  # nor is it so with NaN
+            return None
+        return columns.astype(np.uint32), data
 
     def _given(self, query: Any) -> tuple[Any, Any]:
         """(columns, weights) as they were passed; nothing of a text."""

@@ -120,12 +120,16 @@ class SparseIndex:
             for part in range(view.segment.n_parts)
             for found in self._search(view, part, asked, effort, selection)
         ]
-        units = np.concatenate([EMPTY, *(f.units for f in parts)])
-        query_of = np.concatenate([EMPTY, *(f.query_of for f in parts)])
-        most = np.concatenate([np.empty(0), *(f.most for f in parts)])
-        least = np.concatenate([np.empty(0), *(f.least for f in parts)])
-        order = np.lexsort((units, -most, query_of))
-        units, query_of, most, least = units[order], query_of[order], most[order], least[order]
+        if len(parts) == 1:  # they come in this order
+            units, query_of = parts[0].units, parts[0].query_of
+            most, least = parts[0].most, parts[0].least
+        else:
+            units = np.concatenate([EMPTY, *(f.units for f in parts)])
+            query_of = np.concatenate([EMPTY, *(f.query_of for f in parts)])
+            most = np.concatenate([np.empty(0), *(f.most for f in parts)])
+            least = np.concatenate([np.empty(0), *(f.least for f in parts)])
+            order = np.lexsort((units, -most, query_of))
+            units, query_of, most, least = (a[order] for a in (units, query_of, most, least))
         ends = np.searchsorted(query_of, np.arange(len(asked) + 1)).tolist()
         ranked = []
         for q, (a, b) in enumerate(zip(ends, ends[1:], strict=False)):
@@ -182,7 +186,9 @@ class SparseIndex:
         sizes = segment.list_places[at + 1] - segment.list_places[at]
         for a, b in self._cache.together(sizes, ends):
             some = slice(int(ends[a]), int(ends[b]))
-            lists, which = np.unique(at[some], return_inverse=True)
+            lists, which = at[some], np.arange(len(at[some]))  # of one query all differ
+            if b - a > 1:
+                lists, which = np.unique(lists, return_inverse=True)
             data = [held.data for held in self._cache.get_many(segment, lists.tolist())]
             found, rows, sums = kernels.search_impacts(
                 data,

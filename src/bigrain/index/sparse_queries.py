@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class Queries:
         """The number of columns of the query that has most."""
         return int(np.diff(self.offsets).max(initial=0))
 
-    @property
+    @cached_property
     def query_of(self) -> npt.NDArray[np.int64]:
         """The query of every column."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
