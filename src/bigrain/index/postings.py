@@ -275,8 +275,11 @@ class ListCache:
 
         `sizes` in bytes, of query after query; those of query q begin at ends[q].
         """
-        before = np.concatenate(([0], np.cumsum(sizes)))[ends]
         start, n = 0, len(ends) - 1
+        if n and (n == 1 or sizes.sum() <= self.max_bytes // 2):
+            yield 0, n
+            return
+        before = np.concatenate(([0], np.cumsum(sizes)))[ends]
         while start < n:
             stop = int(np.searchsorted(before, before[start] + self.max_bytes // 2, "right"))
             stop = min(max(stop - 1, start + 1), n)
