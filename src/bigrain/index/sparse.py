@@ -15,7 +15,17 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.index.base import EMPTY, Floats, Ranked, RankedBatch, Rows, Selection, UnitMap, Units, View
+from bigrain.index.base import (
+    EMPTY,
+    Floats,
+    Ranked,
+    RankedBatch,
+    Rows,
+    Selection,
+    UnitMap,
+    Units,
+    View,
+)
 from bigrain.index.effort import Effort
 from bigrain.index.postings import ListCache
 from bigrain.index.sparse_effort import SparseCalibration
@@ -112,8 +122,8 @@ class SparseIndex:
         """
         asked = Queries.of(queries)
         if effort.margin < np.inf and len(asked) and asked.widest <= MOST_COLUMNS:
-            found, _ = self.promising.search(asked, effort.n, effort.margin, selection)
-            return self._completed(found, queries, effort.n, selection)
+            batch, _ = self.promising.search(asked, effort.n, effort.margin, selection)
+            return self._completed(batch, queries, effort.n, selection)
         parts = [
             found
             for view in self.views
@@ -129,7 +139,7 @@ class SparseIndex:
             most = np.concatenate([np.empty(0), *(f.most for f in parts)])
             least = np.concatenate([np.empty(0), *(f.least for f in parts)])
             order = np.lexsort((units, -most, query_of))
-            units, query_of, most, least = (a[order] for a in (units, query_of, most, least))
+            units, query_of, most, least = units[order], query_of[order], most[order], least[order]
         ends = np.searchsorted(query_of, np.arange(len(asked) + 1)).tolist()
         ranked = []
         for q, (a, b) in enumerate(zip(ends, ends[1:], strict=False)):

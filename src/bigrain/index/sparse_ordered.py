@@ -104,7 +104,7 @@ class Promising:
                 most[known] = np.maximum(most[known], gains)
                 lists, first = self._ordered(segment), part * PART_ROWS
                 parts.append(_Part(view, lists, first, at, query_of[known], gains))
-        return parts, np.bincount(query_of, most, minlength=len(asked))
+        return parts, np.bincount(query_of, most, minlength=len(asked)).astype(np.float64)
 
     @staticmethod
     def _least(
@@ -159,11 +159,13 @@ class Promising:
         unit: npt.NDArray[np.float64],
         selection: Selection | None,
     ) -> Iterator[tuple[Array, Array, Array, int]]:
-        """(units, query of each, sums, postings looked at), as many queries at a time as lists may be held."""
+        """(units, query of each, sums, postings looked at), as many queries at a time as lists may
+        be held.
+        """
         segment = part.view.segment
         least = self._least(part, asked, total, share)
         kept = np.flatnonzero(least <= LARGEST_IMPACT)
-        at, query_of, least = part.at[kept], part.query_of[kept], least[kept].astype(np.uint32)
+        at, query_of, impacts = part.at[kept], part.query_of[kept], least[kept].astype(np.uint32)
         factors = part.gains[kept] * unit[query_of] * (65536 / LARGEST_IMPACT)
         n_rows = segment.part_rows(part.first // PART_ROWS)
         live = part.view.bitmap(selection)
@@ -181,7 +183,7 @@ class Promising:
                 (ends[a : b + 1] - ends[a]).astype(np.int64),
                 which.astype(np.int32).ravel(),
                 factors[some].astype(np.uint32),
-                least[some],
+                impacts[some],
                 n,
                 live,
             )

@@ -433,7 +433,8 @@ def search_ordered(
     over its postings whose impact is at least the list's `least`. Factors are below 2^21, and the
     floor(2047 * factor / 65536) of a query add up to 65535 at most. Returns the `keep` live rows
     with the largest sums above 0, ties by row: `offsets` (Q + 1,) int64, `rows` and `sums` (m,)
-    uint32, largest first; and how many postings were looked at. Source: score-at-a-time search (JASS, ICTIR 2015).
+    uint32, largest first; and how many postings were looked at. Source: score-at-a-time search
+    (JASS, ICTIR 2015).
     """
     return _chosen().search_ordered(data, n_rows, offsets, lists, factors, least, keep, live)
 

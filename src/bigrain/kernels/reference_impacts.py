@@ -192,7 +192,8 @@ def order_impacts(data: U8, n_postings: int, filled: int, n_rows: int, least: in
     impacts = (postings & 2047).astype(np.int64)
     order = np.lexsort((rows, -impacts))
     order = order[impacts[order] >= least]
-    return (rows[order] << 11 | impacts[order]).astype(np.uint32)
+    ordered: U32 = (rows[order] << 11 | impacts[order]).astype(np.uint32)
+    return ordered
 
 
 def search_ordered(
