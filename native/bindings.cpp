@@ -14,6 +14,7 @@
 #include "lists.h"
 #include "fm_module.h"
 #include "maxsim_module.h"
+#include "ordered.h"
 #include "reading.h"
 #include "search_lists.h"
 #include "wordpiece.h"
@@ -638,6 +639,23 @@ bool sound_impacts_(const Level&, nb::handle data_, int64_t n_postings, int64_t 
   return sound_impacts(list, layout, n_rows);
 }
 
+// (ends, rows, sums) of what each query found.
+nb::tuple bounded_rows(const std::vector<std::vector<Bounded>>& found) {
+  Result<int64_t> ends({found.size() + 1});
+  ends.data()[0] = 0;
+  for (size_t q = 0; q < found.size(); ++q)
+    ends.data()[q + 1] = ends.data()[q] + static_cast<int64_t>(found[q].size());
+  const auto total = static_cast<size_t>(ends.data()[found.size()]);
+  Result<uint32_t> rows({total}), sums({total});
+  size_t at = 0;
+  for (const auto& of_query : found)
+    for (const Bounded& b : of_query) {
+      rows.data()[at] = b.row;
+      sums.data()[at++] = b.bound;
+    }
+  return nb::make_tuple(ends.take(), rows.take(), sums.take());
+}
+
 nb::object search_impacts_(const Level& level, nb::handle data_, nb::handle filled_,
                            nb::handle sizes_, int64_t n_rows_, nb::handle offsets_,
                            nb::handle lists_, nb::handle factors_, nb::handle slack_,
@@ -694,19 +712,78 @@ nb::object search_impacts_(const Level& level, nb::handle data_, nb::handle fill
                                 keep, live.data());
     }
   }
-  Result<int64_t> ends({n_queries + 1});
-  ends.data()[0] = 0;
-  for (size_t q = 0; q < n_queries; ++q)
-    ends.data()[q + 1] = ends.data()[q] + static_cast<int64_t>(found[q].size());
-  Result<uint32_t> rows({static_cast<size_t>(ends.data()[n_queries])});
-  Result<uint32_t> bounds({static_cast<size_t>(ends.data()[n_queries])});
-  size_t at = 0;
-  for (const auto& of_query : found)
-    for (const Bounded& b : of_query) {
-      rows.data()[at] = b.row;
-      bounds.data()[at++] = b.bound;
+  return bounded_rows(found);
+}
+
+nb::object order_impacts_(const Level&, nb::handle data_, int64_t n_postings, int64_t filled_,
+                          int64_t n_rows_, int64_t least_) {
+  const Array<uint8_t> data("data", data_, 1);
+  const size_t n_rows = rows_of_impacts(n_rows_), filled = non_negative("filled", filled_);
+  const size_t n = non_negative("n_postings", n_postings), least = non_negative("least", least_);
+  if (filled > (n_rows + kImpactRows - 1) / kImpactRows || n > n_rows)
+    fail("data: the list has more postings than there are rows");
+  const ImpactList list = impact_list(data, ImpactLayout(n_rows, filled, n), filled);
+  std::vector<uint32_t> found;
+  {
+    Released released;
+    order_impacts(list, n_rows, static_cast<uint32_t>(std::min<size_t>(least, 2048)), found);
+  }
+  Result<uint32_t> out({found.size()});
+  std::copy(found.begin(), found.end(), out.data());
+  return out.take();
+}
+
+nb::object search_ordered_(const Level& level, nb::handle data_, int64_t n_rows_,
+                           nb::handle offsets_, nb::handle lists_, nb::handle factors_,
+                           nb::handle least_, int64_t keep_, nb::handle live_) {
+  if (!PyList_Check(data_.ptr())) {
+    PyErr_Format(PyExc_TypeError, "data: expected a list, got %s", Py_TYPE(data_.ptr())->tp_name);
+    throw nb::python_error();
+  }
+  const size_t n_rows = rows_of_impacts(n_rows_), keep = non_negative("keep", keep_);
+  const nb::object owner = nb::steal(PyList_AsTuple(data_.ptr()));
+  const size_t n_lists = static_cast<size_t>(PyTuple_GET_SIZE(owner.ptr()));
+  std::vector<std::unique_ptr<Array<uint32_t>>> held;
+  std::vector<OrderedList> lists;
+  held.reserve(n_lists);
+  lists.reserve(n_lists);
+  for (size_t i = 0; i < n_lists; ++i) {
+    held.push_back(std::make_unique<Array<uint32_t>>(
+        "data", PyTuple_GET_ITEM(owner.ptr(), static_cast<Py_ssize_t>(i)), 1));
+    lists.push_back({held.back()->data(), held.back()->size()});
+  }
+  const Array<int32_t> wanted("lists", lists_, 1);
+  check_ids("lists", level, wanted.data(), wanted.size(), n_lists);
+  const Array<uint32_t> factors("factors", factors_, 1), least("least", least_, 1);
+  expect("factors: length", factors.size(), wanted.size());
+  expect("least: length", least.size(), wanted.size());
+  const Offsets offsets("offsets", offsets_, wanted.size());
+  const size_t n_queries = offsets.size() - 1;
+  for (size_t q = 0; q < n_queries; ++q) {
+    uint64_t total = 0;
+    for (int64_t i = offsets.data()[q]; i < offsets.data()[q + 1]; ++i) {
+      if (factors.data()[i] >= kOrderedFactor)
+        fail("factors: query ", q, ": expected numbers below ", kOrderedFactor);
+      total += largest_gain(factors.data()[i]);
     }
-  return nb::make_tuple(ends.take(), rows.take(), bounds.take());
+    if (total > 0xffff) fail("factors: query ", q, ": sums may be beyond 65535");
+  }
+  const Live live(live_, n_rows);
+  std::vector<std::vector<Bounded>> found(n_queries);
+  int64_t looked = 0;
+  {
+    Released released;
+    for (size_t q = 0; q < n_queries; ++q) {
+      const auto begin = static_cast<size_t>(offsets.data()[q]);
+      const auto end = static_cast<size_t>(offsets.data()[q + 1]);
+      found[q] = search_ordered(level, lists, n_rows,
+                                {wanted.data() + begin, factors.data() + begin,
+                                 least.data() + begin, end - begin},
+                                keep, live.data(), looked);
+    }
+  }
+  nb::tuple rows = bounded_rows(found);
+  return nb::make_tuple(rows[0], rows[1], rows[2], looked);
 }
 
 void deal_postings_(const Level&, nb::handle lists_, nb::handle weights_, nb::handle offsets_,
@@ -1020,6 +1097,11 @@ NB_MODULE(_native, m) {
       .def("search_impacts", &Method<search_impacts_>::call, any("data"), any("filled"),
            any("sizes"), nb::arg("n_rows"), any("offsets"), any("lists"), any("factors"),
            any("slack"), nb::arg("keep"), any("live"))
+      .def("order_impacts", &Method<order_impacts_>::call, any("data"), nb::arg("n_postings"),
+           nb::arg("filled"), nb::arg("n_rows"), nb::arg("least"))
+      .def("search_ordered", &Method<search_ordered_>::call, any("data"), nb::arg("n_rows"),
+           any("offsets"), any("lists"), any("factors"), any("least"), nb::arg("keep"),
+           any("live"))
       .def("deal_postings", &Method<deal_postings_>::call, any("lists"), any("weights"),
            any("offsets"), nb::arg("first_row"), any("largest"), any("places"), any("out"))
       .def("encode_weights", &Method<encode_weights_>::call, any("columns"), any("weights"),

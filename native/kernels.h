@@ -103,6 +103,11 @@ struct Level {
   void (*add_maxima)(const uint8_t* const* maxima, const uint16_t* factors, size_t n_columns,
                      size_t n_blocks, uint16_t* bounds);
   void (*largest_of_32)(const uint16_t* numbers, size_t n, uint16_t* out);
+  // of every 1024 numbers 32: out[32 t + j] is the largest of numbers[1024 t + 32 i + j]
+  void (*largest_across_32)(const uint16_t* numbers, size_t n, uint16_t* out);
+  // sums[row] += impact * factor / 65536, of postings row << 11 | impact; rows up to `limit`
+  void (*add_ordered)(const uint32_t* postings, size_t n, uint32_t factor, uint32_t limit,
+                      uint16_t* sums);
   size_t (*count_live)(const uint32_t* rows, size_t n, const uint8_t* live);
   void (*select)(const float* scores, size_t n, const uint8_t* live, Selection&);
   void (*pool_tokens)(const int32_t* ids, size_t n, const int8_t* table, size_t dim,

@@ -33,4 +33,17 @@ void largest_of_32(const uint16_t* numbers, size_t n, uint16_t* out) {
   }
 }
 
+// Of every 1024 numbers the largest of the first of each 32, of the second of each 32, and so on;
+// `n` is a multiple of 1024.
+void largest_across_32(const uint16_t* numbers, size_t n, uint16_t* out) {
+  for (; n; n -= 1024, numbers += 1024, out += 32) {
+    uint16_t largest[32];
+    memcpy(largest, numbers, sizeof largest);
+    for (size_t i = 32; i < 1024; i += 32)
+      for (size_t j = 0; j < 32; ++j)
+        largest[j] = largest[j] > numbers[i + j] ? largest[j] : numbers[i + j];
+    memcpy(out, largest, sizeof largest);
+  }
+}
+
 }  // namespace

@@ -34,6 +34,27 @@ void add_postings(const PackedBlock& block, uint16_t factor, bool saturate, cons
   add_some(rows, block.impacts, block.n, factor, saturate, window);
 }
 
+// sums[row] += impact * factor / 65536 for postings row << 11 | impact; rows from `limit` on count as
+// row `limit`.
+void add_ordered(const uint32_t* postings, size_t n, uint32_t factor, uint32_t limit,
+                 uint16_t* sums) {
+  constexpr size_t kTile = 64;
+  uint32_t rows[kTile], gains[kTile];
+  for (; n >= kTile; n -= kTile, postings += kTile) {
+    for (size_t i = 0; i < kTile; ++i) {
+      const uint32_t row = postings[i] >> 11;
+      rows[i] = row < limit ? row : limit;
+      gains[i] = (postings[i] & 2047) * factor >> 16;
+    }
+    for (size_t i = 0; i < kTile; ++i)
+      sums[rows[i]] = static_cast<uint16_t>(sums[rows[i]] + gains[i]);
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const uint32_t row = postings[i] >> 11 < limit ? postings[i] >> 11 : limit;
+    sums[row] = static_cast<uint16_t>(sums[row] + ((postings[i] & 2047) * factor >> 16));
+  }
+}
+
 // Sums after the end of a window are 0.
 size_t count_above(const Window& window, uint16_t limit) {
   size_t count = 0;

@@ -18,6 +18,6 @@
       ::dot_panel,   ::fold_nearest,  ::score_rows,   ::row_checksums,                           \
       ::max_id,      ::unpack,        ::unpack_rows,  ::add_postings, ::add_some,                \
       ::count_above, ::collect,       ::count_below,  ::find_row,     ::add_maxima,              \
-      ::largest_of_32, ::count_live,              \
-      ::select_scores, ::pool_tokens, ::maxsim,   ::score_floats, ::score_bytes,                  \
+      ::largest_of_32, ::largest_across_32, ::add_ordered, ::count_live,                           \
+      ::select_scores, ::pool_tokens, ::maxsim,   ::score_floats, ::score_bytes,                   \
       ::settle,      ::expand_codes, ::widen_i8,     ::widen_half};

@@ -65,6 +65,39 @@ def test_a_search_finds_what_the_reference_finds(
 
 
 @each_native
+@given(
+    n_rows=N_ROWS,
+    keep=st.sampled_from([0, 1, 3, 10, 100, 10_000]),
+    seed=SEEDS,
+    alive=st.sampled_from([None, 0.5, 0.02]),
+)
+@settings(deadline=None, max_examples=60)
+def test_a_search_by_large_impacts_finds_what_the_reference_finds(
+    native: Kernels, n_rows: int, keep: int, seed: int, alive: float | None
+) -> None:
+    rng = np.random.default_rng(seed)
+    ordered = []
+    for postings in some_lists(rng, n_rows, 30):
+        data, filled = reference.pack_impacts(postings, n_rows)
+        least = int(rng.integers(0, 300))
+        asked = data, len(postings), filled, n_rows, least
+        ordered.append(reference.order_impacts(*asked))
+        same(native.order_impacts(*asked), ordered[-1])
+        impacts = (ordered[-1] & 2047).astype(int)
+        assert (np.diff(impacts) <= 0).all() and (impacts >= least).all()
+    offsets = np.array([0, 0, 1, 9, 39])
+    lists = np.concatenate([rng.permutation(30)[:n] for n in np.diff(offsets)]).astype(np.int32)
+    factors = (rng.random(39) ** 3 * 60_000).astype(np.uint32)
+    least = rng.integers(0, 600, 39).astype(np.uint32)
+    live = None if alive is None else bitmap(rng.random(n_rows) < alive)
+    for _ in range(2):  # what the first search added up is gone
+        wanted = ordered, n_rows, offsets, lists, factors, least, keep, live
+        got, expected = native.search_ordered(*wanted), reference.search_ordered(*wanted)
+        same(got[:3], expected[:3])
+        assert got[3] == expected[3]
+
+
+@each_native
 def test_equal_sums_are_all_returned(native: Kernels) -> None:
     postings = (np.arange(3000) << 11 | 7).astype(np.uint32)
     made = packed(native, [postings], 3000)
@@ -102,6 +135,12 @@ def test_bytes_that_are_no_list_are_told_apart_and_searched_without_harm(level: 
             level.search_impacts(
                 [junk], sizes[0], sizes[1], n_rows, *one, np.zeros(1, np.uint64), 10, None
             )
+            ordered = level.order_impacts(junk, len(postings), filled, n_rows, 0)
+            assert (ordered >> 11 < n_rows).all()
+            words = rng.integers(0, 1 << 32, 300, np.uint32)
+            none = np.zeros(1, np.uint32)
+            _, rows, _, _ = level.search_ordered([words], n_rows, *one, none, 10, None)
+            assert (rows < n_rows).all()
     assert told >= 25
 
 
@@ -171,6 +210,13 @@ def test_what_no_kernel_can_take_is_refused(level: Kernels) -> None:
     one = np.array([0, 1]), np.zeros(1, np.int32), np.array([1 << 22], np.uint32)
     with pytest.raises(ValueError, match="query 0: their sum"):
         level.search_impacts(*made, 10, *one, np.zeros(1, np.uint64), 1, None)
+    none = np.zeros(1, np.uint32)
+    for factor, told in ((1 << 21, "expected numbers below 2097152"), (2**21 - 1, "beyond 65535")):
+        one = np.array([0, 1]), np.zeros(1, np.int32), np.array([factor], np.uint32), none
+        if factor < 1 << 21:
+            one = np.array([0, 2]), np.zeros(2, np.int32), np.repeat(one[2], 2), np.repeat(none, 2)
+        with pytest.raises(ValueError, match=f"query 0: .*{told}"):
+            level.search_ordered([rising], 10, *one, 1, None)
     with pytest.raises(ValueError, match="width: expected 2 or 4"):
         level.encode_weights(rising, rising.astype(np.float32), np.array([0, 2]), 3)
     with pytest.raises(ValueError, match="whole words"):

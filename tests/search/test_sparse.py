@@ -145,6 +145,46 @@ def test_a_part_of_the_recall_is_asked_for(tmp_path: Path) -> None:
             assert np.mean(shares) >= recall
 
 
+def test_a_part_of_the_recall_of_several_segments_and_parts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from bigrain.index import sparse, sparse_listed, sparse_ordered
+
+    for module in (sparse, sparse_segment, sparse_writing, sparse_listed, sparse_ordered):
+        monkeypatch.setattr(module, "PART_ROWS", 512)
+    rng = np.random.default_rng(10)
+    vectors, queries = some_vectors(rng, 1800, 20), some_vectors(rng, 20, 8)
+    with made(tmp_path / "a.grain", vectors, 1200) as col:
+        gone = rng.choice(1800, 300, replace=False)
+        col.delete([str(i) for i in gone])
+        col.commit()
+        alive = ~np.isin(np.arange(1800), gone)
+        index = col._view.fields["s"].index
+        effort = index.effort(0.9, 10)
+        assert effort.margin < np.inf
+        shares = []
+        batch = col.search_many(list(queries), k=10, fields="s", recall=0.9)
+        for query, together in zip(queries, batch, strict=True):
+            true = best(vectors, query, alive, 10)
+            hits = found(col, query, 10, recall=0.9)
+            assert [hit.id for hit in together] == [i for i, _ in hits]
+            scores = dict(best(vectors, query, alive, 1800))
+            assert all(scores[i] == score for i, score in hits)
+            shares.append(len(dict(true).keys() & dict(hits).keys()) / len(true))
+        assert np.mean(shares) >= 0.9
+        # Where a filter leaves little, and of queries with very many columns, nothing is missed.
+        few = alive & (np.arange(1800) % 2 == 1)
+        lone = {int(c): 1.0 for c in vectors[int(np.flatnonzero(few)[0])].indices[:1]}
+        row = scipy.sparse.csr_matrix(([1.0], ([0], list(lone))), (1, WIDTH))
+        monkeypatch.setattr(sparse, "MOST_COLUMNS", 3)
+        for query in queries[:3]:
+            assert found(col, query, 10, recall=0.9) == best(vectors, query, alive, 10)
+        monkeypatch.setattr(sparse, "MOST_COLUMNS", 1000)
+        true = best(vectors, row, few, 1500)
+        assert len(true) < 1500
+        assert found(col, lone, 1500, recall=0.9, filter={"odd": 1}) == true
+
+
 def test_contributions_add_up_to_the_score(tmp_path: Path) -> None:
     vectors = some_vectors(np.random.default_rng(9), 50)
     with made(tmp_path / "a.grain", vectors, 20) as col:

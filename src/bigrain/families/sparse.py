@@ -154,7 +154,11 @@ class SparseFamily:
 
     def queries(self, queries: Sequence[Any]) -> list[tuple[Any, Any]]:
         """Text, mappings column -> weight, or one-row sparse matrices: (columns, weights) each."""
-        rows = [self._given(query, f"query {i}") for i, query in enumerate(queries)]
+        rows: list[tuple[Any, Any]] = [
+            self._given(query, f"query {i}") for i, query in enumerate(queries)
+        ]
+        if len(queries) == 1 and (plain := self._plain(*rows[0])) is not None:
+            return [plain]
         texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
         if texts:
             assert self.encoder is not None
@@ -188,6 +192,20 @@ class SparseFamily:
                     "a weight above 0"
                 )
         return found
+
+    def _plain(self, columns: Any, weights: Any) -> tuple[Any, Any] | None:
+        """A query without anything to refuse, to put in order or to leave out; else None."""
+        n = len(columns)
+        if not n or n > MAX_QUERY_COLUMNS or columns.dtype.kind not in "iu":
+            return None
+        limit = self.spec.vocabulary_size or MAX_COLUMNS
+        if not 0 <= columns[0] <= columns[-1] < limit or not (columns[1:] > columns[:-1]).all():
+            return None
+        with np.errstate(over="ignore"):
+            data = weights.astype(np.float32)
+        if not (data.min() > 0 and data.max() <= LARGEST):  # nor is it so with NaN
+            return None
+        return columns.astype(np.uint32), data
 
     def _given(self, query: Any, where: str) -> tuple[Any, Any]:
         """(columns, weights) as they were passed; nothing of a text."""

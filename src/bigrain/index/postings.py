@@ -18,7 +18,7 @@ from __future__ import annotations
 import threading
 import zlib
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol, TypeVar, cast
 
@@ -234,12 +234,12 @@ class ListCache:
         self.max_bytes, self.n_bytes = max_bytes, 0
         self.scratch = scratch or Scratch(1 << 62)
         self.blocks = BlockCache(max_bytes)
-        self._lists: OrderedDict[tuple[str, int], Held] = OrderedDict()
+        self._lists: OrderedDict[tuple[type, str, int], Held] = OrderedDict()
         self._lock = threading.Lock()
 
     def get(self, run: Lists[H], at: int) -> H:
         """One list, as its source reads it."""
-        key = (run.file.name, at)
+        key = (type(run), run.file.name, at)
         with self._lock:
             if key in self._lists:
                 self._lists.move_to_end(key)
@@ -254,6 +254,37 @@ class ListCache:
                     _, dropped = self._lists.popitem(last=False)
                     self.n_bytes -= dropped.n_bytes + ENTRY_BYTES
         return found
+
+    def get_many(self, run: Lists[H], places: Sequence[int]) -> list[H]:
+        """Some lists."""
+        kind, name = type(run), run.file.name
+        with self._lock:
+            held = [self._lists.get((kind, name, at)) for at in places]
+            for at, one in zip(places, held, strict=True):
+                if one is not None:
+                    self._lists.move_to_end((kind, name, at))
+        return [
+            self.get(run, at) if one is None else cast(H, one)
+            for at, one in zip(places, held, strict=True)
+        ]
+
+    def together(
+        self, sizes: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
+    ) -> Iterator[tuple[int, int]]:
+        """Ranges of queries whose lists take half of what may be held, or one query.
+
+        `sizes` in bytes, of query after query; those of query q begin at ends[q].
+        """
+        start, n = 0, len(ends) - 1
+        if n and (n == 1 or sizes.sum() <= self.max_bytes // 2):
+            yield 0, n
+            return
+        before = np.concatenate(([0], np.cumsum(sizes)))[ends]
+        while start < n:
+            stop = int(np.searchsorted(before, before[start] + self.max_bytes // 2, "right"))
+            stop = min(max(stop - 1, start + 1), n)
+            yield start, stop
+            start = stop
 
     def forget(self) -> None:
         """Drop every list: the memory is needed, or the segments are gone."""

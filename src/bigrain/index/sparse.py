@@ -15,20 +15,32 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.index.base import EMPTY, Floats, Ranked, Rows, Selection, UnitMap, Units, View
+from bigrain.index.base import (
+    EMPTY,
+    Floats,
+    Ranked,
+    RankedBatch,
+    Rows,
+    Selection,
+    UnitMap,
+    Units,
+    View,
+)
 from bigrain.index.effort import Effort
 from bigrain.index.postings import ListCache
 from bigrain.index.sparse_effort import SparseCalibration
+from bigrain.index.sparse_ordered import MOST_COLUMNS, Promising
+from bigrain.index.sparse_queries import Queries
 from bigrain.index.sparse_segment import LARGEST_IMPACT, PART_ROWS, ImpactList, SparseRows
 from bigrain.storage.segment import SegmentFile
 from bigrain.types import SparseMatrix
 
-__all__ = ["Queries", "SparseIndex", "SparseLists"]
+__all__ = ["SparseIndex", "SparseLists"]
 
 READ_BYTES = 8 << 20  # of records scored at a time
 LARGEST_SUM = 0.9 * 2**32
 ROUNDING = 1 << 10  # of scores to float32, in units of sums
-MANY_COLUMNS = 40  # of a query
+MOST_EFFORTS = 1000  # that are remembered
 MANY = 1000  # candidates beyond which all but the best are dropped at once
 
 Array = npt.NDArray[Any]
@@ -49,6 +61,7 @@ class SparseLists(Protocol):
     def n_parts(self) -> int: ...
     @property
     def memory_bytes(self) -> int: ...
+    def part_of(self, at: int) -> int: ...
     def part_rows(self, part: int) -> int: ...
     def find(self, part: int, columns: npt.NDArray[np.uint32]) -> npt.NDArray[np.int64]: ...
     def read_list(self, at: int) -> ImpactList: ...
@@ -57,34 +70,6 @@ class SparseLists(Protocol):
     def score(self, rows: Rows, queries: Queries, record_of: Array, query_of: Array) -> Floats:
         """Inner products of pairs of one of ascending rows and a query."""
         ...
-
-
-@dataclass(frozen=True)
-class Queries:
-    """Some queries, one after another."""
-
-    columns: npt.NDArray[np.uint32]
-    weights: Floats
-    offsets: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, queries: Sequence[Any]) -> Queries:
-        counts = [len(columns) for columns, _ in queries]
-        columns = [np.asarray(columns, np.uint32) for columns, _ in queries]
-        weights = [np.asarray(weights, np.float32) for _, weights in queries]
-        return cls(
-            np.concatenate([np.empty(0, np.uint32), *columns]),
-            np.concatenate([np.empty(0, np.float32), *weights]),
-            np.concatenate(([0], np.cumsum(counts))).astype(np.int64),
-        )
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    @property
-    def query_of(self) -> npt.NDArray[np.int64]:
-        """The query of every column."""
-        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
 
 @dataclass(frozen=True)
@@ -102,7 +87,9 @@ class SparseIndex:
 
     def __init__(self, views: Sequence[View[Any]], cache: ListCache) -> None:
         self.views, self._cache = views, cache
+        self.promising = Promising(views, cache)
         self._calibration: SparseCalibration | None = None
+        self._efforts: dict[tuple[float, int], Effort] = {}
 
     @property
     def n_rows(self) -> int:
@@ -114,61 +101,70 @@ class SparseIndex:
         """Everything that may be among the best k, unless less is asked for."""
         if recall is None or recall >= 1 or self.n_rows < SparseCalibration.LEAST_ROWS:
             return Effort(k)
-        if self._calibration is None:
-            self._calibration = SparseCalibration.measured(self)
-        return self._calibration.effort(recall, k)
-
-    def postings(self, query: Any, share: float) -> int:
-        """How many postings the columns have that hold a share of what the query can score."""
-        total = 0
-        for view in self.views:
-            for part in range(view.segment.n_parts):
-                at = view.segment.find(part, np.asarray(query[0], np.uint32))
-                held = np.flatnonzero(at >= 0)
-                most = query[1][held].astype(np.float64) * view.segment.largest[at[held]]
-                kept = heaviest(most, np.zeros(len(held), np.int64), share)
-                total += int(view.segment.sizes[at[held[kept]]].sum())
-        return total
+        if (recall, k) not in self._efforts:
+            if self._calibration is None:
+                self._calibration = SparseCalibration.measured(self)
+            if len(self._efforts) >= MOST_EFFORTS:
+                self._efforts.clear()
+            self._efforts[recall, k] = self._calibration.effort(recall, k)
+        return self._efforts[recall, k]
 
     # -- candidates -------------------------------------------------------------------------
 
     def candidates(
         self, queries: Sequence[Any], effort: Effort, selection: Selection | None
-    ) -> list[Ranked]:
-        """Per query the units that may be among the best n; of a finite margin, the best n by
-        columns that hold that share of what the query can score.
+    ) -> Sequence[Ranked]:
+        """Per query the units that may be among the best n, with what they score at most; of a
+        finite margin, the best n by postings that add at least that share of what the query can
+        score, with what these add up to.
 
-        Only units with a score above 0. Scores are what they are at most.
+        Only units with a score above 0.
         """
         asked = Queries.of(queries)
-        exact = effort.margin == np.inf
+        if effort.margin < np.inf and len(asked) and asked.widest <= MOST_COLUMNS:
+            batch, _ = self.promising.search(asked, effort.n, effort.margin, selection)
+            return self._completed(batch, queries, effort.n, selection)
         parts = [
             found
             for view in self.views
             for part in range(view.segment.n_parts)
             for found in self._search(view, part, asked, effort, selection)
         ]
-        units = np.concatenate([EMPTY, *(f.units for f in parts)])
-        query_of = np.concatenate([EMPTY, *(f.query_of for f in parts)])
-        most = np.concatenate([np.empty(0), *(f.most for f in parts)])
-        least = np.concatenate([np.empty(0), *(f.least for f in parts)])
-        order = np.lexsort((units, -most, query_of))
-        units, query_of, most, least = units[order], query_of[order], most[order], least[order]
+        if len(parts) == 1:  # they come in this order
+            units, query_of = parts[0].units, parts[0].query_of
+            most, least = parts[0].most, parts[0].least
+        else:
+            units = np.concatenate([EMPTY, *(f.units for f in parts)])
+            query_of = np.concatenate([EMPTY, *(f.query_of for f in parts)])
+            most = np.concatenate([np.empty(0), *(f.most for f in parts)])
+            least = np.concatenate([np.empty(0), *(f.least for f in parts)])
+            order = np.lexsort((units, -most, query_of))
+            units, query_of, most, least = units[order], query_of[order], most[order], least[order]
         ends = np.searchsorted(query_of, np.arange(len(asked) + 1)).tolist()
         ranked = []
         for q, (a, b) in enumerate(zip(ends, ends[1:], strict=False)):
-            if b - a > effort.n:
-                if exact and len(parts) > 1:
-                    # No more than n may surely score as much as the n-th surely scores.
-                    surely = np.partition(least[a:b], b - a - effort.n)[b - a - effort.n]
-                    b = a + int(np.searchsorted(-most[a:b], -surely, side="right"))
-                elif not exact:
-                    b = a + effort.n
+            if b - a > effort.n and len(parts) > 1:
+                # No more than n may surely score as much as the n-th surely scores.
+                surely = np.partition(least[a:b], b - a - effort.n)[b - a - effort.n]
+                b = a + int(np.searchsorted(-most[a:b], -surely, side="right"))
             found = Ranked(units[a:b], most[a:b].astype(np.float32))
             if len(found.units) > 8 * effort.n + MANY:
                 found = self._best(queries[q], found.units, effort.n)
             ranked.append(found)
         return ranked
+
+    def _completed(
+        self, found: RankedBatch, queries: Sequence[Any], n: int, selection: Selection | None
+    ) -> RankedBatch:
+        """Queries whose heavy postings hold fewer than n units are asked in full."""
+        short = np.flatnonzero((found.units >= 0).sum(axis=1) < n)
+        if not len(short):
+            return found
+        ranked = list(found)
+        whole = self.candidates([queries[q] for q in short.tolist()], Effort(n), selection)
+        for q, one in zip(short.tolist(), whole, strict=True):
+            ranked[q] = one
+        return RankedBatch.of(ranked)
 
     def _search(
         self,
@@ -185,27 +181,25 @@ class SparseIndex:
         known = at >= 0
         at, query_of = at[known], query_of[known]
         most = asked.weights[known].astype(np.float64) * segment.largest[at]
-        if effort.margin < np.inf:
-            kept = heaviest(most, query_of, effort.margin)
-            at, query_of, most = at[kept], query_of[kept], most[kept]
         counts = np.bincount(query_of, minlength=len(asked))
         total = np.bincount(query_of, most, minlength=len(asked)).astype(np.float64)
         spare = LARGEST_SUM - 2 * LARGEST_IMPACT * counts
         unit = np.divide(spare, total, out=np.zeros_like(total), where=total > 0)
         factors = (most * unit[query_of] / LARGEST_IMPACT).astype(np.uint32) + np.uint32(1)
-        slack = np.zeros(len(asked), np.uint64)
-        if effort.margin == np.inf:
-            off = np.bincount(query_of, factors + 2.0 * LARGEST_IMPACT, minlength=len(asked))
-            slack = np.minimum(off + ROUNDING, LARGEST_SUM).astype(np.uint64)
+        off = np.bincount(query_of, factors + 2.0 * LARGEST_IMPACT, minlength=len(asked))
+        slack = np.minimum(off + ROUNDING, LARGEST_SUM).astype(np.uint64)
         live = view.bitmap(selection)
         n_rows = segment.part_rows(part)
         if live is not None:
             live = np.ascontiguousarray(live[first // 8 : (first + n_rows + 7) // 8])
         ends = np.concatenate(([0], np.cumsum(counts)))
-        for a, b in self._together(segment, at, ends):
+        sizes = segment.list_places[at + 1] - segment.list_places[at]
+        for a, b in self._cache.together(sizes, ends):
             some = slice(int(ends[a]), int(ends[b]))
-            lists, which = np.unique(at[some], return_inverse=True)
-            data = [self._cache.get(segment, one).data for one in lists.tolist()]
+            lists, which = at[some], np.arange(len(at[some]))  # of one query all differ
+            if b - a > 1:
+                lists, which = np.unique(lists, return_inverse=True)
+            data = [held.data for held in self._cache.get_many(segment, lists.tolist())]
             found, rows, sums = kernels.search_impacts(
                 data,
                 segment.filled[lists],
@@ -226,19 +220,6 @@ class SparseIndex:
                 (sums - slack[of].astype(np.float64)) / unit[of],
             )
 
-    def _together(
-        self, segment: Any, at: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-    ) -> Iterator[tuple[int, int]]:
-        """Ranges of queries whose lists take half of what the cache may hold, or one query."""
-        size = segment.list_places[at + 1] - segment.list_places[at]
-        before = np.concatenate(([0], np.cumsum(size)))[ends]
-        start, n = 0, len(ends) - 1
-        while start < n:
-            stop = int(np.searchsorted(before, before[start] + self._cache.max_bytes // 2, "right"))
-            stop = min(max(stop - 1, start + 1), n)
-            yield start, stop
-            start = stop
-
     # -- the vectors themselves -------------------------------------------------------------
 
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
@@ -257,25 +238,36 @@ class SparseIndex:
 
     def score_many(self, queries: Sequence[Any], units: Sequence[Units]) -> list[Floats]:
         """Scores of each query's units; every row is read once for all of them."""
+        counts = [len(some) for some in units]
+        query_of = np.repeat(np.arange(len(units)), counts)
+        scores = self.score_pairs(queries, np.concatenate([EMPTY, *units]), query_of)
+        return np.split(scores, np.cumsum(counts)[:-1])
+
+    def score_pairs(self, queries: Sequence[Any], units: Units, query_of: Array) -> Floats:
+        """Scores of units (m,), each for its query (m,), in the order of queries."""
         asked = Queries.of(queries)
-        together = np.concatenate([EMPTY, *units])
-        query_of = np.repeat(np.arange(len(units)), [len(u) for u in units])
-        scores = np.full(len(together), np.nan, np.float32)
+        scores = np.full(len(units), np.nan, np.float32)
         for view in self.views:
-            at, rows = view.locate(together)
-            distinct, record_of = np.unique(rows, return_inverse=True)
-            order = np.argsort(record_of, kind="stable")
-            ends = np.searchsorted(record_of[order], np.arange(len(distinct) + 1))
-            for part in view.segment.stretches(distinct, READ_BYTES):
-                pairs = order[ends[part.start] : ends[part.stop]]
-                pairs = pairs[np.argsort(query_of[at[pairs]], kind="stable")]
+            at, rows = view.locate(units)
+            if not len(rows):
+                continue
+            distinct, record_of = rows, np.arange(len(rows))
+            if (rows[1:] <= rows[:-1]).any():
+                distinct, record_of = np.unique(rows, return_inverse=True)
+            parts = list(view.segment.stretches(distinct, READ_BYTES))
+            order = np.argsort(record_of, kind="stable") if len(parts) > 1 else record_of
+            for part in parts:
+                pairs: Any = slice(None)
+                if len(parts) > 1:
+                    ends = np.searchsorted(record_of[order], [part.start, part.stop])
+                    pairs = np.sort(order[ends[0] : ends[1]])
                 scores[at[pairs]] = view.segment.score(
                     distinct[part],
                     asked,
                     (record_of[pairs] - part.start).astype(np.int32),
                     query_of[at[pairs]].astype(np.int32),
                 )
-        return np.split(scores, np.cumsum([len(u) for u in units])[:-1])
+        return scores
 
     def matrix(self) -> tuple[Units, SparseMatrix]:
         """(units, vectors) of everything that lives, in the order of units."""
@@ -322,25 +314,6 @@ class SparseIndex:
                     parts[:, at[here]] = products
         parts[:, ~known] = np.nan
         return parts
-
-
-def heaviest(
-    most: npt.NDArray[np.float64], query_of: npt.NDArray[np.int64], share: float
-) -> npt.NDArray[np.int64]:
-    """The places of each query's largest numbers that together hold a share of its sum.
-
-    Of a query with fewer than MANY_COLUMNS less is left out, in proportion: each column matters
-    more.
-    """
-    counts = np.bincount(query_of, minlength=1)
-    shares = 1 - (1 - share) * np.minimum(1, counts / MANY_COLUMNS)
-    order = np.lexsort((-most, query_of))
-    total = np.bincount(query_of, most, minlength=1)
-    summed = np.cumsum(most[order]) - most[order]
-    before = summed - (np.cumsum(total) - total)[query_of[order]]
-    kept = order[before < (shares * total)[query_of[order]]]
-    kept.sort()
-    return kept
 
 
 def _first(units: Units, scores: Floats, k: int) -> Ranked:

@@ -114,7 +114,7 @@ class ListedSegment(SparseSegment):
 
     def read_list(self, at: int) -> ImpactList:
         """A list as `kernels.pack_impacts` lays it out."""
-        part = int(np.searchsorted(self.part_starts, at, side="right")) - 1
+        part = self.part_of(at)
         rows, weights = self._read(int(self._at[at]))
         first = part * PART_ROWS
         a, b = np.searchsorted(rows, [first, first + PART_ROWS])

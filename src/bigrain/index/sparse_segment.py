@@ -128,6 +128,10 @@ class SparseSegment:
     def lists_of(self, part: int) -> slice:
         return slice(int(self.part_starts[part]), int(self.part_starts[part + 1]))
 
+    def part_of(self, at: int) -> int:
+        """The part that a list belongs to."""
+        return int(np.searchsorted(self.part_starts, at, side="right")) - 1
+
     def part_rows(self, part: int) -> int:
         return min(PART_ROWS, self.units.n_rows - part * PART_ROWS)
 
@@ -142,7 +146,7 @@ class SparseSegment:
 
     def read_list(self, at: int) -> ImpactList:
         """The bytes of a list, checked."""
-        part = int(np.searchsorted(self.part_starts, at, side="right")) - 1
+        part = self.part_of(at)
         start, stop = int(self.list_places[at]), int(self.list_places[at + 1])
         data = self.file.read_rows("lists", start, stop)
         wanted, found = int(self.list_crc[at]), zlib.crc32(data.data)

@@ -78,6 +78,8 @@ class Kernels(Protocol):
     pack_impacts: Callable[[U32, int], tuple[U8, int]]
     sound_impacts: Callable[[U8, int, int, int], bool]
     search_impacts: Callable[..., tuple[I64, U32, U32]]
+    order_impacts: Callable[[U8, int, int, int, int], U32]
+    search_ordered: Callable[..., tuple[I64, U32, U32, int]]
     deal_postings: Callable[[U32, F32, I64, int, F32, I64, U32], None]
     encode_weights: Callable[[U32, F32, I64, int], U8]
     decode_weights: Callable[[U8, I64, int], tuple[U32, F32, I64]]
@@ -408,6 +410,37 @@ def search_impacts(
     return _chosen().search_impacts(
         data, filled, sizes, n_rows, offsets, lists, factors, slack, keep, live
     )
+
+
+def order_impacts(data: U8, n_postings: int, filled: int, n_rows: int, least: int) -> U32:
+    """The postings row << 11 | impact of a list (`pack_impacts`) whose impact is at least `least`.
+
+    The largest impact comes first, then the smallest row.
+    """
+    return _chosen().order_impacts(data, n_postings, filled, n_rows, least)
+
+
+def search_ordered(
+    data: list[U32],
+    n_rows: int,
+    offsets: I64,
+    lists: I32,
+    factors: U32,
+    least: U32,
+    keep: int,
+    live: U8 | None,
+) -> tuple[I64, U32, U32, int]:
+    """Find for each query the rows with the largest sums over large impacts.
+
+    `data` are lists by falling impact (`order_impacts`) of rows below `n_rows`. Query q asks for
+    lists[offsets[q]:offsets[q + 1]]; the sum of a row is that of floor(impact * factor / 65536)
+    over its postings whose impact is at least the list's `least`. Factors are below 2^21, and the
+    floor(2047 * factor / 65536) of a query add up to 65535 at most. Returns the `keep` live rows
+    with the largest sums above 0, ties by row: `offsets` (Q + 1,) int64, `rows` and `sums` (m,)
+    uint32, largest first; and how many postings were looked at. Source: score-at-a-time search
+    (JASS, ICTIR 2015).
+    """
+    return _chosen().search_ordered(data, n_rows, offsets, lists, factors, least, keep, live)
 
 
 def deal_postings(

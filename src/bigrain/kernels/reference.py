@@ -23,9 +23,11 @@ from bigrain.kernels.reference_impacts import deal_postings as deal_postings
 from bigrain.kernels.reference_impacts import decode_weights as decode_weights
 from bigrain.kernels.reference_impacts import encode_weights as encode_weights
 from bigrain.kernels.reference_impacts import first_unsound_weights as first_unsound_weights
+from bigrain.kernels.reference_impacts import order_impacts as order_impacts
 from bigrain.kernels.reference_impacts import pack_impacts as pack_impacts
 from bigrain.kernels.reference_impacts import score_weights as score_weights
 from bigrain.kernels.reference_impacts import search_impacts as search_impacts
+from bigrain.kernels.reference_impacts import search_ordered as search_ordered
 from bigrain.kernels.reference_impacts import sound_impacts as sound_impacts
 from bigrain.kernels.reference_lists import PostingList as PostingList
 from bigrain.kernels.reference_lists import decode_lists as decode_lists

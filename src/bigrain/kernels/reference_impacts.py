@@ -27,6 +27,7 @@ LARGEST = 2040
 LARGEST_SUM = 0xE6666666
 BASE = 16  # entries
 NONE = 0xFFFF
+MOST_FACTOR = 1 << 21  # factors of `search_ordered` are smaller
 
 
 def _rows(n_rows: int) -> int:
@@ -167,13 +168,77 @@ def search_impacts(
             order = order[total[order] >= total[order[keep - 1]] - int(slack[q])]
         found.append(order if keep else order[:0])
         bounds.append(total[found[-1]])
+    return _joined(found, bounds)
+
+
+def _joined(found: list[I64], sums: list[I64]) -> tuple[I64, U32, U32]:
+    """(ends, rows, sums) of what each query found."""
     ends = np.cumsum([0, *(len(rows) for rows in found)]).astype(np.int64)
     none = np.empty(0, np.int64)
-    return (
-        ends,
-        np.concatenate([none, *found]).astype(np.uint32),
-        np.concatenate([none, *bounds]).astype(np.uint32),
-    )
+    rows, of_rows = (np.concatenate([none, *parts]).astype(np.uint32) for parts in (found, sums))
+    return ends, rows, of_rows
+
+
+def order_impacts(data: U8, n_postings: int, filled: int, n_rows: int, least: int) -> U32:
+    """Postings by falling impact, then by row."""
+    checks.array("data", data, "uint8", 1)
+    for name, number in (("n_postings", n_postings), ("filled", filled), ("least", least)):
+        checks.at_least(name, number, 0)
+    if filled > -(-_rows(n_rows) // ROWS) or n_postings > n_rows:
+        raise ValueError("data: the list has more postings than there are rows")
+    checks.size("data: bytes", len(data), _bytes(n_rows, filled, n_postings))
+    blocks, _, counts, _, postings = _unpack(data, n_postings, filled, n_rows)
+    rows = np.repeat(blocks, counts) * ROWS + (postings >> 11)
+    impacts = (postings & 2047).astype(np.int64)
+    order = np.lexsort((rows, -impacts))
+    order = order[impacts[order] >= least]
+    ordered: U32 = (rows[order] << 11 | impacts[order]).astype(np.uint32)
+    return ordered
+
+
+def search_ordered(
+    data: list[U32],
+    n_rows: int,
+    offsets: I64,
+    lists: I32,
+    factors: U32,
+    least: U32,
+    keep: int,
+    live: U8 | None,
+) -> tuple[I64, U32, U32, int]:
+    """Add the large impacts up; keep the best."""
+    if not isinstance(data, list):
+        raise TypeError(f"data: expected a list, got {type(data).__name__}")
+    _rows(n_rows)
+    checks.at_least("keep", keep, 0)
+    for one in data:
+        checks.array("data", one, "uint32", 1)
+    checks.below("lists", checks.array("lists", lists, "int32", 1), len(data))
+    checks.size("factors: length", len(checks.array("factors", factors, "uint32", 1)), len(lists))
+    checks.size("least: length", len(checks.array("least", least, "uint32", 1)), len(lists))
+    edges = checks.offsets(offsets, len(lists)).tolist()
+    for q, (a, b) in enumerate(pairwise(edges)):
+        if (factors[a:b] >= MOST_FACTOR).any():
+            raise ValueError(f"factors: query {q}: expected numbers below {MOST_FACTOR}")
+        if (factors[a:b].astype(np.int64) * 2047 >> 16).sum() > 0xFFFF:
+            raise ValueError(f"factors: query {q}: sums may be beyond 65535")
+    alive = checks.bitmap(live, n_rows)
+    found: list[I64] = []
+    sums: list[I64] = []
+    looked = 0
+    for a, b in pairwise(edges):
+        total = np.zeros(n_rows, np.int64)
+        for i in range(a, b):
+            postings = data[lists[i]].astype(np.int64)
+            postings = postings[(postings & 2047) >= least[i]]
+            looked += len(postings) if keep and n_rows else 0
+            total[postings >> 11] += (postings & 2047) * int(factors[i]) >> 16
+        if alive is not None:
+            total[~alive] = 0
+        order = np.lexsort((np.arange(n_rows), -total))[: min(keep, np.count_nonzero(total))]
+        found.append(order)
+        sums.append(total[order])
+    return *_joined(found, sums), looked
 
 
 def deal_postings(

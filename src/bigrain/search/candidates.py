@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Ranked, RankedBatch
+from bigrain.index.sparse import SparseIndex
 from bigrain.search.plan import BYTES_PER_CANDIDATE, FieldPlan, Plan
 from bigrain.search.view import SnapshotView
 
@@ -39,7 +40,7 @@ def _of_field(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
     index = field.field.index
 
     def ask(n: int) -> Proposals:
-        if plan.exact:
+        if plan.exact and not isinstance(index, SparseIndex):  # whose candidates are all there are
             return _grouped(view, index.exact(field.queries, n, plan.selection))
         return _grouped(
             view, index.candidates(field.queries, field.effort.deeper(n), plan.selection)

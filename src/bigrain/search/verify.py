@@ -114,9 +114,9 @@ def _exact(field: FieldPlan, units: Numbers, query: Numbers) -> npt.NDArray[np.f
     index, queries = field.field.index, field.queries
     if isinstance(index, CodedIndex):
         return index.score_pairs(queries, units, query.astype(np.int32))
-    parts = _stretches(query, len(queries))
     if isinstance(index, SparseIndex):
-        return np.concatenate(index.score_many(queries, [units[s] for s in parts]))
+        return index.score_pairs(queries, units, query)
+    parts = _stretches(query, len(queries))
     return np.concatenate([index.score(q, units[s]) for q, s in zip(queries, parts, strict=True)])
 
 
