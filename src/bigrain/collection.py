@@ -720,6 +720,32 @@ class Collection:
             (len(counts), int(width)),
         )
 
+    def token_scores(
+        self, query: Any, id: str, field: str | None = None
+    ) -> npt.NDArray[np.float32]:
+        """(t, m) products of a document's t tokens with the m tokens of a query: a heat map.
+
+        `query` is one that the multi-vector `field` takes (None: the only one there is). The
+        maxima of the columns add up to the score. Of a document of several passages the first.
+        Raises `UnknownFieldError`, and `InvalidQueryError` for a document without tokens.
+        """
+        from bigrain.search.tokens import scores_of_tokens
+
+        return scores_of_tokens(self._require_open(), query, id, field)
+
+    def span_scores(
+        self, query: Any, id: str, spans: Sequence[tuple[int, int]], field: str | None = None
+    ) -> npt.NDArray[np.float32]:
+        """(S,) the score that each stretch of a document's tokens would have alone.
+
+        `spans`: pairs (begin, end) of tokens; an empty one scores -inf. Sentences are ranked so
+        with the vectors of the whole document (AGRaME: Reddy et al., 2024). Otherwise like
+        `token_scores`.
+        """
+        from bigrain.search.tokens import scores_of_spans
+
+        return scores_of_spans(self._require_open(), query, id, spans, field)
+
     @property
     def fields(self) -> dict[str, config.Field]:
         """The fields and their configuration."""

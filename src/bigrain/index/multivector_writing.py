@@ -202,17 +202,14 @@ def write_multivector(
         with writer.section("tokens", np.uint8) as section:
             row, source, kept = 0, codec, True
             for part in chunks():
-                ragged = part.ragged
                 if part.codec is not source:
                     source, kept = part.codec, _same(part.codec, codec)
-                if kept:
-                    payload = part.payload
-                else:
-                    payload, _ = codec.encode(*ragged)
-                section.append(sealed(payload, part.counts, codec.token_bytes))
+                if not kept:
+                    part = Tokens(codec, codec.encode(*part.ragged)[0], part.counts)
+                section.append(sealed(part.payload, part.counts, codec.token_bytes))
                 counts[row : row + len(part.counts)] = part.counts
-                vectors.append(surrogate.documents(*ragged))
-                asked.look_at(row, codec, payload, part.counts)
+                vectors.append(surrogate.documents(*part.ragged))
+                asked.look_at(row, codec, part.payload, part.counts)
                 row += len(part.counts)
         writer.add("token_counts", counts)
         step = chunk_rows(surrogate.width)

@@ -1,0 +1,65 @@
+"""What the tokens of one document have to do with those of a query: heat maps, spans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from bigrain.codecs.token_scores import span_scores
+from bigrain.errors import InvalidQueryError, UnknownFieldError, shown
+from bigrain.index.multivector import MultiVectorIndex
+from bigrain.search.view import SnapshotView
+
+__all__ = ["scores_of_spans", "scores_of_tokens"]
+
+Floats = npt.NDArray[np.float32]
+
+
+def scores_of_tokens(view: SnapshotView, query: Any, identifier: str, field: str | None) -> Floats:
+    """(t, m) products of the tokens of a document with those of a query."""
+    able = [name for name, f in view.fields.items() if isinstance(f.index, MultiVectorIndex)]
+    name = able[0] if field is None and len(able) == 1 else field
+    if name not in able:
+        raise UnknownFieldError(
+            f"field={shown(field)} is no multi-vector field of this collection; it has "
+            f"{', '.join(able) or 'none'}"
+        )
+    family, index = view.fields[name].family, view.fields[name].index
+    assert isinstance(index, MultiVectorIndex)
+    (tokens,) = family.queries([query])
+    stored = view.catalogue.documents_by_id([identifier], view.number).get(identifier)
+    found = None if stored is None else index.tokens(stored.docno)
+    if found is None:
+        raise InvalidQueryError(
+            f"field {name!r} has no tokens of a document with the id {shown(identifier)}"
+        )
+    records, payload = found
+    return records.codec.token_scores(payload, tokens)
+
+
+def scores_of_spans(
+    view: SnapshotView,
+    query: Any,
+    identifier: str,
+    spans: Sequence[tuple[int, int]],
+    field: str | None,
+) -> Floats:
+    """(S,) MaxSim of stretches of a document's tokens."""
+    scores = scores_of_tokens(view, query, identifier, field)
+    try:
+        pairs = np.asarray(spans)
+    except ValueError:
+        pairs = np.empty(0)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+        raise InvalidQueryError("spans are pairs (begin, end) of whole numbers, such as [(0, 12)]")
+    begin, end = pairs.T
+    wrong = np.flatnonzero((begin < 0) | (begin > end) | (end > len(scores)))
+    if len(wrong):
+        raise InvalidQueryError(
+            f"span {wrong[0]} is {tuple(pairs[wrong[0]].tolist())}; spans rise, within 0 to "
+            f"{len(scores)}"
+        )
+    return span_scores(scores, pairs.astype(np.int64))

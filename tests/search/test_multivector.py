@@ -1,0 +1,168 @@
+"""Multi-vector fields: every kind of code and record, over a life of changes."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bigrain
+from bigrain.codecs import partition
+from bigrain.testing.invariants import check_grains
+
+DIM = 16
+KINDS: list[dict[str, Any]] = [
+    {}, {"heavy": "float32"}, {"heavy": "float16", "light_bytes": 3}, {"heavy": "residual4"},
+    {"heavy": "residual2", "light_bytes": 64}, {"heavy": "residual1"},
+    {"light": "regression", "light_bytes": 16}, {"light": "fde", "light_bytes": 40},
+    {"pooling": 2},
+]  # fmt: skip
+# Mean relative errors of scores: few numbers a token make them larger than they are in use.
+LOSSY = {"residual1": 0.2, "residual2": 0.1, "residual4": 0.03, "int8": 3e-3, "float16": 3e-4}
+
+
+def documents(n: int, seed: int = 0, longest: int = 12) -> tuple[np.ndarray, np.ndarray]:
+    """Unit tokens of n documents: words of a theme, somewhat changed."""
+    words = np.random.default_rng(7).normal(size=(40, 6, DIM))
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate(([0], np.cumsum(rng.integers(1, longest, n))))
+    theme = np.repeat(rng.integers(0, 40, n), np.diff(offsets))
+    tokens = words[theme, rng.integers(0, 6, len(theme))]
+    tokens = tokens + 0.6 * rng.normal(size=tokens.shape)
+    tokens /= np.linalg.norm(tokens, axis=1, keepdims=True)
+    return tokens.astype(np.float32), offsets
+
+
+def asked(n: int, seed: int = 99) -> list[np.ndarray]:
+    tokens, offsets = documents(n, seed, 9)
+    return [tokens[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
+
+
+def max_sim(query: np.ndarray, tokens: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    products = query.astype(np.float64) @ tokens.T.astype(np.float64)
+    return np.maximum.reduceat(products, offsets[:-1], axis=1).sum(axis=0)
+
+
+def part(ragged: tuple[np.ndarray, np.ndarray], a: int, b: int) -> tuple[np.ndarray, np.ndarray]:
+    tokens, offsets = ragged
+    return tokens[offsets[a] : offsets[b]], offsets[a : b + 1] - offsets[a]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_every_kind_finds_what_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: dict[str, Any]
+) -> None:
+    """In lists and without, across segments, after reopening, deleting and compacting."""
+    monkeypatch.setattr(partition, "FLAT_BELOW", 1200)
+    field = bigrain.MultiVectorField(dim=DIM, **kind)
+    path, ragged, queries = tmp_path / "docs.grain", documents(1900), asked(40)
+    with bigrain.create(path, {"tok": field}) as col:
+        for a, b in ((0, 1500), (1500, 1900)):
+            col.add_vectors("tok", [str(i) for i in range(a, b)], part(ragged, a, b))
+            col.commit()
+        gone = set(range(0, 1900, 13))
+        col.delete([str(i) for i in gone])
+        col.commit()
+    with bigrain.open(path) as col:
+        assert col.fields["tok"] == field
+        exact = [max_sim(query, *ragged) for query in queries]
+        for compacted in (False, True):
+            if compacted:
+                col.compact()
+            hits = col.search_many(queries, k=10, recall=1)
+            assert not {int(hit.id) for found in hits for hit in found} & gone
+            if "pooling" not in kind:
+                pairs = [(h.score, exact[i][int(h.id)]) for i, f in enumerate(hits) for h in f]
+                scores, wanted = np.array(pairs).T
+                error = np.abs(scores - wanted) / np.maximum(wanted, 1)
+                assert error.mean() < LOSSY.get(field.heavy, 1e-6)
+            found = col.search_many(queries, k=10, recall=0.9)
+            shares = [
+                len({h.id for h in a} & {h.id for h in b}) / 10
+                for a, b in zip(hits, found, strict=True)
+            ]
+            assert np.mean(shares) >= 0.9
+            check_grains(col)
+            assert not col.verify().problems
+
+
+@pytest.mark.parametrize("heavy", ["int8", "residual2"])
+def test_records_outlive_merges_to_the_byte(tmp_path: Path, heavy: str) -> None:
+    """Whoever compacts again and again loses nothing."""
+    ragged, query = documents(300), asked(1)[0]
+    field = bigrain.MultiVectorField(dim=DIM, heavy=heavy)
+    with bigrain.create(tmp_path / "docs.grain", {"tok": field}) as col:
+        for a, b in ((0, 200), (200, 300)):
+            col.add_vectors("tok", [str(i) for i in range(a, b)], part(ragged, a, b))
+            col.commit()
+        before = {h.id: h.score for h in col.search(query, k=300, recall=1)}
+        for gone in ("3", "250"):
+            col.delete([gone])
+            col.commit()
+            col.compact()
+            del before[gone]
+            assert {h.id: h.score for h in col.search(query, k=300, recall=1)} == before
+
+
+def test_segments_with_surrogates_of_their_own_are_searched_as_one(tmp_path: Path) -> None:
+    """A small first segment makes another surrogate than a large second one."""
+    ragged, queries = documents(1800), asked(30)
+    field = bigrain.MultiVectorField(dim=DIM, light="regression", light_bytes=32)
+    with bigrain.create(tmp_path / "docs.grain", {"tok": field}) as col:
+        for a, b in ((0, 300), (300, 1800)):
+            col.add_vectors("tok", [str(i) for i in range(a, b)], part(ragged, a, b))
+            col.commit()
+        views = col._require_open().fields["tok"].index.views
+        assert len({v.segment.surrogate_id for v in views}) == 2
+        truth, _ = col.search_many(queries, k=10, recall=1, arrays=True)
+        found, _ = col.search_many(queries, k=10, recall=0.9, arrays=True)
+        shares = [len(set(a) & set(b)) / 10 for a, b in zip(truth, found, strict=True)]
+        assert np.mean(shares) >= 0.9
+
+
+def test_what_tokens_add_is_the_score(tmp_path: Path) -> None:
+    ragged, query = documents(50), asked(1)[0]
+    field = bigrain.MultiVectorField(dim=DIM, heavy="float32")
+    with bigrain.create(tmp_path / "docs.grain", {"tok": field}) as col:
+        col.add_vectors("tok", [str(i) for i in range(50)], ragged)
+        col.commit()
+        hit = col.search(query, k=1, explain=True)[0]
+        told = (hit.explanation or {})["tok"]
+        assert sum(told["token_scores"]) == pytest.approx(hit.score, rel=1e-5)
+        heat = col.token_scores(query, hit.id, field="tok")
+        mine = part(ragged, int(hit.id), int(hit.id) + 1)[0]
+        np.testing.assert_allclose(heat, mine @ query.T, atol=1e-5)
+        assert heat.argmax(axis=0).tolist() == told["best_tokens"]
+        spans = col.span_scores(query, hit.id, [(0, 1), (0, len(mine)), (1, 1)], field="tok")
+        np.testing.assert_allclose(spans[:2], [heat[0].sum(), hit.score], rtol=1e-5)
+        assert spans[2] == -np.inf
+        for spans_, why in (([(0, 99)], "0 to"), ([(2, 1)], "span 0"), ([1, 2], "pairs")):
+            with pytest.raises(bigrain.InvalidQueryError, match=why):
+                col.span_scores(query, hit.id, spans_, field="tok")
+        with pytest.raises(bigrain.InvalidQueryError, match="'nobody'"):
+            col.token_scores(query, "nobody", field="tok")
+        with pytest.raises(bigrain.UnknownFieldError):
+            col.token_scores(query, hit.id, field="other")
+
+
+def test_documents_of_one_and_of_thousands_of_tokens(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    counts = np.array([1, 3000, 1, 7, 2000, 1])
+    tokens = rng.normal(size=(counts.sum(), DIM)).astype(np.float32) * 50
+    ragged = tokens, np.concatenate(([0], np.cumsum(counts)))
+    for heavy in ("int8", "residual4"):
+        field = bigrain.MultiVectorField(dim=DIM, heavy=heavy)
+        with bigrain.create(tmp_path / f"{heavy}.grain", {"tok": field}) as col:
+            col.add_vectors("tok", list("abcdef"), ragged)
+            col.commit()
+            hits = col.search(tokens[5:9] / 50, k=6)
+            exact = max_sim(tokens[5:9] / 50, *ragged)
+            assert [h.id for h in hits][0] == "abcdef"[int(exact.argmax())]
+            for hit in hits:
+                assert hit.score == pytest.approx(exact["abcdef".index(hit.id)], rel=0.1)
+
+
+def test_settings_are_refused() -> None:
+    for bad in ({"heavy": "int4"}, {"light": "median"}, {"pooling": 0}, {"pooling": 2.0}):
+        with pytest.raises(bigrain.ConfigError):
+            bigrain.MultiVectorField(dim=8, **bad)
