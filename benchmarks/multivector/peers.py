@@ -62,6 +62,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--asked", type=int, default=500, help="queries in a batch")
     parser.add_argument("--singles", type=int, default=300, help="queries asked one at a time")
     parser.add_argument("--repeats", type=int, default=3, help="batches; the best is kept")
+    parser.add_argument(
+        "--seconds", type=float, default=6.0, help="that a setting may take in a batch, or alone"
+    )
     parser.add_argument("--systems", default=",".join(SYSTEMS), help="by commas; '': report only")
     parser.add_argument("--cache", type=Path, help="folder of truths and indexes, kept")
     parser.add_argument(
@@ -123,14 +126,13 @@ def true_scores(name: str, given: maxsim.Tokens, asked: maxsim.Tokens, cache: Pa
 
 
 def ndcg(found: Sequence[Sequence[int]], judged: dict[str, dict[str, int]]) -> float:
-    """Mean nDCG@10 of the queries that have judgments and were asked."""
+    """Mean nDCG@10 of the queries that have judgments."""
     run = {
         str(query): {str(row): 1 / (rank + 1) for rank, row in enumerate(rows[:K])}
         for query, rows in enumerate(found)
         if str(query) in judged and len(rows)
     }
-    asked = {query: grades for query, grades in judged.items() if int(query) < len(found)}
-    return round(evaluation.score(run, asked, ("nDCG@10",)).means()["nDCG@10"], 4)
+    return round(evaluation.score(run, judged, ("nDCG@10",)).means()["nDCG@10"], 4)
 
 
 def baselines(
@@ -171,7 +173,7 @@ def one(
     base = {
         "system": system, "vectors": str(options.vectors.resolve()), "n": n,
         "folder": str(folder), "asked": len(truth), "singles": options.singles,
-        "repeats": options.repeats,
+        "repeats": options.repeats, "seconds": options.seconds,
     }  # fmt: skip
     chosen = dict(entry.split("=", 1) for entry in options.python)
     python = chosen.get(system)
@@ -198,7 +200,7 @@ def one(
     for point in found["points"]:
         ids = point.pop("found")
         point["recall"] = round(maxsim.recall(truth, ids, K), 4)
-        if judged:
+        if judged and len(ids) == len(truth):
             point["nDCG@10"] = ndcg(ids, judged)
         ms = point["single"][f"{options.clock}_p50_us"] / 1000
         print(f"  {point['setting']}: recall {point['recall']:.3f}, {ms:.2f} ms", flush=True)
