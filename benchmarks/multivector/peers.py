@@ -1,4 +1,4 @@
-"""bigrain beside other multi-vector indexes: same token vectors, same queries, one thread, same run.
+"""bigrain beside other multi-vector indexes: same vectors, same queries, one thread, same run.
 
     python benchmarks/multivector/token_vectors.py selqa --cache FOLDER
     python benchmarks/multivector/peers.py FOLDER/selqa-128.npz --cache FOLDER [--systems a,b]
@@ -6,9 +6,9 @@
 Every system is built and searched in a process of its own, pinned to one core, at every step of its
 ladder of settings. Recall is the share of the ten best by exact MaxSim over the vectors of the file
 (computed here; what scores as the tenth best counts as one of them). Slow settings are asked fewer
-queries. Memory is the growth of the process beyond its imports. nDCG@10 is of the set's judgments,
-beside BM25 and beside one vector a text (the mean of its tokens). Writes `results/peers-NAME.json`,
-a picture beside it and the tables in `benchmarks/README.md`.
+queries. Memory is the growth of the process beyond what it loads for any collection. nDCG@10 is of
+the set's judgments, beside BM25 and beside one vector a text (the mean of its tokens). Writes
+`results/peers-NAME.json`, a picture beside it and the tables in `benchmarks/README.md`.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--limit", type=int, default=3600, help="seconds for one process")
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall", help="of the tables")
     parser.add_argument("--python", action="append", default=[], metavar="SYSTEM=PATH",
-                        help="an interpreter of its own for a system; 'peers': for all but bigrain")  # fmt: skip
+                        help="interpreter of a system; 'peers': of all but bigrain")  # fmt: skip
     parser.add_argument("--out", type=Path, default=HERE / "results", help="folder of results")
     parser.add_argument("--readme", type=Path, default=HERE.parent / "README.md")
     options = parser.parse_args()
@@ -110,7 +110,7 @@ def measure(name: str, target: Path, options: argparse.Namespace) -> None:
     del given
     for system in options.systems.split(","):
         print(system, flush=True)
-        found = one(system, name, options, result["n"], truth, judged)
+        found = one(system, name, options, result["n"], result["dim"], truth, judged)
         if found is not None:
             result["systems"][system] = found
             target.write_text(json.dumps(result, indent=1) + "\n")
@@ -166,25 +166,27 @@ def bm25(name: str, ids: list[str], questions: list[str]) -> list[list[int]]:
 
 
 def one(
-    system: str, name: str, options: argparse.Namespace, n: int, truth: Array, judged: Any
+    system: str, name: str, options: argparse.Namespace, n: int, dim: int, truth: Array, judged: Any
 ) -> dict[str, Any] | None:
     """Everything about one system; None if its package is missing."""
     folder = options.cache / f"{system}-{name}-{n}"
     base = {
         "system": system, "vectors": str(options.vectors.resolve()), "n": n,
-        "folder": str(folder), "asked": len(truth), "singles": options.singles,
+        "dim": dim, "folder": str(folder), "asked": len(truth), "singles": options.singles,
         "repeats": options.repeats, "seconds": options.seconds,
     }  # fmt: skip
     chosen = dict(entry.split("=", 1) for entry in options.python)
     python = chosen.get(system)
     if python is None:
-        python = sys.executable if system == "bigrain" else chosen.get("peers", sys.executable)
+        python = (
+            sys.executable if system.startswith("bigrain") else chosen.get("peers", sys.executable)
+        )
 
     def run(phase: str) -> dict[str, Any]:
         return process(HERE / "worker.py", python, base | {"phase": phase}, options.limit)
 
     kept = folder / "build.json"
-    reused = options.reuse and system != "bigrain" and kept.exists()
+    reused = options.reuse and not system.startswith("bigrain") and kept.exists()
     build = json.loads(kept.read_text()) if reused else run("build")
     if "missing" in build:
         print(f"  skipped: {build['missing']}")

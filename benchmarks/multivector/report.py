@@ -85,6 +85,7 @@ def ratios(result: dict[str, Any], clock: str) -> list[str]:
     return [
         f"bigrain beside {name}: " + "; ".join(compared(own, peer, clock))
         for name, peer in systems.items()
+        if not name.startswith("bigrain")
     ]
 
 
@@ -127,7 +128,7 @@ def picture(result: dict[str, Any], target: Path, clock: str) -> None:
             line = frontier(reached(system, kind, clock))
             label = f"{name}: {sum(memory(system)) / result['n']:,.0f} B"
             panel.plot(*zip(*line, strict=True), marker="o", markersize=4, color=f"C{i}",
-                       label=label, linewidth=3 if name == "bigrain" else 1.2)  # fmt: skip
+                       label=label, linewidth=3 if name.startswith("bigrain") else 1.2)  # fmt: skip
         panel.set_yscale("log")
         panel.set_xlim(0.6, 1.005)
         panel.set_xlabel("recall of the exact MaxSim top 10")

@@ -182,7 +182,9 @@ def main() -> None:
     parser.add_argument("sets", nargs="+", help="judged sets of BIGRAIN_DATA, or passages")
     parser.add_argument("--cache", type=Path, required=True, help="folder outside the repository")
     parser.add_argument("--model", type=Path, help="a Sentence-Transformers folder")
-    parser.add_argument("--documents", type=int, help="so many, judged ones first; all, or 100,000 passages")
+    parser.add_argument(
+        "--documents", type=int, help="so many, judged first; all, or 100,000 passages"
+    )
     parser.add_argument("--queries", type=int, default=500, help="at most so many")
     parser.add_argument("--dim", type=int, default=128, help="of the projection")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

@@ -7,6 +7,7 @@ from typing import Any
 
 SYSTEMS = {
     "bigrain": "bigrain_tokens:Bigrain",
+    "bigrain-regression": "bigrain_tokens:BigrainRegression",
     "fast-plaid": "fast_plaid_index:FastPlaid4",
     "fast-plaid-2bit": "fast_plaid_index:FastPlaid2",
     "warp": "warp_index:Warp4",

@@ -1,4 +1,4 @@
-"""bigrain: codes of 64 bytes a document in memory, int8 token vectors on disk."""
+"""bigrain: a code a document in memory, token vectors on disk."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ BATCH = 5_000
 
 class Bigrain(Adapter):
     package, module = "bigrain", "bigrain"
-    describes = "MultiVectorField as it is by default: 64-byte codes, int8 tokens"
+    describes = "MultiVectorField as it is by default"
+    settings: dict[str, Any] = {}
 
     def once(self) -> None:
         import bigrain
-        import bigrain.families.multivector  # noqa: F401
 
         self.bigrain = bigrain
 
     def build(self, documents: Any, folder: Path) -> None:
-        fields = {"tok": self.bigrain.MultiVectorField(dim=documents.dim)}
+        fields = {"tok": self.bigrain.MultiVectorField(dim=documents.dim, **self.settings)}
         with self.bigrain.create(folder / "documents.grain", fields) as col:
             for start in range(0, documents.n, BATCH):
                 part = documents.part(start, min(start + BATCH, documents.n))
@@ -51,3 +51,8 @@ class Bigrain(Adapter):
 
     def close(self) -> None:
         self.col.close()
+
+
+class BigrainRegression(Bigrain):
+    describes = "codes of 96 bytes fitted to MaxSim"
+    settings = {"light": "regression", "light_bytes": 96}

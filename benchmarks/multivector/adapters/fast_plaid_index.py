@@ -1,6 +1,6 @@
-"""fast-plaid (PLAID in Rust over libtorch; what PyLate's PLAID index runs): residuals of 4 or 2 bits.
+"""fast-plaid: PLAID in Rust over libtorch, with residuals of 4 or 2 bits; memory-mapped.
 
-Codes and residuals are memory-mapped.
+PyLate's PLAID index runs it.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ class LanceDb(Adapter):
     package, module = "lancedb", "lancedb"
     describes = "IVF_PQ over tokens, 8 dimensions a byte, sqrt(tokens) lists, cosine"
 
+    rehearses = False
+
     def once(self) -> None:
+        # With one it waits for itself when an index is built; they share the one core.
+        os.environ["TOKIO_WORKER_THREADS"] = "2"
         import lancedb
         import pyarrow
 

@@ -1,4 +1,7 @@
-"""WARP in Rust (xtr-warp-rs, which PyLate's WARP index runs): centroids and residuals, imputation."""
+"""xtr-warp-rs: WARP in Rust over libtorch, with residuals of 4 bits; memory-mapped.
+
+PyLate's WARP index runs it.
+"""
 
 from __future__ import annotations
 
@@ -32,12 +35,11 @@ class _Warp(Adapter):
         self.index.load(device="cpu", dtype=self.torch.float32)
 
     def ladder(self) -> list[dict[str, Any]]:
-        chosen = [{"nprobe": None}]  # it chooses all by itself
-        chosen += [
-            {"nprobe": probes, "bound": bound}
-            for probes, bound in ((4, 128), (8, 128), (16, 256), (32, 512), (64, 1024), (128, 2048))
-        ]
-        return chosen
+        every = {"max_candidates": 1 << 30, "centroid_score_threshold": 0.0}
+        chosen: list[dict[str, Any]] = [{}]  # all chosen by itself
+        chosen += [{"nprobe": p, "bound": 16 * p} for p in (4, 16)]
+        chosen += [{"nprobe": p, "bound": 16 * p, **every} for p in (8, 16, 32, 64, 128, 256)]
+        return [*chosen, {"nprobe": 64, "bound": 1024, "t_prime": 50_000, **every}]
 
     def prepare(self, queries: Sequence[Array]) -> list[Any]:
         return [self.torch.from_numpy(query) for query in queries]
