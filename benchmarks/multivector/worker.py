@@ -8,6 +8,8 @@ system itself. CPU time is that of the whole process, user and kernel.
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
 import os
 import shutil
@@ -106,6 +108,9 @@ def rehearse(name: str, dim: int) -> None:
         system.setting = system.ladder()[0]
         system.single(system.prepare([values[:10]])[0], K)
         system.close()
+    del system, values
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)  # what it freed must not hold the real index unseen
 
 
 def search(system: Any, folder: Path) -> dict[str, Any]:
@@ -172,8 +177,7 @@ def main() -> None:
     if TASK["phase"] == "build":
         result |= build(system, folder)
     else:
-        if system.rehearses:
-            rehearse(TASK["system"], TASK["dim"])
+        rehearse(TASK["system"], TASK["dim"])
         result |= search(system, folder)
         system.close()
     target.write_text(

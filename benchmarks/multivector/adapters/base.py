@@ -21,7 +21,6 @@ class Adapter:
     package = ""  # what pip installs
     module = ""  # what Python imports
     describes = ""  # what was built
-    rehearses = True  # a small collection costs little: searched before memory is read
 
     def __init__(self) -> None:
         self.setting: dict[str, Any] = {}

@@ -19,11 +19,10 @@ class LanceDb(Adapter):
     package, module = "lancedb", "lancedb"
     describes = "IVF_PQ over tokens, 8 dimensions a byte, sqrt(tokens) lists, cosine"
 
-    rehearses = False
-
     def once(self) -> None:
-        # With one it waits for itself when an index is built; they share the one core.
-        os.environ["TOKIO_WORKER_THREADS"] = "2"
+        # With one thread it waits for itself when an index is built; these share the one core.
+        for kind in ("TOKIO_WORKER_THREADS", "LANCE_CPU_THREADS", "LANCE_IO_THREADS"):
+            os.environ[kind] = "4"
         import lancedb
         import pyarrow
 
