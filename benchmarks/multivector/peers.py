@@ -43,7 +43,7 @@ K = 10
 
 def main() -> None:
     options = arguments()
-    name = options.vectors.stem
+    name = options.vectors.stem + (f"-first-{options.n}" if options.n else "")
     target = options.out / f"peers-{name}.json"
     with tempfile.TemporaryDirectory(prefix="bigrain-multivector-") as temporary:
         options.cache = options.cache or Path(temporary)
