@@ -15,7 +15,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 TIE = 1e-5  # scores that differ by no more of their size are equal
-TOKENS = 4096  # of documents in one product
+TOKENS = 512  # of documents in one product, so that it stays in the cache
 
 
 class Tokens(NamedTuple):

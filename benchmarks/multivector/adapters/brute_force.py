@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from maxsim import TOKENS, top
+from maxsim import top
 
 from .base import Adapter, Array
+
+CHUNK = 4096  # tokens in one product
 
 
 class BruteForce(Adapter):
@@ -22,7 +24,7 @@ class BruteForce(Adapter):
     def open(self, folder: Path) -> None:
         self.values = np.load(folder / "values.npy")
         self.offsets = np.load(folder / "offsets.npy")
-        chunks = np.arange(0, self.offsets[-1], TOKENS)
+        chunks = np.arange(0, self.offsets[-1], CHUNK)
         self.ends = np.unique(np.r_[np.searchsorted(self.offsets, chunks), len(self.offsets) - 1])
 
     def single(self, query: Array, k: int) -> Array:
