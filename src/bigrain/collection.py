@@ -41,7 +41,7 @@ from bigrain.errors import (
 from bigrain.families import Family, make_family
 from bigrain.families.dense import DenseFamily
 from bigrain.index.base import Segment, View, open_views
-from bigrain.index.dense import DenseIndex
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DEFAULT_RECALL
 from bigrain.index.live import in_figures
 from bigrain.index.postings import ListCache
@@ -754,7 +754,7 @@ class Collection:
     def stats(self) -> dict[str, Any]:
         """Documents, segments, bytes by field and grain, memory, encoders. All sizes in bytes.
 
-        For dense fields `recall` tells how far a search looks, and what the audit found.
+        For fields with codes `recall` tells how far a search looks, and what the audit found.
         """
         view = self._require_open()
         fields = {}
@@ -770,7 +770,7 @@ class Collection:
                 "bytes_on_disk": on_disk,
                 "encoder_fingerprint": field.family.fingerprint(),
             }
-            if isinstance(field.index, DenseIndex):
+            if isinstance(field.index, CodedIndex):
                 fields[name]["recall"] = self._recall_stats(name, field.index)
         catalogue = sum(
             path.stat().st_size for path in self._folder.path.glob(f"{CATALOGUE}*") if path.exists()
@@ -797,8 +797,8 @@ class Collection:
             "pending_changes": self._session is not None and self._session.changed,
         }
 
-    def _recall_stats(self, name: str, index: DenseIndex) -> dict[str, Any]:
-        """How far a dense field looks for the top 10, and what the audit says of it."""
+    def _recall_stats(self, name: str, index: CodedIndex[Any]) -> dict[str, Any]:
+        """How far a field with codes looks for the top 10, and what the audit says of it."""
         return {
             "default": DEFAULT_RECALL,
             "effort": {f"{r:g}": in_figures(index, index.effort(r, 10)) for r in STATED_RECALLS},

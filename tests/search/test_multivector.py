@@ -166,3 +166,19 @@ def test_settings_are_refused() -> None:
     for bad in ({"heavy": "int4"}, {"light": "median"}, {"pooling": 0}, {"pooling": 2.0}):
         with pytest.raises(bigrain.ConfigError):
             bigrain.MultiVectorField(dim=8, **bad)
+
+
+def test_the_audit_watches_what_is_asked(tmp_path: Path) -> None:
+    ragged, queries = documents(1500), asked(70)
+    field = bigrain.MultiVectorField(dim=DIM, light_bytes=2)
+    with bigrain.create(tmp_path / "docs.grain", {"tok": field}) as col:
+        col.add_vectors("tok", [str(i) for i in range(1500)], ragged)
+        col.commit()
+        truth, _ = col.search_many(queries, k=10, recall=1, arrays=True)
+        found, _ = col.search_many(queries, k=10, recall=0.9, arrays=True)
+        share = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(truth, found, strict=True)])
+        report = col.audit()
+        (verdict,) = report.fields
+        assert (verdict.field, verdict.asked, verdict.queries) == ("tok", 0.9, 70)
+        assert verdict.reached == pytest.approx(share, abs=1e-6)
+        assert col.stats()["fields"]["tok"]["recall"]["audited"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from math import ceil, sqrt
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -45,6 +45,12 @@ class CodedIndex(ABC, Generic[S]):
     @abstractmethod
     def prepare(self, segment: S, queries: Sequence[Any]) -> PreparedQueries:
         """Queries as the codes of a segment are asked."""
+
+    @abstractmethod
+    def exact_steps(
+        self, queries: Sequence[Any], k: int, selection: Selection | None
+    ) -> Generator[int, None, list[Ranked]]:
+        """The true best k of each query, by looking at everything; yields the rows read so far."""
 
     @abstractmethod
     def score_pairs(

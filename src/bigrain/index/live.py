@@ -27,11 +27,11 @@ CHUNK = 1 << 16
 
 def measured(
     index: CodedIndex[Any],
-    queries: Floats,
+    queries: Sequence[Any],
     truths: Sequence[Ranked],
     selection: Selection | None = None,
 ) -> LiveQueries:
-    """Gaps and ranks for queries (Q, dim) whose true best units are known, best first."""
+    """Gaps and ranks for queries whose true best units are known, best first."""
     gaps = np.full((len(queries), len(DEPTHS)), np.inf, np.float32)
     ranks = np.full((len(queries), len(DEPTHS)), NEVER, np.int64)
     effort = Effort(max(1, min(DEEPEST, index.n_rows)))
@@ -59,20 +59,20 @@ def _places(ranked: Units, units: Units) -> npt.NDArray[np.int64]:
     return np.where(ranked[at] == units, at + 1, NEVER)
 
 
-def _gaps(index: CodedIndex[Any], query: Floats, units: Units) -> Floats:
+def _gaps(index: CodedIndex[Any], query: Any, units: Units) -> Floats:
     gaps = np.full(len(units), np.inf, np.float32)
     for view in index.views:
         at, rows = view.locate(units)
         if len(at):
-            gaps[at] = _gaps_of(view.segment, query, rows)
+            gaps[at] = _gaps_of(index, view.segment, query, rows)
     return gaps
 
 
-def _gaps_of(segment: CodedSegment, query: Floats, rows: Units) -> Floats:
+def _gaps_of(index: CodedIndex[Any], segment: CodedSegment, query: Any, rows: Units) -> Floats:
     """How far the list of each row lies below the best one, in units of (best - mean)."""
     if segment.partition.n_lists == 1:
         return np.zeros(len(rows), np.float32)
-    routes = segment.bases(segment.codec.prepare(query[None]))[1][0]
+    routes = segment.bases(index.prepare(segment, [query]))[1][0]
     best = routes.max()
     reach = best - routes.mean()
     lists = segment.lists(_code_places(segment, rows))

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from bigrain.codecs.partition import Partition
 from bigrain.codecs.tokens import TokenCodec
 from bigrain.errors import DamagedError
 from bigrain.index.base import Bitmap, Floats, RankedBatch, Rows, UnitMap, merge_ranked
@@ -102,6 +103,7 @@ class PlainSegment(MultiVectorSegment):
         self.file = file
         self.units = UnitMap.read(file)
         self.records = _PlainRecords(file, dim, self.units.n_rows)
+        self.partition = Partition.single(dim)
 
     @property
     def memory_bytes(self) -> int:

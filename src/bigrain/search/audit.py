@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Ranked, Selection
-from bigrain.index.dense import DenseIndex
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DECISIVE, LiveQueries
 from bigrain.index.live import NEIGHBOURS, joined, measured
 from bigrain.index.sparse import SparseIndex
@@ -58,7 +58,7 @@ class _Pass:
 
     samples: list[Sample]
     view: SnapshotView
-    index: DenseIndex | SparseIndex
+    index: CodedIndex[Any] | SparseIndex
     selection: Selection | None
     steps: Generator[int, None, list[Ranked]]
 
@@ -214,11 +214,11 @@ class Auditor:
             known.append(i)
             shares = record.shares.setdefault(sample.asked, deque(maxlen=KEPT_SHARES))
             shares.append(judged)
-        if known and isinstance(done.index, DenseIndex):
+        if known and isinstance(done.index, CodedIndex):
             record.queries.extend(done.samples[i].query for i in known)
             while len(record.queries) * done.samples[0].query.nbytes > KEPT_QUERIES_BYTES:
                 record.queries.popleft()
-            queries = np.stack([done.samples[i].query for i in known])
+            queries = [done.samples[i].query for i in known]
             new = measured(done.index, queries, [truths[i] for i in known], done.selection)
             both = new if record.live is None else joined([record.live, new])
             record.live = LiveQueries(both.gaps[-KEPT_LIVE:], both.ranks[-KEPT_LIVE:])
@@ -249,7 +249,7 @@ class Auditor:
         view = None if self._view is None else self._view()
         if view is not None and name in view.fields:
             index = view.fields[name].index
-            if isinstance(index, DenseIndex):
+            if isinstance(index, CodedIndex):
                 index.heed(live)
 
 
@@ -275,7 +275,7 @@ def _grouped(
 
 def _begin(view: SnapshotView, samples: list[Sample]) -> _Pass:
     index = view.fields[samples[0].field].index
-    assert isinstance(index, DenseIndex | SparseIndex)
+    assert isinstance(index, CodedIndex | SparseIndex)
     chosen = samples[0].filter
     selection = None if chosen is None else view.select(chosen)
     n = max(NEIGHBOURS, *(sample.k for sample in samples))
@@ -284,7 +284,7 @@ def _begin(view: SnapshotView, samples: list[Sample]) -> _Pass:
     queries = [sample.query for sample in samples]
     steps = (
         index.exact_steps(queries, n, selection)
-        if isinstance(index, DenseIndex)
+        if isinstance(index, CodedIndex)
         else _sparse_steps(index, queries, n, selection)
     )
     return _Pass(samples, view, index, selection, steps)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.dense import DenseIndex
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DEFAULT_RECALL, Effort
 from bigrain.index.sparse import SparseIndex
 from bigrain.search.filter import Filter
@@ -41,7 +41,7 @@ class Sample:
 
     view: weakref.ref[SnapshotView]
     field: str
-    query: Any  # (dim,) float32, or of sparse fields (columns, weights)
+    query: Any  # (dim,) or (m, dim) float32, or of sparse fields (columns, weights)
     k: int
     asked: float
     effort: Effort
@@ -148,7 +148,7 @@ class Sampler:
 def _is_sampled(field: FieldPlan) -> bool:
     """Whether its answers may have missed something."""
     index = field.field.index
-    return isinstance(index, DenseIndex) or (
+    return isinstance(index, CodedIndex) or (
         isinstance(index, SparseIndex) and field.effort.margin < np.inf
     )
 
