@@ -46,7 +46,7 @@ def _of_field(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
             view, index.candidates(field.queries, field.effort.deeper(n), plan.selection)
         )
 
-    n = plan.k if plan.exact else field.effort.n
+    n = field.effort.n
     found = ask(n)
     if field.field.family.per_passage and len(view.long_starts):
         # Passages of one document count once: ask for more until enough documents are there.
@@ -58,6 +58,8 @@ def _of_field(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
                 break
             n = min(limit, 4 * n)
             found = ask(n)
+        # What one query has beyond that must not depend on the others asked with it.
+        found = Proposals(found.documents[:, :want], found.estimates[:, :want])
     return found
 
 

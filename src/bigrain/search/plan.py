@@ -118,6 +118,9 @@ def make_plan(
             if isinstance(family, LexicalFamily) and isinstance(index, LexicalIndex):
                 prepared[name] = [widened(one, family, index) for one in prepared[name]]
     asked = _with_rows(view, weights)
+    # Scores are scaled among a query's candidates, so these are many however few are wanted.
+    fused = max(FUSED_CANDIDATES, 2 * k) if len(asked) > 1 else k
+    exact = recall == 1
     plans = []
     for name, weight in asked.items():
         field = view.fields[name]
@@ -125,11 +128,12 @@ def make_plan(
         if n_candidates is not None:
             everything = n_candidates >= field.index.n_rows
             effort = Effort(max(n_candidates, k), np.inf if everything else effort.margin)
-        elif recall is None and len(asked) > 1:  # the others help to find what is missed
-            effort = effort.deeper(max(FUSED_CANDIDATES, 2 * k))
+        elif exact:
+            effort = Effort(fused)
+        elif len(asked) > 1:  # without an asked recall the others help to find what is missed
+            effort = effort.deeper(fused if recall is None else max(effort.n, fused))
         plans.append(FieldPlan(name, field, prepared[name], effort, weight))
     _require_memory(view, plans)
-    exact = recall == 1
     return Plan(k, len(plain), tuple(plans), parsed, selection, exact, explain, fusion, meaning)
 
 
