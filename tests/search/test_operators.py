@@ -437,3 +437,48 @@ def test_damage_to_the_dictionary_is_named(col: Any) -> None:
         file.write(b"\xff")
     with pytest.raises(DamagedError, match="terms"):
         col.search(Query("rea*"))
+
+
+@pytest.mark.parametrize(
+    "language, text, asked",
+    [
+        ("en", "The government organization.", "governmnt~ organizaton~ governm* governme* orga*"),
+        ("en", "Developed for information.", "informaton~ informati* develope* devloped~"),
+        ("de", "Die Verteidigung der politischen Ausbildung.", "Verteidigng~ politschen~ politi*"),
+        ("de", "Die Verteidigung der politischen Ausbildung.", "politisc* verteidigu* ausbildu*"),
+        ("ru", "Правительство организации.", "правительсво~ организаци* правительст*"),
+    ],
+)
+def test_slips_and_beginnings_of_endings_are_found(
+    tmp_path: Path, language: str, text: str, asked: str
+) -> None:
+    """The index has stems; what is typed is near to, or begins, a word as it is written."""
+    fields = {"lexical": bigrain.LexicalField(language=language)}
+    with bigrain.create(tmp_path / "d.grain", fields, files=QuickDisk()) as col:
+        col.add([{"id": "a", "text": text}, {"id": "b", "text": "gover politur inforest organ"}])
+        col.commit()
+        for word in asked.split():
+            assert "a" in ids(col, f"+{word}"), word
+        assert "b" not in ids(col, f"+{asked.split()[0]}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["heavy && water", "!moon", "[a TO b]", '"a b"~2', "mus?um", "*seum", "+(a b)"],
+)
+def test_operators_of_other_engines_give_a_notice(text: str) -> None:
+    assert Query(text).notices
+
+
+@pytest.mark.parametrize(
+    "text", ["C++ what?", "a * b", "(see below)", "5 < 6!", "AT&T", "wow! yes"]
+)
+def test_signs_in_plain_questions_give_none(text: str) -> None:
+    assert not Query(text).notices
+
+
+@pytest.mark.parametrize(
+    "text", ["\uff0bword", "»heavy water«", "« heavy water »", "\uff02語\uff02"]
+)
+def test_signs_of_other_keyboards_are_read(text: str) -> None:
+    assert Query(text).clauses[0].occur == "+"

@@ -40,7 +40,7 @@ FIELDS: dict[str, Any] = {
     "sub": bigrain.SubstringField(),
     "vec": bigrain.DenseField(dim=8, light_bytes=1, metric="ip"),
     "imp": bigrain.SparseField(),
-    "tok": bigrain.MultiVectorField(dim=4),
+    "tok": bigrain.MultiVectorField(dim=4, heavy="float32"),
 }
 VECTORS = ("vec", "imp", "tok")
 ASKED: dict[str, Any] = {"vec": np.eye(8)[0], "imp": {0: 1.0}, "tok": np.eye(4)[:1]}

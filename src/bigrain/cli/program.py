@@ -59,7 +59,11 @@ HINTS: tuple[tuple[type[BaseException], str], ...] = (
         errors.CollectionExistsError,
         "`bigrain add` adds to it, `bigrain index --replace` makes it anew",
     ),
-    (errors.UnknownDocumentError, "`--ignore-missing` passes over ids that are not there"),
+    (
+        errors.UnknownDocumentError,
+        "vectors need documents that are there; `bigrain delete` passes over the others with "
+        "`--ignore-missing`",
+    ),
     (errors.BudgetError, "`--memory 4GB` sets the budget"),
     (
         errors.DamagedError,

@@ -41,6 +41,7 @@ MAX_EXPANDED = 32  # prefixes and fuzzy words of a query, each of which reads th
 SCORED = 50  # words that a prefix or fuzzy word stands for when documents are scored
 MATCHED = 10_000  # and when documents are let through
 MAX_FUZZY_CHARS = 64
+SHORTEST_STEM = 3
 VERIFIED = 50  # stems that are held against texts for a fuzzy word: the nearest
 READ_IN_ALL = 100  # documents, for that
 READ_OF_EACH = 2, 20  # at least and at most
@@ -167,9 +168,16 @@ class _Reader:
         }
         # The index has stems: `running*` is to find `run`, `retrieva*` is to find `retriev`.
         stems = [w for w in self.analyser.terms_of_phrase(clause.text) if self.index.n_with(w)]
-        if not found and not stems:
-            stems = [w for w in self.analyser.may_come_of(clause.text) if self.index.n_with(w)]
-        return found | dict.fromkeys(stems, 1.0)
+        found |= dict.fromkeys(stems, 1.0)
+        if self.analyser.stems:
+            begin = begins[0]
+            shorter = {begin[:n] for n in range(SHORTEST_STEM, len(begin))}
+            maybe = (shorter | self.analyser.may_come_of(clause.text)) - found.keys()
+            spelt = self._spelt({stem: 0 for stem in maybe})
+            for stem, words in spelt.items():
+                if any(word.startswith(begin) for word in words):
+                    found[stem] = 1.0
+        return found
 
     def _fuzzy(self, clause: Clause) -> dict[str, float] | None:
         stems, written = (
@@ -187,6 +195,8 @@ class _Reader:
                 for near, distance in words_near(view.segment.file, word, edits):
                     apart[near] = min(apart.get(near, distance), distance)
         if self.analyser.stems:
+            for slip in self.analyser.slips(written[0]):
+                apart[slip] = min(apart.get(slip, 1), 1)
             apart = self._as_written(apart, written[0], edits)
         apart[stems[0]] = 0
         longest = len(written[0])
@@ -194,6 +204,14 @@ class _Reader:
 
     def _as_written(self, stems: Mapping[str, int], word: str, edits: int) -> dict[str, int]:
         """The stems of words so near to `word` as some documents write them, with distances."""
+        nearest = {
+            stem: min((int(distances(word, [one])[0]) for one in found), default=edits + 1)
+            for stem, found in self._spelt(stems).items()
+        }
+        return {stem: n for stem, n in nearest.items() if n <= edits}
+
+    def _spelt(self, stems: Mapping[str, int]) -> dict[str, set[str]]:
+        """How some documents write the words of the nearest and most frequent of stems."""
         frequency = {stem: self.index.n_with(stem) for stem in stems}
         tried = sorted(
             (stem for stem in stems if frequency[stem]),
@@ -207,13 +225,9 @@ class _Reader:
         for document in _documents(self._view, numbers):
             text = f"{document.title * bool(self.family.spec.title_weight)}\n{document.text}"
             for stem, found in self.analyser.written(text[:READ_CHARS]):
-                if stem in spelt and abs(len(found) - len(word)) <= edits:
+                if stem in spelt:
                     spelt[stem].add(found)
-        nearest = {
-            stem: min((int(distances(word, [one])[0]) for one in found), default=edits + 1)
-            for stem, found in spelt.items()
-        }
-        return {stem: n for stem, n in nearest.items() if n <= edits}
+        return spelt
 
     # -- scores -----------------------------------------------------------------------------
 

@@ -93,7 +93,9 @@ _PIECE = re.compile(r"\S+")
 _BOOST = re.compile(r"(?<=[\w*~\"])\^(\d{1,9}(?:\.\d{1,9})?)\Z")
 _FUZZY = re.compile(r"~([12]?)\Z")
 _ONE_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
-_ALIKE = str.maketrans("\u201c\u201d\u201e", '"""')  # quotation marks as word processors set them
+# Quotation marks as word processors and books set them, and signs of East Asian keyboards.
+_ALIKE = str.maketrans("\u201c\u201d\u201e\u00ab\u00bb\uff02\uff0b\uff0d\uff0a\uff5e", '""""""+-*~')
+_OTHERS = re.compile(r'[+-]\(\w|!\w|\[\w|\*\w|.*(?:\w\?\w|"~\d|\w"\*)')
 TITLE = "title:"
 
 
@@ -150,7 +152,7 @@ def _word(piece: str) -> Clause | str | None:
     return Clause(word, kind, sign or ("+" if title else ""), boost, title, edits)
 
 
-_OF_OTHERS = frozenset(("AND", "OR", "NOT", "(NOT"))
+_OF_OTHERS = frozenset(("AND", "OR", "NOT", "(NOT", "&&", "||"))
 _FIELD = re.compile(r"[+-]?\(?([^\W\d]\w+):(?![:/\\])\S")
 _SIGN = re.compile(r"(?:\*|~[12]?)(?:\^[\d.]+)?\Z")
 
@@ -166,6 +168,8 @@ def _notices(read: Sequence[tuple[str, Clause | str]]) -> Iterator[str]:
             what, why = "title", "holds no * or ~: they mean nothing after title:"
         elif raw in _OF_OTHERS and (0 < at < len(read) - 1 or "NOT" in raw):
             what, why = "OR", "is read as a word: +word must be there, -word must not, others may"
+        elif isinstance(piece, str) and _OTHERS.match(raw):
+            what, why = "other", "is read as text: it is no operator here"
         elif ":" in raw and (found := _FIELD.match(raw)) and found[1] != "title":
             what, why = "field", "is read as words: of fields only title: can be named in a query"
         elif sign and "~" in sign[0] and _is_words(piece) and not _text(piece).endswith(sign[0]):

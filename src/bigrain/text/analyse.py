@@ -113,6 +113,23 @@ class Analyser:
         words = " ".join(text + letter for letter in LETTERS)
         return set(self._mapped([words], False, False, "pairs")[0])
 
+    def slips(self, word: str) -> set[str]:
+        """Terms of all that is one letter away from `word`: left out, put in, swapped, another.
+
+        Letters are those of its script: a slip in an ending changes what a stemmer takes off.
+        """
+        letters = set(LETTERS) if any(char in LETTERS for char in word) else set[str]()
+        for char in word:
+            row = ord(char) & ~31
+            if char.isalpha() and not char.isascii():
+                letters.update(c for c in map(chr, range(row, row + 32)) if c.isalpha())
+        parts = [(word[:i], word[i:]) for i in range(len(word) + 1)]
+        made = {a + b[1:] for a, b in parts if b}
+        made |= {a + b[1] + b[0] + b[2:] for a, b in parts if len(b) > 1}
+        made |= {a + c + b[1:] for a, b in parts if b for c in letters}
+        made |= {a + c + b for a, b in parts for c in letters}
+        return set(self._mapped([" ".join(sorted(made))], False, False, "pairs")[0])
+
     def terms_of_phrase(self, text: str) -> list[str]:
         """The terms of the words of `text` alone: all are in a document that says it."""
         return self._mapped([text], self.stop_words, False, "pairs")[0]

@@ -199,7 +199,8 @@ def _column(term: str, columns: Mapping[str, int] | None, width: int, where: str
 def _read_archive(path: Path, width: int | None) -> tuple[list[str], SparseMatrix]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            kind = str(stored["format"].item().decode()) if "format" in stored else "csr"
+            kind = stored["format"].item() if "format" in stored else "csr"
+            kind = kind.decode() if isinstance(kind, bytes) else str(kind)
             if kind != "csr":
                 raise InvalidVectorsError(
                     f"{path.name}: a sparse matrix of format {kind}; save matrix.tocsr()"
