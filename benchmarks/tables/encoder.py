@@ -7,7 +7,8 @@ queries are those of the test split. What is stored is an exported table of bigr
 size is that of its file; the encoder's scales, 4 bytes a token, stand beside it as they do now.
 Tokens are numbered by how often they occur in PASSAGES lines of the passages set, and k-means
 draws each by what it adds to the squared length of what is pooled: frequency x scale^2.
-A rotation of the whole table changes no inner product, so it is not stored.
+A rotation of the whole table changes no inner product, so it is not stored. Tables of about a
+quarter of the bytes are means over SEEDS starts of k-means.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from bigrain.tables.forms.base import Form
 from bigrain.tables.forms.codes import Codes, pack_bits
 
 SETS = ("cranfield", "scifact", "npl", "cisi", "cosqa", "medquad", "selqa")
-PASSAGES, SEED, SAMPLE, ROUNDS = 50_000, 5, 8192, 8
+PASSAGES, SEEDS, SAMPLE, ROUNDS = 50_000, 3, 8192, 8
 LOSS, SHARE = 0.003, 0.25  # what may be lost, at which share of the bytes
 HERE = Path(__file__).parent / "results"
 
@@ -84,24 +85,23 @@ def file_bytes(form: Form) -> int:
         return write(Path(folder) / "t.table", form)
 
 
-def coded(rows: Any, parts: int, bits: int, weights: Any) -> Decoded:
+def coded(rows: Any, parts: int, bits: int, weights: Any, seed: int) -> Decoded:
     """Product codes of rows (n, dim); one part a dimension is a quantiser of single numbers."""
     n, dim = rows.shape
     cut = rows.reshape(n, parts, dim // parts)
     books = np.empty((parts, 1 << bits, dim // parts), np.float32)
     codes = np.empty((n, parts), np.int64)
     for p in range(parts):
-        books[p], codes[:, p] = k_means(cut[:, p], 1 << bits, weights, SEED + p)
+        books[p], codes[:, p] = k_means(cut[:, p], 1 << bits, weights, 1000 * seed + p)
     knobs = {"parts": parts, "bits": [bits], "starts": [0], "ordered": False}
     form = Codes(n, dim, knobs, {"books": books, "codes0": pack_bits(codes, bits)})
     return form.lookup(np.arange(n)), file_bytes(form)
 
 
-def turned(table: Table, part: slice, parts: int, bits: int) -> Decoded:
+def turned(table: Table, part: slice, code: Code, seed: int) -> Decoded:
     """Product codes after a rotation: principal axes dealt out so that all parts vary alike."""
-    order = dealt(table.variances, parts)
-    axes = table.axes[:, order]
-    found, n_bytes = coded(table.rows[part] @ axes, parts, bits, table.weights[part])
+    axes = table.axes[:, dealt(table.variances, code[0])]
+    found, n_bytes = coded(table.rows[part] @ axes, *code, table.weights[part], seed)
     return found @ axes.T, n_bytes
 
 
@@ -116,18 +116,18 @@ def dealt(variances: Any, parts: int) -> Any:
     return np.concatenate([np.array(m) for m in members])
 
 
-def by_frequency(table: Table, head: float, long: Code, short: Code) -> Decoded:
+def by_frequency(table: Table, head: float, long: Code, short: Code, seed: int) -> Decoded:
     """Longer codes for the most frequent tokens, the idea of MGQE; each with books of their own."""
     cut = int(head * len(table.rows))
-    one, one_bytes = turned(table, slice(cut), *long)
-    two, two_bytes = turned(table, slice(cut, None), *short)
+    one, one_bytes = turned(table, slice(cut), long, seed)
+    two, two_bytes = turned(table, slice(cut, None), short, seed)
     return np.concatenate([one, two]), one_bytes + two_bytes
 
 
-def int8_head(table: Table, head: float, short: Code) -> Decoded:
+def int8_head(table: Table, head: float, short: Code, seed: int) -> Decoded:
     """The most frequent tokens as they are, product codes for the others."""
     cut = int(head * len(table.rows))
-    two, two_bytes = turned(table, slice(cut, None), *short)
+    two, two_bytes = turned(table, slice(cut, None), short, seed)
     return np.concatenate([table.rows[:cut], two]), cut * table.rows.shape[1] + two_bytes
 
 
@@ -147,41 +147,41 @@ def prefix(table: Table, width: int) -> Decoded:
     return found, width * len(found)
 
 
-def variants() -> dict[str, tuple[str, Callable[[Table], Decoded]]]:
-    """What is compared: (family, how it is made) by name; first the table as it is."""
-    found: dict[str, tuple[str, Callable[[Table], Decoded]]] = {
-        "int8": ("int8", lambda t: (t.rows, t.rows.size))
+def variants() -> dict[str, tuple[str, Callable[[Table, int], Decoded]]]:
+    """What is compared: (family, table and seed -> how it is made) by name; int8 comes first."""
+    found: dict[str, tuple[str, Callable[[Table, int], Decoded]]] = {
+        "int8": ("int8", lambda t, s: (t.rows, t.rows.size))
     }
     for bits in (4, 3, 2):
         found[f"numbers of {bits} bits"] = (
-            "single numbers", lambda t, b=bits: coded(t.rows, 256, b, t.weights),
+            "single numbers", lambda t, s, b=bits: coded(t.rows, 256, b, t.weights, s),
         )  # fmt: skip
     for code in ((64, 7), (32, 8)):
-        name = f"{code[0]} x {code[1]} bits"
-        found[f"PQ {name}, tokens alike"] = (
-            "PQ, tokens alike", lambda t, c=code: coded(t.rows, *c, np.ones_like(t.weights)),
+        found[f"PQ {told(code)}"] = ("PQ", lambda t, s, c=code: coded(t.rows, *c, t.weights, s))
+    found[f"PQ {told((64, 7))}, tokens alike"] = (
+        "PQ, tokens alike", lambda t, s: coded(t.rows, 64, 7, np.ones_like(t.weights), s),
+    )  # fmt: skip
+    for code in ((128, 7), (128, 6), (128, 5), (64, 7), (64, 5), (32, 8), (16, 8)):
+        found[f"rotated PQ {told(code)}"] = (
+            "rotated PQ", lambda t, s, c=code: turned(t, slice(None), c, s),
         )  # fmt: skip
-        found[f"PQ {name}"] = ("PQ", lambda t, c=code: coded(t.rows, *c, t.weights))
-    for code in ((128, 7), (64, 7), (64, 5), (32, 8), (16, 8)):
-        found[f"rotated PQ {code[0]} x {code[1]} bits"] = (
-            "rotated PQ", lambda t, c=code: turned(t, slice(None), *c),
+    for head, long, short in ((0.1, (128, 7), (64, 6)), (0.1, (128, 7), (32, 8))):
+        found[f"{told(long)} for {head:.0%}, else {told(short)}"] = (
+            "by frequency", lambda t, s, h=head, a=long, b=short: by_frequency(t, h, a, b, s),
         )  # fmt: skip
-    for head, long, short in (
-        (0.1, (128, 7), (64, 6)), (0.1, (128, 7), (32, 8)), (0.1, (64, 7), (16, 8)),
-    ):  # fmt: skip
-        name = f"{long[0]} x {long[1]} for {head:.0%}, else {short[0]} x {short[1]} bits"
-        found[name] = (
-            "by frequency", lambda t, h=head, a=long, b=short: by_frequency(t, h, a, b),
-        )  # fmt: skip
-    for head, code in ((0.1, (32, 8)), (0.05, (64, 5)), (0.05, (16, 8))):
-        found[f"int8 for {head:.0%}, else {code[0]} x {code[1]} bits"] = (
-            "int8, then PQ", lambda t, h=head, c=code: int8_head(t, h, c),
+    for head, code in ((0.02, (128, 7)), (0.0134, (64, 7)), (0.1, (32, 8)), (0.05, (64, 5))):
+        found[f"int8 for {head:.1%}, else {told(code)}"] = (
+            "int8, then PQ", lambda t, s, h=head, c=code: int8_head(t, h, c, s),
         )  # fmt: skip
     for rank in (128, 60):
-        found[f"low rank {rank}, int8"] = ("low rank", lambda t, r=rank: low_rank(t, r))
+        found[f"low rank {rank}, int8"] = ("low rank", lambda t, s, r=rank: low_rank(t, r))
     for width in (128, 64):
-        found[f"prefix of {width}"] = ("prefix", lambda t, w=width: prefix(t, w))
+        found[f"prefix of {width}"] = ("prefix", lambda t, s, w=width: prefix(t, w))
     return found
+
+
+def told(code: Code) -> str:
+    return f"{code[0]} x {code[1]} bits"
 
 
 class Judged:
@@ -260,27 +260,32 @@ def main() -> None:
     judged = {name: Judged(name, encoder, table) for name in given.sets.split(",")}
     rows: list[dict[str, Any]] = []
     for name, (family, made) in variants().items():
-        found, n_bytes = made(table)
-        scores = {key: each.score(found) for key, each in judged.items()}
+        found, n_bytes = made(table, 0)
+        share = n_bytes / table.rows.size
+        near = SHARE - 0.05 < share < SHARE + 0.02 and family not in ("low rank", "prefix")
+        tried = [found, *(made(table, seed)[0] for seed in range(1, SEEDS) if near)]
+        scores = {
+            key: float(np.mean([each.score(decoded) for decoded in tried]))
+            for key, each in judged.items()
+        }
         error = np.square(found - table.rows).sum(axis=1) @ table.weights
+        lost = [scores[key] - (rows[0]["nDCG@10"] if rows else scores)[key] for key in scores]
         rows.append(
             {
                 "table": name,
                 "family": family,
                 "bytes": n_bytes,
-                "share": n_bytes / table.rows.size,
+                "share": share,
+                "seeds": len(tried),
                 "error": float(error / (np.square(table.rows).sum(axis=1) @ table.weights)),
                 "mean": float(np.mean(list(scores.values()))),
-                "worst": float(min(scores[key] - rows[0]["nDCG@10"][key] for key in scores))
-                if rows
-                else 0.0,
+                "worst": min(lost),
                 "nDCG@10": scores,
             }
         )
-        last = rows[-1]
         print(
-            f"{name:45} {last['share']:.3f} error {last['error']:.4f} mean {last['mean']:.4f} "
-            f"({last['mean'] - rows[0]['mean']:+.4f}, worst {last['worst']:+.4f})",
+            f"| {name} | {share:.3f} | {rows[-1]['error']:.4f} | {rows[-1]['mean']:.4f} "
+            f"| {np.mean(lost):+.4f} | {min(lost):+.4f} | {len(tried)} |",
             flush=True,
         )
     HERE.mkdir(exist_ok=True)

@@ -98,7 +98,8 @@ class Dpq(Table):
 
     def rows(self, ids: Tensor) -> Tensor:
         v = self._cut(ids)
-        symbols = self._symbols(v, self.places(ids))
+        distinct, where = torch.unique(ids, return_inverse=True)
+        symbols = self._symbols(self._cut(distinct), self.places(distinct))[where]
         chosen = self._words(symbols)
         if not (self.training and torch.is_grad_enabled()):
             return chosen.reshape(len(ids), self.embedding_dim)
