@@ -15,7 +15,7 @@ from bigrain.cli import main
 from bigrain.errors import ConfigError, InvalidInputError
 from bigrain.tables.bench.data import Split, arxiv_authors, generated, load_data, movielens
 from bigrain.tables.bench.grid import jobs
-from bigrain.tables.bench.job import Job, run_job
+from bigrain.tables.bench.job import Job, Worker
 from bigrain.tables.bench.report import best_at, pareto, recommendations, summary
 
 SMALL = {"rows": 400, "vocabulary": 60, "fields": 3}
@@ -89,6 +89,9 @@ def test_the_report_finds_winners_and_intervals() -> None:
 def test_jobs_are_every_method_at_every_rate_and_seed() -> None:
     found = jobs(["full.v1", "hash.v1", "mgqe.v1"], (0.5, 0.1), 3)
     assert len(found) == 3 + 2 * 2 * 3 and len({job.name for job in found}) == len(found)
+    chosen = {"hash.v1": {"learning_rate": 0.5, "options": {}}}
+    rates = [job.learning_rate for job in jobs(["hash.v1"], (0.5,), 1, chosen, learning_rate=0.1)]
+    assert rates == [0.1, 0.5]
     with pytest.raises(ConfigError, match="known"):
         Job("hash.v2", 0.1, 0)
     with pytest.raises(ConfigError, match="bag"):
@@ -119,10 +122,22 @@ def test_models_learn_clicks(model: str) -> None:
 
 def test_a_job_runs_in_a_process_of_its_own() -> None:
     pytest.importorskip("torch")
-    told = run_job(Job("hash.v1", 0.5, 0, data_options=SMALL, epochs=1))
-    assert 0 < told["score"] < 1 and told["achieved_rate"] <= 0.51
+    job = Job("hash.v1", 0.5, 0, data_options=SMALL, epochs=1)
+    with Worker() as worker:
+        told, again = worker.run(job), worker.run(job)
+    assert told["score"] == again["score"]
+    assert 0 < told["score"] < 1 and 0 < told["validation"] < 1 and told["achieved_rate"] <= 0.51
     assert told["peak_training_bytes"] >= 0 and told["lookup_ns"] > 0
     assert "folder" not in told["job"]
+
+
+def test_a_job_that_fails_says_why_and_the_next_one_runs() -> None:
+    pytest.importorskip("torch")
+    with Worker() as worker:
+        with pytest.raises(ConfigError, match="hashes must be at least 1"):
+            worker.run(Job("dhe.v1", 0.5, 0, data_options=SMALL, options={"hashes": 0}))
+        told = worker.run(Job("hash.v1", 0.5, 0, data_options=SMALL, epochs=1))
+    assert told["steps"] > 0
 
 
 def test_the_command_keeps_records_and_goes_on_from_them(
@@ -131,7 +146,11 @@ def test_the_command_keeps_records_and_goes_on_from_them(
     pytest.importorskip("torch")
     from bigrain.tables.bench import grid, training
 
-    monkeypatch.setattr(grid, "run_job", training.train)
+    class Here(Worker):
+        def run(self, job: Job) -> dict[str, Any]:
+            return training.train(job)
+
+    monkeypatch.setattr(grid, "Worker", Here)
 
     def run(*more: str) -> Any:
         arguments = ["bench", "tables", "--rows", "300", "--vocabulary", "600", "--epochs", "1"]

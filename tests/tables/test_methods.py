@@ -13,6 +13,7 @@ torch = pytest.importorskip("torch")
 
 from bigrain import tables  # noqa: E402
 from bigrain.errors import BudgetError, ConfigError  # noqa: E402
+from bigrain.tables.forms.tensor_train import SMALL  # noqa: E402
 from bigrain.tables.methods.dedup import alike_blocks  # noqa: E402
 from bigrain.tables.methods.optembed import _Step  # noqa: E402
 from bigrain.tables.methods.tt_rec import dim_factors, row_factors  # noqa: E402
@@ -40,6 +41,14 @@ def test_compositional_rows_are_all_different(n: int) -> None:
     assert len(table.quotients) + len(table.remainders) <= 2 * math.isqrt(n) + 3
     found = table(torch.arange(n)).detach().numpy()
     assert len(np.unique(found, axis=0)) == n
+
+
+def test_remainders_start_as_wide_as_asked() -> None:
+    for std in (1.0, 0.1):
+        table = make("compositional.v1", remainder_std=std)
+        assert float(table.remainders.detach().std()) == pytest.approx(std, rel=0.2)
+    with pytest.raises(ConfigError, match="remainder_std must be above 0"):
+        make("compositional.v1", remainder_std=0)
 
 
 def test_a_larger_budget_gives_more_quotients() -> None:
@@ -73,8 +82,10 @@ def test_robe_takes_chunks_of_neighbours() -> None:
     assert (steps == 1).all()
 
 
-def test_a_tensor_train_is_the_contraction_of_its_cores() -> None:
-    table = tables.create("tt_rec.v1", 60, 12, budget_bytes=3500)
+@pytest.mark.parametrize("budget_bytes", [3500, 80_000])
+def test_a_tensor_train_is_the_contraction_of_its_cores(budget_bytes: int) -> None:
+    table = tables.create("tt_rec.v1", 60, 12, budget_bytes=budget_bytes)
+    assert (table.rank > SMALL) == (budget_bytes > 3500)
     form = table.form()
     first, second, third = (form.arrays[k] for k in ("first", "second", "third"))
     rank = table.rank
@@ -83,6 +94,9 @@ def test_a_tensor_train_is_the_contraction_of_its_cores() -> None:
         "aip,bpjq,cqk->abcijk", first, second.reshape(n2, rank, d2, rank), third
     ).reshape(n1 * n2 * n3, d1 * d2 * d3)
     np.testing.assert_allclose(form.lookup(np.arange(60)), whole[:60], rtol=1e-4, atol=1e-7)
+    shuffled = np.random.default_rng(0).permutation(60)
+    found = table(torch.from_numpy(shuffled)).detach().numpy()
+    np.testing.assert_allclose(found, whole[shuffled], rtol=1e-4, atol=1e-7)
     numbers = sum(p.numel() for p in table.parameters())
     assert numbers == rank * (n1 * d1 + n2 * rank * d2 + n3 * d3)
     assert np.std(form.lookup(np.arange(60))) == pytest.approx(0.01, rel=0.5)

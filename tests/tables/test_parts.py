@@ -79,6 +79,18 @@ def test_codes_come_out_as_they_went_in(n: int, parts: int, bits: int, seed: int
     assert form.arrays["codes0"].nbytes == -(-n * parts * bits // 8) + 1
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4])
+def test_codewords_of_any_size_are_put_together(size: int) -> None:
+    rng = np.random.default_rng(size)
+    books = rng.standard_normal((8, 32, size)).astype(np.float32)
+    codes = rng.integers(0, 8, (20, 8))
+    codes[:6] = rng.integers(0, 32, (6, 8))
+    arrays = {"books": books, "codes0": pack_bits(codes[:6], 5), "codes1": pack_bits(codes[6:], 3)}
+    knobs = {"parts": 8, "bits": [5, 3], "starts": [0, 6], "ordered": False}
+    found = Codes(20, 8 * size, knobs, arrays).lookup(np.arange(20))
+    np.testing.assert_array_equal(found, books[np.arange(8), codes].reshape(20, -1))
+
+
 @settings(max_examples=40, deadline=None)
 @given(
     st.integers(1, 40), st.integers(1, 20), st.floats(0, 1), st.booleans(), st.integers(0, 2**31)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bigrain.errors import ConfigError
 from bigrain.progress import ProgressLike, reporting
 from bigrain.tables import names, need_torch
-from bigrain.tables.bench.job import Job, run_job
+from bigrain.tables.bench.job import Job, Worker
 
-__all__ = ["RATES", "SEARCHES", "jobs", "read_records", "run_jobs"]
+__all__ = ["RATES", "SEARCHES", "job_of", "jobs", "read_records", "run_jobs"]
 
 RATES = (0.5, 0.1, 0.01, 0.001)
 # Shorter searches than the papers', so that a comparison of all methods stays affordable.
@@ -26,18 +26,25 @@ def jobs(
     methods: Sequence[str] | None,
     rates: Sequence[float],
     seeds: int,
+    chosen: Mapping[str, Mapping[str, Any]] | None = None,
     **settings: Any,
 ) -> list[Job]:
-    """Every method at every rate and seed, all seeds of the first rate first; the full table once
-    a seed."""
+    """Every method at every rate, all of one seed before the next; the full table once a seed.
+
+    `chosen` has settings of single methods that go before `settings`.
+    """
     wanted = [name for name in methods or names() if name != "full.v1"]
-    found = [Job("full.v1", 1.0, seed, **settings) for seed in range(seeds)]
-    for rate in rates:
-        for seed in range(seeds):
-            found += [
-                Job(name, rate, seed, options=SEARCHES.get(name, {}), **settings) for name in wanted
-            ]
-    return found
+    return [
+        job_of(name, rate, seed, {**settings, **(chosen or {}).get(name, {})})
+        for seed in range(seeds)
+        for name, rate in [("full.v1", 1.0), *((name, rate) for rate in rates for name in wanted)]
+    ]
+
+
+def job_of(method: str, rate: float, seed: int, settings: Mapping[str, Any]) -> Job:
+    """A job with the shorter searches of SEARCHES where `settings` says nothing else."""
+    options = {**SEARCHES.get(method, {}), **settings.get("options", {})}
+    return Job(method, rate, seed, **{**settings, "options": options})
 
 
 def run_jobs(
@@ -52,14 +59,14 @@ def run_jobs(
     todo = list(wanted)
     folder.mkdir(parents=True, exist_ok=True)
     records = []
-    with reporting(progress) as reporter:
+    with reporting(progress) as reporter, Worker() as worker:
         reporter.stage("training tables", len(todo), "tables")
         for job in todo:
             path = folder / f"{job.name}.json"
             if not path.exists():
                 if not more():
                     break
-                record = run_job(job)
+                record = worker.run(job)
                 fresh = path.with_suffix(".part")
                 fresh.write_text(json.dumps(record, indent=1) + "\n")
                 os.replace(fresh, path)

@@ -9,13 +9,14 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bigrain.errors import ConfigError
 from bigrain.tables import check_name
 
-__all__ = ["Job", "run_job"]
+__all__ = ["Job", "Worker"]
 
 MODELS = ("bag", "cross", "deepfm", "dlrm", "wide_deep")
 
@@ -58,16 +59,45 @@ class Job:
         return f"{self.data}-{self.model}-{self.method}-{self.rate:g}-{self.seed}"
 
 
-def run_job(job: Job) -> dict[str, Any]:
-    """Train in a new process; returns the record, or {"impossible": why} for its budget."""
-    run = subprocess.run(
-        [sys.executable, "-m", "bigrain.tables.bench.training", json.dumps(asdict(job))],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-    )
-    if run.returncode:
-        last = run.stderr.strip().splitlines()[-1:] or [f"exit code {run.returncode}"]
-        raise ConfigError(f"{job.name}: {last[0]}")
-    record: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
-    return record
+class Worker:
+    """Trains jobs in processes of their own; use it in a with block.
+
+    A job that fails raises ConfigError with the last line that its process said.
+    """
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[str] | None = None
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115  closed in __exit__
+
+    def run(self, job: Job) -> dict[str, Any]:
+        """Its record, or {"impossible": why} where its budget cannot be met."""
+        if self._process is None:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "bigrain.tables.bench.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._said,
+                text=True,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            )
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None and stdout is not None
+        stdin.write(json.dumps(asdict(job)) + "\n")
+        stdin.flush()
+        line = stdout.readline()
+        record: dict[str, Any] = json.loads(line) if line else {"error": "the process has ended"}
+        if "error" in record:
+            self._said.seek(0)
+            last = self._said.read().strip().splitlines()[-1:] or [record["error"]]
+            raise ConfigError(f"{job.name}: {last[0]}")
+        return record
+
+    def __exit__(self, *error: object) -> None:
+        if self._process is not None:
+            if error[0] is not None:
+                self._process.kill()
+            self._process.communicate()
+        self._said.close()

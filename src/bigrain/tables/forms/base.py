@@ -78,7 +78,7 @@ class Form:
     def places(self, ids: Ids) -> Ids:
         """The rank by frequency of each id, where the form keeps one; else the id."""
         order = self.arrays.get("order")
-        return ids if order is None else order[ids].astype(np.int64)
+        return ids if order is None else order.take(ids).astype(np.int64)
 
 
 def order_layout(num_embeddings: int, ordered: bool) -> Layout:

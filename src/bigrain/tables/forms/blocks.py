@@ -24,5 +24,5 @@ class Blocks(Form):
 
     def rows(self, ids: Ids) -> Floats:
         size = self.knobs["block_rows"]
-        block = self.arrays["block_of"][ids // size].astype("int64")
-        return self.arrays["blocks"][block * size + ids % size]
+        block = self.arrays["block_of"].take(ids // size).astype("int64")
+        return self.arrays["blocks"].take(block * size + ids % size, axis=0)

@@ -21,4 +21,5 @@ class Compositional(Form):
 
     def rows(self, ids: Ids) -> Floats:
         k = self.knobs["divisor"]
-        return self.arrays["quotients"][ids // k] * self.arrays["remainders"][ids % k]
+        quotients = self.arrays["quotients"].take(ids // k, axis=0)
+        return quotients * self.arrays["remainders"].take(ids % k, axis=0)

@@ -23,4 +23,5 @@ class Integers(Form):
 
     def rows(self, ids: Ids) -> Floats:
         scales = self.arrays["scales"]
-        return self.arrays["cells"][ids] * (scales if len(scales) == 1 else scales[ids][:, None])
+        cells = self.arrays["cells"].take(ids, axis=0)
+        return cells * (scales if len(scales) == 1 else scales.take(ids)[:, None])

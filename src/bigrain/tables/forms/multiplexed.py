@@ -33,7 +33,7 @@ class Multiplexed(Form):
         table, hashes = self.arrays["rows"], self.knobs["hashes"]
         width = table.shape[1]
         places = [bucket(ids, len(table), self.knobs["seed"], j) for j in range(max(hashes))]
-        out = table[np.stack(places, axis=1)].reshape(len(ids), -1)
+        out = table.take(np.stack(places, axis=1), axis=0).reshape(len(ids), -1)
         if len(set(hashes)) > 1:
             wanted = np.array(hashes)[np.searchsorted(self.knobs["starts"], ids, "right") - 1]
             out[np.arange(out.shape[1]) >= wanted[:, None] * width] = 0

@@ -17,4 +17,4 @@ class Rows(Form):
         return {"rows": ("<f4", (num_embeddings, embedding_dim))}
 
     def rows(self, ids: Ids) -> Floats:
-        return self.arrays["rows"][ids]
+        return self.arrays["rows"].take(ids, axis=0)

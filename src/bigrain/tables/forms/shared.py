@@ -24,4 +24,5 @@ class Shared(Form):
     def rows(self, ids: Ids) -> Floats:
         own, shared = self.knobs["own"], self.knobs["shared"]
         places = self.places(ids)
-        return self.arrays["rows"][np.where(places < own, places, own + (places - own) % shared)]
+        rows = np.where(places < own, places, own + (places - own) % shared)
+        return self.arrays["rows"].take(rows, axis=0)

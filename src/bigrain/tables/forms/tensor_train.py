@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import numpy as np
+
 from bigrain.tables.forms.base import Floats, Form, Ids, Layout
 
 __all__ = ["TensorTrain"]
+
+SMALL = 24  # ranks up to which a copy of the middle core for each id is the faster way
 
 
 class TensorTrain(Form):
@@ -30,7 +34,19 @@ class TensorTrain(Form):
 
     def rows(self, ids: Ids) -> Floats:
         _, n2, n3 = self.knobs["row_factors"]
-        rank = self.knobs["rank"]
-        left = self.arrays["first"][ids // (n2 * n3)] @ self.arrays["second"][ids // n3 % n2]
-        left = left.reshape(len(ids), -1, rank)
-        return (left @ self.arrays["third"][ids % n3]).reshape(len(ids), -1)
+        first = self.arrays["first"].take(ids // (n2 * n3), axis=0)
+        left = self._left(first, ids // n3 % n2).reshape(len(ids), -1, self.knobs["rank"])
+        return (left @ self.arrays["third"].take(ids % n3, axis=0)).reshape(len(ids), -1)
+
+    def _left(self, first: Floats, digit: Ids) -> Floats:
+        """(m, d1, d2 rank) first cores times the middle cores of the digits (m,)."""
+        second = self.arrays["second"]
+        if self.knobs["rank"] <= SMALL:
+            return first @ second.take(digit, axis=0)
+        left = np.empty((*first.shape[:2], second.shape[2]), np.float32)
+        order = np.argsort(digit, kind="stable")
+        edges = np.searchsorted(digit, np.arange(len(second) + 1), sorter=order)
+        for core in np.flatnonzero(np.diff(edges)):
+            mine = order[edges[core] : edges[core + 1]]
+            left[mine] = first[mine] @ second[core]
+        return left

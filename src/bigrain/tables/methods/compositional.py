@@ -14,6 +14,7 @@ import numpy.typing as npt
 from torch import Tensor
 from torch.nn.functional import embedding
 
+from bigrain.errors import ConfigError
 from bigrain.tables.budget import largest
 from bigrain.tables.forms.base import Form
 from bigrain.tables.forms.compositional import Compositional
@@ -24,13 +25,17 @@ __all__ = ["QuotientRemainder"]
 
 
 class QuotientRemainder(Table):
-    """Remainders start with deviation 1: frequent ids, which are often neighbours and so share a
-    quotient, start as different rows."""
+    """Options:
+    remainder_std: the deviation that remainders start with. Default 1, so that frequent ids, which
+        are often neighbours and share a quotient, start as different rows.
+    """
 
     form_type: ClassVar[type[Form]] = Compositional
 
-    def __init__(self, name: str, spec: TableSpec) -> None:
+    def __init__(self, name: str, spec: TableSpec, *, remainder_std: float = 1.0) -> None:
         super().__init__(name, spec)
+        if not 0 < remainder_std < math.inf:
+            raise ConfigError(f"{name}: remainder_std must be above 0, not {remainder_std}")
         middle = math.isqrt(self.num_embeddings - 1) + 1 if self.num_embeddings > 1 else 1
         smaller_by = largest(  # bytes rise as the divisor falls from the square root
             lambda step: self.bytes_of({"divisor": middle - step}),
@@ -38,7 +43,7 @@ class QuotientRemainder(Table):
         )  # fmt: skip
         self.divisor = middle - smaller_by
         self.quotients = self.drawn(-(-self.num_embeddings // self.divisor), self.embedding_dim)
-        self.remainders = self.drawn(self.divisor, self.embedding_dim, std=1.0)
+        self.remainders = self.drawn(self.divisor, self.embedding_dim, std=remainder_std)
 
     def rows(self, ids: Tensor) -> Tensor:
         k = self.divisor

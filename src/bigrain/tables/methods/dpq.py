@@ -35,6 +35,7 @@ __all__ = ["Dpq"]
 MAX_BITS = 8
 RESTART_AFTER = 200
 AT_ONCE = 1 << 13
+IN_CACHE = 1 << 18  # distances of rows to words at once
 
 
 class Dpq(Table):
@@ -97,14 +98,15 @@ class Dpq(Table):
 
     def rows(self, ids: Tensor) -> Tensor:
         v = self._cut(ids)
-        nearness = self._nearness(v, self.places(ids))
-        symbols = nearness.argmax(dim=2)
+        distinct, where = torch.unique(ids, return_inverse=True)
+        symbols = self._symbols(self._cut(distinct), self.places(distinct))[where]
         chosen = self._words(symbols)
         if not (self.training and torch.is_grad_enabled()):
             return chosen.reshape(len(ids), self.embedding_dim)
         self._count(symbols, v)
         if self.variant == "sx":
-            soft = torch.einsum("mpk,pkd->mpd", torch.softmax(nearness, dim=2), self.books)
+            share = torch.softmax(self._likeness(v, self.places(ids)), dim=2)
+            soft = torch.einsum("mpk,pkd->mpd", share, self.books)
             return (soft + (chosen - soft).detach()).reshape(len(ids), self.embedding_dim)
         straight = (v + (chosen - v).detach()).reshape(len(ids), self.embedding_dim)
         to_rows = (chosen - v.detach()).square().mean()
@@ -116,17 +118,35 @@ class Dpq(Table):
         size = self.embedding_dim // self.parts
         return embedding(ids, self.weight).view(len(ids), self.parts, size)
 
-    def _nearness(self, v: Tensor, places: Tensor) -> Tensor:
-        """(m, parts, words): the higher the nearer; what a band may not use is -infinity."""
-        words = self.keys if self.variant == "sx" else self.books
-        near = torch.einsum("mpd,pkd->mpk", v, words)
-        if self.variant == "vq":
-            near = 2 * near - words.square().sum(dim=2)  # |v|^2 is the same for all
-        starts = torch.tensor(self.bands, device=v.device)
-        limits = torch.tensor([1 << b for b in self.band_bits(self.bits)], device=v.device)
-        limit = limits[torch.bucketize(places, starts, right=True) - 1]
-        word = torch.arange(near.shape[2], device=v.device)
-        return near.masked_fill(word >= limit[:, None, None], -torch.inf)
+    @torch.no_grad()
+    def _symbols(self, v: Tensor, places: Tensor) -> Tensor:
+        """(m, parts) the nearest of the words that each row's band may use."""
+        out = torch.empty(v.shape[:2], dtype=torch.int64, device=v.device)
+        band = self._band(places)
+        for b, limit in enumerate(self._limits()):
+            mine = torch.nonzero(band == b)[:, 0]
+            words = (self.keys if self.variant == "sx" else self.books)[:, :limit]
+            shift = words.square().sum(dim=2) / -2 if self.variant == "vq" else words.new_zeros(())
+            shift = shift.expand(self.parts, limit)[:, None]  # |v|^2 is the same for all
+            for rows in mine.split(max(1, IN_CACHE // (self.parts * limit))):
+                near = torch.baddbmm(shift, v[rows].transpose(0, 1), words.transpose(1, 2))
+                out[rows] = near.argmax(dim=2).T
+        return out
+
+    def _likeness(self, v: Tensor, places: Tensor) -> Tensor:
+        """(m, parts, words) products with keys; what a band may not use is -infinity."""
+        like = torch.einsum("mpd,pkd->mpk", v, self.keys)
+        limit = torch.tensor(self._limits(), device=v.device)[self._band(places)]
+        word = torch.arange(like.shape[2], device=v.device)
+        return like.masked_fill(word >= limit[:, None, None], -torch.inf)
+
+    def _band(self, places: Tensor) -> Tensor:
+        starts = torch.tensor(self.bands, device=places.device)
+        return torch.bucketize(places, starts, right=True) - 1
+
+    def _limits(self) -> list[int]:
+        """How many words the rows of each band may use."""
+        return [1 << bits for bits in self.band_bits(self.bits)]
 
     def _words(self, symbols: Tensor) -> Tensor:
         """(m, parts, d / parts) the codewords of symbols (m, parts)"""
@@ -157,8 +177,7 @@ class Dpq(Table):
         found = []
         for start in range(0, self.num_embeddings, AT_ONCE):
             ids = torch.arange(start, min(start + AT_ONCE, self.num_embeddings))
-            v = self._cut(ids)
-            found.append(self._nearness(v, self.places(ids)).argmax(dim=2))
+            found.append(self._symbols(self._cut(ids), self.places(ids)))
         self.train(was)
         return to_numpy(torch.cat(found))
 

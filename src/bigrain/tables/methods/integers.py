@@ -38,13 +38,20 @@ class Rounded(Table):
         check_budget(self.bytes(), spec.budget_bytes, name)
         self.stochastic = stochastic
         self.weight = self.drawn(self.num_embeddings, self.embedding_dim)
+        self._whole: tuple[int, Tensor] | None = None  # version of the weight, its scale
 
     def rows(self, ids: Tensor) -> Tensor:
         rows = embedding(ids, self.weight)
         if self.training or self.stochastic:
             return rows
-        scales = self._scales(rows if self.by_row else self.weight)
+        scales = self._scales(rows) if self.by_row else self._whole_scale()
         return torch.round(rows / scales) * scales
+
+    def _whole_scale(self) -> Tensor:
+        """(1, 1), looked for again only where the weight has changed."""
+        if self._whole is None or self._whole[0] != self.weight._version:
+            self._whole = (self.weight._version, self._scales(self.weight.detach()))
+        return self._whole[1]
 
     def _scales(self, rows: Tensor) -> Tensor:
         """(m, 1), or (1, 1) for all; 1 for zeros alone."""

@@ -58,11 +58,22 @@ class TtRec(Table):
         _, n2, n3 = self.row_factors
         d1, d2, d3 = self.dim_factors
         m, rank = len(ids), self.rank
-        first = embedding(ids // (n2 * n3), self.first).view(m, d1, rank)
-        second = embedding(ids // n3 % n2, self.second).view(m, rank, d2 * rank)
-        third = embedding(ids % n3, self.third).view(m, rank, d3)
-        left = torch.bmm(first, second).view(m, d1 * d2, rank)
-        return torch.bmm(left, third).view(m, self.embedding_dim)
+        # In the order of the middle digit, so that no core of it is copied for each id.
+        digit, order = torch.sort(ids // n3 % n2, stable=True)
+        counts = torch.bincount(digit, minlength=n2).tolist()
+        first = embedding(ids[order] // (n2 * n3), self.first).view(m * d1, rank)
+        cores = self.second.view(n2, rank, d2 * rank).unbind()
+        left = torch.cat(
+            [
+                part @ core
+                for part, core in zip(first.split([d1 * c for c in counts]), cores, strict=True)
+                if len(part)
+            ]
+            or [first.new_zeros(0, d2 * rank)]
+        )
+        third = embedding(ids[order] % n3, self.third).view(m, rank, d3)
+        rows = torch.bmm(left.view(m, d1 * d2, rank), third).view(m, self.embedding_dim)
+        return torch.zeros_like(rows).index_copy(0, order, rows)
 
     def knobs(self) -> dict[str, Any]:
         return {
