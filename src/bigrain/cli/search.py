@@ -82,7 +82,8 @@ def search(
     import bigrain
 
     weights = _weights(fields)
-    brought = query_vectors(named(vectors, "--vector"), read_terms(vocabulary)) if vectors else []
+    terms = read_terms(vocabulary)
+    brought = query_vectors(named(vectors, "--vector"), terms) if vectors else []
     many = query == "-" or len(brought) > 1
     if query is None and not brought:
         raise click.UsageError("nothing to ask: give QUERY, or --vector NAME=VECTOR")
@@ -97,10 +98,16 @@ def search(
         language = language_of(col)
         for at, (identifier, text, by_field) in enumerate(asked):
             said = bigrain.Query(text) if operators and text is not None else text
-            hits = col.search(
-                _query(col, said, by_field, weights), k, fields=weights, filter=condition,
-                recall=recall, explain=explain, feedback=feedback,
-            )  # fmt: skip
+            try:
+                hits = col.search(
+                    _query(col, said, by_field, weights), k, fields=weights, filter=condition,
+                    recall=recall, explain=explain, feedback=feedback,
+                )  # fmt: skip
+            except bigrain.InvalidQueryError as error:
+                if not many:
+                    raise
+                whose = "" if identifier is None else f" ({identifier})"
+                raise bigrain.InvalidQueryError(f"question {at + 1}{whose}: {error}") from None
             if state.as_json:
                 name = {} if identifier is None else {"_id": identifier}
                 answer = {**name, "query": text, "hits": [_hit_dict(hit) for hit in hits]}
@@ -111,7 +118,7 @@ def search(
                 click.echo(("\n" if at else "") + f"# {plain_text(head or '')}")
             families = {name: field.family for name, field in col.fields.items()}
             shown = said.plain if isinstance(said, bigrain.Query) else text or ""
-            print_hits(hits, shown, language, families=families if explain else None)
+            print_hits(hits, shown, language, families=families if explain else None, terms=terms)
 
 
 def _query(col: Collection, said: Any, vectors: Mapping[str, Any], weights: Any) -> Any:
@@ -139,8 +146,12 @@ def print_hits(
     language: str | None,
     *,
     families: Mapping[str, str] | None = None,
+    terms: Sequence[str] | None = None,
 ) -> None:
-    """Hits with snippets, the query's words marked; with the fields' `families`, explained."""
+    """Hits with snippets, the query's words marked; with the fields' `families`, explained.
+
+    `terms` are those of the columns of sparse vectors.
+    """
     from rich.text import Text
 
     from bigrain.cli.snippets import Snippets
@@ -167,7 +178,7 @@ def print_hits(
             shown = ", ".join(f"{key}: {_short(value)}" for key, value in hit.metadata.items())
             _print_indented(Text(plain_text(shown)[:400], "dim"))
         if families is not None:
-            for line in _explained(hit, families):
+            for line in _explained(hit, families, terms or ()):
                 _print_indented(Text(plain_text(line), "magenta"))
 
 
@@ -181,7 +192,7 @@ def _print_indented(text: Any) -> None:
         click.echo(f"    {text.plain}")
 
 
-def _explained(hit: Hit, families: Mapping[str, str]) -> Iterator[str]:
+def _explained(hit: Hit, families: Mapping[str, str], names: Sequence[str]) -> Iterator[str]:
     for name, told in (hit.explanation or {}).items():
         light = told.get("light_estimate")
         said = "its lists of postings" if families[name] in POSTINGS else "its code in memory"
@@ -191,7 +202,9 @@ def _explained(hit: Hit, families: Mapping[str, str]) -> Iterator[str]:
             f"{name} adds {told['contribution']:.4f}: exact score {told['exact_score']:.4g}, "
             f"{estimate}"
         )
-        terms = told.get("terms")
+        terms = dict(told.get("terms", {}))
+        for column, value in told.get("columns", {}).items():
+            terms[names[column] if column < len(names) else f"column {column}"] = value
         if terms:
             ranked = sorted(terms.items(), key=lambda item: -item[1])[:8]
             yield "  " + ", ".join(f"{term} {value:.3g}" for term, value in ranked)
