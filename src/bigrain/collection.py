@@ -48,7 +48,7 @@ from bigrain.index.postings import ListCache
 from bigrain.index.scratch import Scratch
 from bigrain.index.sparse import SparseIndex
 from bigrain.progress import ProgressLike, Reporter, reporting
-from bigrain.search.asked import batches, one_by_one
+from bigrain.search.asked import batches, fields_of, one_by_one
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
 from bigrain.search.feedback import Feedback, checked, with_feedback
@@ -86,6 +86,7 @@ DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
 QUERY_BATCH = 512
 AUDIT_SHARE = 0.05
 STATED_RECALLS = (0.9, 0.95, 0.99)
+AUDITED = ("dense", "sparse", "multivector")  # families that may miss something
 
 
 def create(
@@ -562,16 +563,17 @@ class Collection:
     ) -> AuditReport:
         """Answer a sample of this handle's searches again, exactly: is the asked recall reached?
 
-        Searches that ask dense fields for a recall (given or default; `n_candidates` asks for none)
-        or sparse ones for a given one, of the best k, up to 100, are sampled as they are answered,
-        the newest most likely. Here all rows of a dense field are read once for 64 of them. Those
-        of a snapshot that is gone are dropped. `max_seconds`: stop then, and go on from there the
-        next time. Where less was reached than asked, by more than chance, later searches of this
-        handle look further in dense fields.
+        Searches that ask dense and multi-vector fields for a recall (given or default;
+        `n_candidates` asks for none), or sparse ones for a given one, of the best k, up to 100, are
+        sampled as they are answered, the newest most likely. Here all rows of such a field are read
+        once for 64 of them. Those of a snapshot that is gone are dropped. `max_seconds`: stop then,
+        and go on from there the next time. Where less was reached than asked, by more than chance,
+        later searches of this handle look further in fields with codes.
 
-        `queries`: texts or vectors, all of which are first put to every dense and sparse field that
-        takes them, with this `recall` (None: the default, 0.95) of the top `k`. Raises
-        `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError` or `DamagedError`.
+        `queries`: texts or vectors, all of which are first put to every such field that takes them
+        (or by name, as `search_many` takes them), with this `recall` (None: the default, 0.95) of
+        the top `k`. Raises `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError` or
+        `DamagedError`.
         """
         self._require_open()
         if max_seconds is not None and (
@@ -596,15 +598,21 @@ class Collection:
                 f"recall={shown(recall)}, k={shown(k)}: audited is a recall below 1 of at most the "
                 f"best {LARGEST_K}"
             )
-        audited = [n for n, f in self._families.items() if f.spec.family in ("dense", "sparse")]
-        able = [name for name in audited if all(map(self._families[name].accepts, queries))]
+        audited = [name for name, f in self._families.items() if f.spec.family in AUDITED]
         if not audited:
             raise UnknownFieldError(
-                "no dense or sparse field in this collection; the others are exact"
+                "no dense, sparse or multi-vector field in this collection; the others are exact"
             )
+        named = fields_of(queries[0]) if queries else ()
+        able = [
+            name
+            for name in (named or audited)
+            if name in audited and (named or all(map(self._families[name].accepts, queries)))
+        ]
         with self._auditor.sampler.every_query():
             for name in able or audited:
-                self.search_many(queries, k=k, fields=name, recall=asked, arrays=True)
+                own = [query[name] for query in queries] if named else queries
+                self.search_many(own, k=k, fields=name, recall=asked, arrays=True)
 
     def tune(
         self,

@@ -41,6 +41,7 @@ from bigrain.storage.segment import SegmentFile
 
 __all__ = ["MultiVectorFamily"]
 
+MAX_QUERY_TOKENS = 10_000
 Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
@@ -55,6 +56,11 @@ class MultiVectorFamily:
             raise ConfigError(
                 f"field {name!r}: encoder {spec.encoder!r} gives {self.encoder.family} "
                 "representations, not multi-vector ones"
+            )
+        if self.encoder is not None and self.encoder.dim not in (None, spec.dim):
+            raise ConfigError(
+                f"field {name!r}: dim={spec.dim}, but encoder {spec.encoder!r} gives "
+                f"{self.encoder.dim}; set dim={self.encoder.dim}"
             )
 
     def fingerprint(self) -> dict[str, Any]:
@@ -151,6 +157,11 @@ class MultiVectorFamily:
             raise InvalidQueryError(str(error)) from None
         if not len(tokens):
             raise InvalidQueryError(f"field {self.name!r}: the query has no token vectors")
+        if len(tokens) > MAX_QUERY_TOKENS:
+            raise InvalidQueryError(
+                f"field {self.name!r}: the query has {len(tokens):,} tokens; at most "
+                f"{MAX_QUERY_TOKENS:,}"
+            )
         return tokens
 
     def builder(

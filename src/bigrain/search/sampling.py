@@ -32,6 +32,7 @@ EVERY = 16
 PASSED_OVER = 8  # queries after one that nothing is to be told of
 BYTES, MOST = 256 << 10, 256  # for a field: of its waiting queries, and how many
 BYTES_BESIDE = 600  # a sample without its vector
+LEAST, LARGEST_BYTES = 48, 64 << 10  # places there are however large queries are, up to that size
 LARGEST_K = 100  # what recall is calibrated for
 
 
@@ -90,7 +91,7 @@ class Sampler:
         self, view: SnapshotView, plan: Plan, answers: Sequence[Answer], recall: float | None
     ) -> int:
         """Returns how many queries to pass over now."""
-        fields = [field for field in plan.fields if _is_sampled(field)]
+        fields = [field for field in plan.fields if _is_sampled(field) and _is_small(field)]
         if not fields or plan.k > LARGEST_K:
             return PASSED_OVER
         asked = DEFAULT_RECALL if recall is None else float(recall)
@@ -117,7 +118,7 @@ class Sampler:
         query = field.queries[0]
         parts = query if isinstance(query, tuple) else (query,)
         each = sum(int(part.nbytes) for part in parts) + BYTES_BESIDE
-        return max(16, min(MOST, BYTES // each))
+        return min(MOST, max(LEAST, BYTES // each))
 
     def take_all(self) -> list[Sample]:
         """The samples, which wait no longer."""
@@ -150,6 +151,15 @@ def _is_sampled(field: FieldPlan) -> bool:
     index = field.field.index
     return isinstance(index, CodedIndex) or (
         isinstance(index, SparseIndex) and field.effort.margin < np.inf
+    )
+
+
+def _is_small(field: FieldPlan) -> bool:
+    """Whether its queries can be kept for a while."""
+    return all(
+        sum(int(part.nbytes) for part in (query if isinstance(query, tuple) else (query,)))
+        <= LARGEST_BYTES
+        for query in field.queries
     )
 
 

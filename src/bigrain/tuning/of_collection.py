@@ -129,5 +129,7 @@ def _family(col: Collection, field: str | None) -> DenseFamily:
     if field is None:
         raise UnknownFieldError(f"several dense fields; name one with field=: {', '.join(dense)}")
     if not isinstance(field, str) or field not in dense:
-        raise UnknownFieldError(f"no dense field {shown(field)}; there is {', '.join(dense)}")
+        raise UnknownFieldError(
+            f"no dense field {shown(field)}; only dense fields are tuned: {', '.join(dense)}"
+        )
     return dense[field]
