@@ -252,7 +252,7 @@ def test_bad_arguments_are_refused(col: Any) -> None:
         ({"queries": QUERIES[:3]}, InvalidQueryError, "at least 20"),
         ({"queries": "a question"}, InvalidQueryError, "a list"),
         ({"queries": ["a question"] * 30}, InvalidQueryError, "no encoder"),
-        ({"field": "lex"}, UnknownFieldError, "there is vec"),
+        ({"field": "lex"}, UnknownFieldError, "only dense fields are tuned: vec"),
         ({"memory_budget_bytes": 1}, bigrain.ConfigError, "too small"),
     ):
         with pytest.raises(error, match=told):
