@@ -61,8 +61,8 @@ HINTS: tuple[tuple[type[BaseException], str], ...] = (
     ),
     (
         errors.UnknownDocumentError,
-        "vectors need documents that are there; `bigrain delete` passes over the others with "
-        "`--ignore-missing`",
+        "`--ignore-missing` of `bigrain delete` passes over ids that are not there; vectors need "
+        "documents that are",
     ),
     (errors.BudgetError, "`--memory 4GB` sets the budget"),
     (
