@@ -50,7 +50,17 @@ class CodedIndex(ABC, Generic[S]):
     def exact_steps(
         self, queries: Sequence[Any], k: int, selection: Selection | None
     ) -> Generator[int, None, list[Ranked]]:
-        """The true best k of each query, by looking at everything; yields the rows read so far."""
+        """`exact` in steps; each yields how many rows it has read."""
+
+    def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
+        """Per query the true best k, by reading every original once."""
+        steps = self.exact_steps(queries, k, selection)
+        while True:
+            try:
+                next(steps)
+            except StopIteration as done:
+                best: list[Ranked] = done.value
+                return best
 
     @abstractmethod
     def score_pairs(

@@ -161,20 +161,9 @@ class DenseIndex(CodedIndex[DenseSegment]):
                 scores[at] = view.segment.score(rows, batch, query_of[at])
         return scores
 
-    def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
-        """Per query the true best k, by reading every row once."""
-        steps = self.exact_steps(queries, k, selection)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                best: list[Ranked] = done.value
-                return best
-
     def exact_steps(
         self, queries: Sequence[Any], k: int, selection: Selection | None
     ) -> Generator[int, None, list[Ranked]]:
-        """`exact` in steps; each yields how many rows it has read."""
         batch = np.asarray(queries, np.float32)
         best = [Ranked(np.empty(0, np.int64), np.empty(0, np.float32)) for _ in batch]
         for view in self.views:

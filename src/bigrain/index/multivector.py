@@ -179,20 +179,9 @@ class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
                 scores[at] = _scored(view.segment.records, rows, tokens, offsets, query_of[at])
         return scores
 
-    def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
-        """Per query the best k by MaxSim over every token."""
-        steps = self.exact_steps(queries, k, selection)
-        while True:
-            try:
-                next(steps)
-            except StopIteration as done:
-                best: list[Ranked] = done.value
-                return best
-
     def exact_steps(
         self, queries: Sequence[Any], k: int, selection: Selection | None
     ) -> Generator[int, None, list[Ranked]]:
-        """`exact` in steps; each yields how many rows it has read."""
         ragged = joined_queries(queries)
         best = [NONE for _ in queries]
         for view in self.views:

@@ -97,19 +97,7 @@ class TokenRecords:
     ) -> Floats:
         """MaxSim of pairs of one of ascending rows and a query."""
         records, places = self.read(rows)
-        counts = self.counts(rows)[record_of]
-        return self.scored(records, places[:-1][record_of], counts, query_of, queries, offsets)
-
-    def scored(
-        self,
-        records: Bytes,
-        starts: Offsets,
-        counts: npt.NDArray[np.int32],
-        query_of: npt.NDArray[np.int32],
-        queries: Floats,
-        offsets: Offsets,
-    ) -> Floats:
-        """MaxSim of pairs of a record that was checked and a query."""
+        starts, counts = places[:-1][record_of], self.counts(rows)[record_of]
         try:
             scores = self.codec.maxsim(records, starts, counts, query_of, queries, offsets)
         except ValueError as error:

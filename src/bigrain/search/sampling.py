@@ -115,9 +115,7 @@ class Sampler:
 
     @staticmethod
     def _places(field: FieldPlan) -> int:
-        query = field.queries[0]
-        parts = query if isinstance(query, tuple) else (query,)
-        each = sum(int(part.nbytes) for part in parts) + BYTES_BESIDE
+        each = _bytes_of(field.queries[0]) + BYTES_BESIDE
         return min(MOST, max(LEAST, BYTES // each))
 
     def take_all(self) -> list[Sample]:
@@ -156,11 +154,12 @@ def _is_sampled(field: FieldPlan) -> bool:
 
 def _is_small(field: FieldPlan) -> bool:
     """Whether its queries can be kept for a while."""
-    return all(
-        sum(int(part.nbytes) for part in (query if isinstance(query, tuple) else (query,)))
-        <= LARGEST_BYTES
-        for query in field.queries
-    )
+    return all(_bytes_of(query) <= LARGEST_BYTES for query in field.queries)
+
+
+def _bytes_of(query: Any) -> int:
+    parts = query if isinstance(query, tuple) else (query,)
+    return sum(int(part.nbytes) for part in parts)
 
 
 def _sample(
