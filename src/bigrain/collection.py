@@ -39,7 +39,7 @@ from bigrain.errors import (
     shown,
 )
 from bigrain.families import Family, make_family
-from bigrain.families.dense import DenseFamily
+from bigrain.families.base import CodedFamily
 from bigrain.index.base import Segment, View, open_views
 from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DEFAULT_RECALL
@@ -627,15 +627,15 @@ class Collection:
         seed: int = 0,
         progress: ProgressLike = None,
     ) -> TuneReport:
-        """Measure what recall costs a dense field in time and memory, and choose its codes.
+        """Measure what recall costs a dense or multi-vector field, and choose its codes.
 
-        Codes of several sizes are made of a sample of at most `trial_rows` vectors, in a temporary
+        Codes of several kinds are made of a sample of at most `trial_rows` rows, in a temporary
         folder, and searched at several recalls; the quickest that reaches `recall` (None: the
         default, 0.95) of the true top `k` within the budget is chosen. `memory_budget_bytes` is the
         number that the collection shall be opened with (None: this handle's). `queries`: texts or
         vectors, better hundreds; without, audited ones of this handle or stored vectors and their
         means. One half of them chooses, the other states what is reached. `field` may be left out
-        where there is one dense field.
+        where there is one such field.
 
         `apply=True` makes the field's codes anew so, from the originals on disk, in one commit;
         `BudgetError` if nothing chosen fits, and then nothing is changed. Raises
@@ -964,17 +964,19 @@ class Collection:
         )  # fmt: skip
 
     def _follow_definition(self) -> None:
-        """See what has been changed about fields since: the codes of dense ones.
+        """See what has been changed about fields since: their codes.
 
         It may be newer than the snapshot; segments tell themselves how they are coded.
         """
         for name, (spec, _) in self._catalogue.definition()[1].items():
             family = self._families.get(name)
-            if not isinstance(family, DenseFamily) or self._specs[name] == spec:
+            if not isinstance(family, CodedFamily) or self._specs[name] == spec:
                 continue
             field = config.field_from_dict(spec)
-            if not isinstance(field, config.DenseField):
-                raise DamagedError(CATALOGUE, "fields", f"{name!r} to be dense", spec)
+            if field.family != family.spec.family:
+                raise DamagedError(
+                    CATALOGUE, "fields", f"{name!r} to be a {family.spec.family} field", spec
+                )
             recoded = family.recoded(field)
             self._budget = _with_fixed(self._whole_budget, {**self._families, name: recoded})
             self._families[name], self._specs[name] = recoded, spec
@@ -1055,7 +1057,7 @@ class Collection:
             self._merge(groups, reporter)
             self._purge(documents=False)
 
-    def _recode(self, family: DenseFamily, reporter: Reporter) -> None:
+    def _recode(self, family: CodedFamily, reporter: Reporter) -> None:
         """Publish a snapshot in which a field has other codes, and its definition says so."""
         self._require_open()
         self._require_nothing_pending()
@@ -1078,7 +1080,7 @@ class Collection:
         self,
         groups: dict[str, list[View[Any]]],
         reporter: Reporter,
-        recoded: Mapping[str, DenseFamily] | None = None,
+        recoded: Mapping[str, CodedFamily] | None = None,
     ) -> None:
         """Publish a snapshot in which each group of segments has become one; empties `groups`.
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from bigrain.families.base import (
     check_text_query,
     require_count,
     require_products,
+    require_same_originals,
     row_number,
     shape_of,
 )
@@ -60,6 +62,7 @@ class _Given:
 
 class DenseFamily:
     per_passage = True
+    fits_queries = True
 
     def __init__(self, name: str, spec: DenseField) -> None:
         self.encoder = None if spec.encoder is None else make_encoder(spec.encoder)
@@ -82,20 +85,31 @@ class DenseFamily:
         self._like: Floats | None = None
 
     def recoded(self, spec: DenseField, like: Floats | None = None) -> DenseFamily:
-        """The same field with other codes; its encoder and originals stay.
-
-        A reduction that looks at queries is fitted to ones `like` these (m, dim).
-        """
-        old, new = asdict(self.spec), asdict(spec)
-        if fixed := [key for key in old if old[key] != new[key] and key not in RECODED]:
-            raise ConfigError(
-                f"field {self.name!r}: {fixed[0]}={old[fixed[0]]!r} is what its originals are; "
-                f"only {', '.join(RECODED)} can change, not to {fixed[0]}={new[fixed[0]]!r}"
-            )
+        require_same_originals(self.name, self.spec, spec, RECODED)
         family = copy.copy(self)
         family.spec, family._like = spec, like
         family._segment_spec = _segment_spec(spec)
         return family
+
+    def alternatives(self, *, queries: bool) -> list[DenseField]:
+        field, full = self.spec, ceil(self.dim / 8)
+        sizes = {
+            "rabitq": (full, 3 * full // 4, full // 2, full // 4),
+            "opq": (full, 2 * full // 3, full // 3),
+        }
+        reduction = "pca" if field.reduction == "leanvec" else field.reduction
+        others = [
+            replace(field, code=code, bits=None, light_bytes=n, reduction=reduction)
+            for code, of_code in sizes.items()
+            for n in of_code
+            if n
+        ]
+        if queries:
+            narrow = [
+                f for f in others if f.code == "rabitq" and 8 * (f.light_bytes or 0) < self.dim
+            ]
+            others += [replace(f, reduction="leanvec") for f in narrow]
+        return list(dict.fromkeys([field, *others]))
 
     @property
     def fitting_bytes(self) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from bigrain.families.base import (
     check_text_query,
     require_count,
     require_products,
+    require_same_originals,
     row_number,
     shape_of,
 )
@@ -42,11 +45,17 @@ from bigrain.storage.segment import SegmentFile
 __all__ = ["MultiVectorFamily"]
 
 MAX_QUERY_TOKENS = 10_000
+RECODED = ("light", "light_bytes")  # from the originals
+TRIED = (
+    *(("mean", n) for n in (32, 64, 96, 128)),
+    *((light, n) for light in ("regression", "fde") for n in (64, 128)),
+)
 Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
 class MultiVectorFamily:
     per_passage = True
+    fits_queries = False
 
     def __init__(self, name: str, spec: MultiVectorField) -> None:
         self.name, self.spec = name, spec
@@ -62,6 +71,18 @@ class MultiVectorFamily:
                 f"field {name!r}: dim={spec.dim}, but encoder {spec.encoder!r} gives "
                 f"{self.encoder.dim}; set dim={self.encoder.dim}"
             )
+
+    def recoded(self, spec: MultiVectorField, like: Any = None) -> MultiVectorFamily:
+        """The same field with other codes; its encoder and originals stay."""
+        require_same_originals(self.name, self.spec, spec, RECODED)
+        family = copy.copy(self)
+        family.spec = spec
+        family._segment_spec = MultiVectorSpec(spec.dim, spec.light, spec.light_bytes, spec.heavy)
+        return family
+
+    def alternatives(self, *, queries: bool) -> list[MultiVectorField]:
+        others = [replace(self.spec, light=light, light_bytes=n) for light, n in TRIED]
+        return list(dict.fromkeys([self.spec, *others]))
 
     def fingerprint(self) -> dict[str, Any]:
         if self.encoder is None:
