@@ -23,6 +23,7 @@ import numpy.typing as npt
 from bigrain import config
 from bigrain.budget import Budget, peak_bytes, process_bytes
 from bigrain.encoders.base import check_fingerprint
+from bigrain.encoders.one_pass import source_of
 from bigrain.errors import (
     BudgetError,
     ClosedError,
@@ -1213,8 +1214,9 @@ def _units_of(documents: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64
 
 def _with_fixed(budget: Budget, families: Mapping[str, Family]) -> Budget:
     """What encoders say they hold (one that says nothing is the user's own), and fitting codecs."""
-    encoders = {id(e): e for f in families.values() if (e := getattr(f, "encoder", None))}
-    held = sum(int(getattr(e, "memory_bytes", 0)) for e in encoders.values())
+    sources = [source_of(f.encoder) for f in families.values() if f.encoder is not None]
+    encoders = {id(source): source for source in sources}
+    held = sum(int(getattr(source, "memory_bytes", 0)) for source in encoders.values())
     return budget.with_fixed(
         encoders=held,
         fitting=max((getattr(f, "fitting_bytes", 0) for f in families.values()), default=0),

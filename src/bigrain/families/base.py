@@ -11,21 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.config import Field
+from bigrain.encoders.base import Encoder
+from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
 from bigrain.index.base import Builder, FieldIndex, Segment, View
 from bigrain.index.coded import CodedSegment
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage
+from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
 __all__ = [
+    "ALONE",
     "LARGEST",
     "CodedFamily",
     "Family",
     "Where",
     "as_matrix",
     "check_text_query",
+    "encoder_of",
     "first_bad_row",
     "is_sparse",
     "require_count",
@@ -37,6 +42,7 @@ __all__ = [
 
 LARGEST = 1e15  # of a stored number or a query's: sums of products stay within float32
 Where = Callable[[int], str]
+ALONE = OnePass()  # for a field that shares its texts with no other
 
 
 def row_number(row: int) -> str:
@@ -50,6 +56,11 @@ class Family(Protocol):
     per_passage: bool
 
     @property
+    def encoder(self) -> Encoder | None:
+        """What makes its representations of text; None where the field does so itself, or none."""
+        ...
+
+    @property
     def name(self) -> str: ...
     @property
     def spec(self) -> Field: ...
@@ -60,7 +71,9 @@ class Family(Protocol):
         """What the field reads of a text under a title."""
         ...
 
-    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Any:
+    def encode_documents(
+        self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
+    ) -> Any:
         """The texts' representations; `where` names the document of a bad one in messages."""
         ...
 
@@ -72,7 +85,7 @@ class Family(Protocol):
         """Whether a query of this type can be meant for this field."""
         ...
 
-    def queries(self, queries: Sequence[Any]) -> Any:
+    def queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> Any:
         """Text or representations in the index's form, or `InvalidQueryError`."""
         ...
 
@@ -132,6 +145,21 @@ def require_same_originals(name: str, old: Field, new: Field, recoded: Sequence[
             f"field {name!r}: {fixed[0]}={before[fixed[0]]!r} is what its originals are; "
             f"only {', '.join(recoded)} can change, not to {fixed[0]}={after[fixed[0]]!r}"
         )
+
+
+def encoder_of(field: str, name: str | None, family: str, dim: int | None) -> Encoder | None:
+    """The encoder that a field names; `dim` is the width that the field was given."""
+    if name is None:
+        return None
+    try:
+        encoder = make_encoder(name, family)
+    except ConfigError as error:
+        raise ConfigError(f"field {field!r}: {error}") from error
+    if dim is not None and encoder.dim not in (None, dim):
+        raise ConfigError(
+            f"field {field!r}: dim={dim}, but encoder {name!r} gives {encoder.dim}; leave dim out"
+        )
+    return encoder
 
 
 def as_matrix(

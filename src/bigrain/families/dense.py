@@ -13,12 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.config import DenseField
-from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
+from bigrain.encoders.one_pass import OnePass
+from bigrain.errors import InvalidQueryError, InvalidVectorsError
 from bigrain.families.base import (
+    ALONE,
     LARGEST,
     Where,
     as_matrix,
     check_text_query,
+    encoder_of,
     require_count,
     require_products,
     require_same_originals,
@@ -32,7 +35,6 @@ from bigrain.index.dense import DenseIndex, DenseSegment, DenseSpec
 from bigrain.index.dense_writing import DenseBuilder, merge_dense
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_dense
-from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
@@ -65,18 +67,8 @@ class DenseFamily:
     fits_queries = True
 
     def __init__(self, name: str, spec: DenseField) -> None:
-        self.encoder = None if spec.encoder is None else make_encoder(spec.encoder)
+        self.encoder = encoder_of(name, spec.encoder, "dense", spec.dim)
         if self.encoder is not None:
-            if self.encoder.family != "dense":
-                raise ConfigError(
-                    f"field {name!r}: encoder {spec.encoder!r} gives {self.encoder.family} "
-                    "representations, not dense ones"
-                )
-            if spec.dim is not None and self.encoder.dim != spec.dim:
-                raise ConfigError(
-                    f"field {name!r}: dim={spec.dim}, but encoder {spec.encoder!r} gives "
-                    f"{self.encoder.dim}; leave dim out"
-                )
             spec = replace(spec, dim=self.encoder.dim)
         assert spec.dim is not None
         self.name, self.spec = name, spec
@@ -133,9 +125,12 @@ class DenseFamily:
     def titled(self, title: str, text: str) -> str:
         return f"{title} {text}"
 
-    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Floats:
+    def encode_documents(
+        self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
+    ) -> Floats:
         assert self.encoder is not None
-        matrix = as_matrix(self.name, self.encoder.encode_documents(texts), self.dim, where)
+        given = one_pass.documents(self.encoder, texts)
+        matrix = as_matrix(self.name, given, self.dim, where)
         if len(matrix) != len(texts):
             raise InvalidVectorsError(
                 f"field {self.name!r}: the encoder gave {len(matrix)} vectors for "
@@ -186,12 +181,12 @@ class DenseFamily:
             return self.encoder is not None
         return shape_of(query) == (self.dim,)
 
-    def queries(self, queries: Sequence[Any]) -> Floats:
+    def queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> Floats:
         """Text, or vectors of shape (dim,), as (Q, dim); unit length under cosine."""
         out = self._vectors(queries)
         if out is not None:
             return out
-        out = self._one_by_one(queries)
+        out = self._one_by_one(queries, one_pass)
         return _unit(out)[0] if self.spec.metric == "cosine" else out
 
     def _vectors(self, queries: Sequence[Any]) -> Floats | None:
@@ -208,7 +203,7 @@ class DenseFamily:
                 sound = np.abs(out).max(axis=1, initial=0) <= LARGEST
         return out if sound.all() else None
 
-    def _one_by_one(self, queries: Sequence[Any]) -> Floats:
+    def _one_by_one(self, queries: Sequence[Any], one_pass: OnePass) -> Floats:
         """(Q, dim); refuses what is not sound, by name."""
         texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
         out = np.empty((len(queries), self.dim), np.float32)
@@ -216,7 +211,7 @@ class DenseFamily:
             for i in texts:
                 check_text_query(self.name, queries[i], self.encoder)
             assert self.encoder is not None
-            found = self.encoder.encode_queries([queries[i] for i in texts])
+            found = one_pass.queries(self.encoder, [queries[i] for i in texts])
             if len(found := as_matrix(self.name, found, self.dim)) != len(texts):
                 raise InvalidVectorsError(
                     f"field {self.name!r}: the encoder gave {len(found)} vectors for "
