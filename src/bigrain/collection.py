@@ -280,7 +280,8 @@ class Collection:
         """Give documents their vectors in a field without an encoder.
 
         `vectors`: dense (n, dim) array; sparse (n, vocabulary) scipy CSR matrix, which may have
-        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)). The
+        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)) or a
+        list of arrays (tokens, dim). The
         ids must be in the collection, unless no field
         reads text: then new documents are made. Raises `InvalidVectorsError` naming the row,
         `UnknownFieldError`, `UnknownDocumentError` or `DuplicateIdError`; nothing is changed then.

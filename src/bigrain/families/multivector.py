@@ -117,10 +117,12 @@ class MultiVectorFamily:
 
     def _ragged(self, vectors: Any, n: int, where: Where) -> Ragged:
         """n rows of at least one finite token vector each."""
+        if isinstance(vectors, list):
+            vectors = self._joined(vectors, where)
         if not (isinstance(vectors, tuple) and len(vectors) == 2):
             raise InvalidVectorsError(
-                f"field {self.name!r}: expected (values (T, {self.dim}), offsets (n + 1,)), "
-                f"got {type(vectors).__name__}"
+                f"field {self.name!r}: expected (values (T, {self.dim}), offsets (n + 1,)) or a "
+                f"list of arrays (tokens, {self.dim}), got {type(vectors).__name__}"
             )
         try:
             offsets = np.asarray(vectors[1])
@@ -150,6 +152,20 @@ class MultiVectorFamily:
             )
         require_count(self.name, range(n), len(offsets) - 1)
         return values, offsets
+
+    def _joined(self, rows: list[Any], where: Where) -> Ragged:
+        """Arrays of tokens, one a document, in one."""
+        parts = []
+        for row, tokens in enumerate(rows):
+            shape = shape_of(tokens) if len(tokens) else (0, self.dim)
+            if shape is None or len(shape) != 2 or shape[1] != self.dim:
+                raise InvalidVectorsError(
+                    f"field {self.name!r}, {where(row)}: expected an array (tokens, {self.dim}), "
+                    f"got {type(tokens).__name__} of shape {shape}"
+                )
+            parts.append(as_matrix(self.name, tokens, self.dim, _always(where(row))))
+        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        return np.concatenate([np.empty((0, self.dim), np.float32), *parts]), offsets
 
     def _require_storable(self, values: npt.NDArray[np.float32], owner: Where) -> None:
         if self.spec.heavy in ("float32", "int8"):
@@ -241,3 +257,7 @@ class MultiVectorFamily:
             "best_tokens": best.tolist(),
             "token_scores": scores.tolist(),
         }
+
+
+def _always(told: str) -> Where:
+    return lambda _: told
