@@ -157,7 +157,7 @@ class MultiVectorFamily:
         """Arrays of tokens, one a document, in one."""
         parts = []
         for row, tokens in enumerate(rows):
-            shape = shape_of(tokens) if len(tokens) else (0, self.dim)
+            shape = shape_of(tokens)
             if shape is None or len(shape) != 2 or shape[1] != self.dim:
                 raise InvalidVectorsError(
                     f"field {self.name!r}, {where(row)}: expected an array (tokens, {self.dim}), "
