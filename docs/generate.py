@@ -128,7 +128,10 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Recall", ("AuditReport", "FieldAudit", "TuneReport", "TuneRow")),
     ("Fields", ("LexicalField", "DenseField", "SparseField", "MultiVectorField", "SubstringField")),
     ("Settings", ("Chunking", "Fusion")),
-    ("Encoders", ("Encoder", "CallableEncoder", "register_encoder", "encoder_names")),
+    (
+        "Encoders",
+        ("Encoder", "CallableEncoder", "Model", "Head", "register_encoder", "encoder_names"),
+    ),
     ("Progress", ("ProgressUpdate",)),
 )
 

@@ -27,12 +27,13 @@ from bigrain.errors import *  # noqa: F403
 from bigrain.errors import __all__ as _errors
 from bigrain.progress import ProgressUpdate
 from bigrain.registry import encoder_names, register_encoder
-from bigrain.types import AddCounts, Document, Hit, Part, Passage
+from bigrain.types import AddCounts, Document, Hit, Part, Passage, SparseMatrix
 
 if TYPE_CHECKING:
     from bigrain import tables
     from bigrain.collection import Collection, create, open, repair  # noqa: A004
-    from bigrain.encoders.base import CallableEncoder, Encoder
+    from bigrain.encoders.base import Encoder, Head, Model
+    from bigrain.encoders.callable import CallableEncoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
@@ -55,8 +56,10 @@ __all__ = [
     "Feedback",
     "FieldAudit",
     "Fusion",
+    "Head",
     "Hit",
     "LexicalField",
+    "Model",
     "MultiVectorField",
     "Occurrences",
     "Part",
@@ -64,6 +67,7 @@ __all__ = [
     "ProgressUpdate",
     "Query",
     "SparseField",
+    "SparseMatrix",
     "SubstringField",
     "TuneReport",
     "TuneRow",
@@ -79,10 +83,12 @@ __all__ = [
 # Loaded when first used, so that `import bigrain` is quick.
 _LATER = {
     "AuditReport": "bigrain.search.audit_report",
-    "CallableEncoder": "bigrain.encoders.base",
+    "CallableEncoder": "bigrain.encoders.callable",
     "Chunking": "bigrain.text.chunk",
     "Collection": "bigrain.collection",
     "Encoder": "bigrain.encoders.base",
+    "Head": "bigrain.encoders.base",
+    "Model": "bigrain.encoders.base",
     "FieldAudit": "bigrain.search.audit_report",
     "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",

@@ -24,10 +24,12 @@ from bigrain.index.coded import chunk_rows
 from bigrain.index.coded_writing import ListedCodes, fit_codes
 from bigrain.index.effort import Calibration
 from bigrain.index.multivector import (
+    STRETCH,
     MultiVectorSegment,
     MultiVectorSpec,
     Ragged,
     joined_queries,
+    stretch_of,
     write_surrogate,
 )
 from bigrain.index.neighbours import LEAST_ROWS, Best, calibrated
@@ -43,7 +45,6 @@ SPILL_BUFFER = 1 << 18
 CHUNK_TOKENS_BYTES = 1 << 20  # of tokens as float32, handled at a time
 SAMPLE_BYTES = 16 << 20  # of tokens as float32, that records and surrogates are fitted to
 ASKED = 96  # sample queries
-ASKED_TOKENS = 12  # of each
 WORK = 1 << 42  # products of numbers spent on the neighbours of sample queries, at most
 LEAST_ASKED = 32
 Counts = npt.NDArray[np.int64]
@@ -298,14 +299,12 @@ class _Asked:
         n_sampled = len(offsets) - 1
         if n < LEAST_ROWS or not n_sampled:
             return cls([], np.empty(0, np.int64))
-        cost = ASKED_TOKENS * n_tokens * values.shape[1]
+        cost = STRETCH * n_tokens * values.shape[1]
         m = int(np.clip(WORK // max(cost, 1), LEAST_ASKED, ASKED))
         rng = np.random.default_rng(seed)
         queries = []
         for i in rng.choice(n_sampled, min(m, n_sampled), replace=False).tolist():
-            first, last = int(offsets[i]), int(offsets[i + 1])
-            start = int(rng.integers(first, max(first, last - ASKED_TOKENS) + 1))
-            queries.append(values[start : min(start + ASKED_TOKENS, last)])
+            queries.append(stretch_of(values[offsets[i] : offsets[i + 1]], rng))
         return cls(queries, np.ones(len(queries), np.int64))
 
     def look_at(
