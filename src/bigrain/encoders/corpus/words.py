@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import batched
+from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,7 +77,7 @@ class Words:
     def sequences(self, texts: Iterable[str]) -> Iterator[npt.NDArray[np.int32]]:
         """The known words of each text, in their order."""
         find = self.ids.get
-        for some in batched(texts, BATCH):
+        for some in _batches(texts):
             for terms in self.analyser.analyse_many(some):
                 found = [i for i in map(find, terms) if i is not None]
                 yield np.array(found, np.int32)
@@ -90,6 +90,12 @@ class Words:
         """The share of the words of `texts` that are not among the terms."""
         found = [term for terms in self.analyser.analyse_many(texts) for term in terms]
         return sum(term not in self.ids for term in found) / len(found) if found else 0.0
+
+
+def _batches(texts: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(texts)
+    while some := list(islice(rest, BATCH)):
+        yield some
 
 
 def counted(sequences: Iterable[npt.NDArray[np.int32]]) -> Bags:
@@ -121,7 +127,7 @@ def read_corpus(
     numbers: dict[str, int] = {}
     documents: Counter[int] = Counter()
     raw = []
-    for some in batched(texts, BATCH):
+    for some in _batches(texts):
         for terms in analyser.analyse_many(some):
             found = np.array([numbers.setdefault(t, len(numbers)) for t in terms], np.int32)
             documents.update(np.unique(found).tolist())
