@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bigrain.encoders.base import Encoder, Head, Model
     from bigrain.encoders.callable import CallableEncoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
+    from bigrain.search.expansion import HyDE, MultiQuery
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
     from bigrain.search.occurrences import Occurrences
@@ -58,8 +59,10 @@ __all__ = [
     "Fusion",
     "Head",
     "Hit",
+    "HyDE",
     "LexicalField",
     "Model",
+    "MultiQuery",
     "MultiVectorField",
     "Occurrences",
     "Part",
@@ -92,6 +95,8 @@ _LATER = {
     "FieldAudit": "bigrain.search.audit_report",
     "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
+    "HyDE": "bigrain.search.expansion",
+    "MultiQuery": "bigrain.search.expansion",
     "Query": "bigrain.search.query",
     "Occurrences": "bigrain.search.occurrences",
     "TuneReport": "bigrain.tuning.report",

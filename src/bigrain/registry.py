@@ -2,12 +2,13 @@
 
 A package registers by an entry point in the group `bigrain.encoders` whose value is a factory
 without arguments; a script calls `register_encoder`. Either makes an `Encoder`, or a `Model` that
-gives several families.
+gives several families. A folder that an encoder was saved to is a name, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bigrain.errors import ConfigError
@@ -78,7 +79,17 @@ def _factory(name: str) -> Callable[[], Encoder | Model]:
         if point.name == name:
             factory: Callable[[], Encoder | Model] = point.load()
             return factory
+    if Path(name).is_dir():
+        return lambda: _from_folder(name)
     raise ConfigError(
-        f"encoder {name!r} is not registered; known: {', '.join(encoder_names())}. Register your "
-        "own with bigrain.register_encoder(name, factory) before opening the collection"
+        f"encoder {name!r} is not registered, nor a folder; known: {', '.join(encoder_names())}. "
+        "Register your own with bigrain.register_encoder(name, factory) before opening the "
+        "collection"
     )
+
+
+def _from_folder(name: str) -> Encoder:
+    """What was learned from a corpus and saved."""
+    from bigrain.encoders import corpus
+
+    return corpus.load(name)
