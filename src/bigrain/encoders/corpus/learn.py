@@ -12,6 +12,7 @@ from bigrain.encoders.corpus import dbow
 from bigrain.encoders.corpus.bitcipher import bit_cipher_vectors
 from bigrain.encoders.corpus.factorise import sparse
 from bigrain.encoders.corpus.fastrp import fastrp
+from bigrain.encoders.corpus.findable import most_findable
 from bigrain.encoders.corpus.learned import LearnedEncoder
 from bigrain.encoders.corpus.load import FORMS
 from bigrain.encoders.corpus.lsa import lsa
@@ -30,7 +31,13 @@ __all__ = ["KINDS", "learn"]
 KINDS = tuple(FORMS)
 MAX_DIM = 4096
 MASS = 100.0  # the weights of a text's words sum to this
-STEPS = 30  # of inference
+CODES_INFERENCE = {"rule": "adam", "steps": 30}
+INFERENCES = (
+    {"rule": "gradient", "steps": 1},
+    {"rule": "gradient", "steps": 3},
+    {"rule": "gradient", "steps": 10},
+    {"rule": "adam", "steps": 20},
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -153,8 +160,12 @@ def _paragraphs(
         "projection": nothing if projection is None else projection,
         "threshold": nothing if threshold is None else threshold,
     }
-    settings = {"bits": bits, "mass": MASS, "ridge": trained.ridge, "steps": STEPS}
-    return ParagraphEncoder(kind, words, settings, arrays)
+    settings = {"bits": bits, "mass": MASS, "ridge": trained.ridge}
+    if trained.real is None:
+        return ParagraphEncoder(kind, words, settings | CODES_INFERENCE, arrays)
+    reporter.stage("choosing the inference")
+    able = [ParagraphEncoder(kind, words, settings | one, arrays) for one in INFERENCES]
+    return able[most_findable([one.of_bags for one in able], bags, seed)]
 
 
 def _table(
