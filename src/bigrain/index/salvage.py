@@ -374,9 +374,7 @@ def salvage_multivector(dim: int, file: SegmentFile, damaged: Collection[str]) -
     if units is None or "tokens" not in file.sections:
         return None
     try:
-        if any(name.startswith("tokens_") for name in damaged):
-            raise DamagedError(file.name, "tokens_", "a codec", "another")
-        codec = read_token_codec(file, dim)
+        codec = read_token_codec(file, dim, mend=True)
     except DamagedError:
         return Salvage(units, np.zeros(units.n_rows, bool), _nothing)
 
