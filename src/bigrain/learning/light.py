@@ -41,6 +41,7 @@ HELD_OUT, MOST_HELD_OUT, LIKE_TEACHER = 0.15, 1_000, 10
 NEGATIVES = ("both", "codes", "exact", "random")
 LOSSES = ("scores", "reconstruction")
 CUTS = (10, 100)
+MINED_QUERIES = 4_096  # a round: mining scores all vectors for each of them
 WATCHED = 2_000  # residuals that tell which entries of codebooks are in use
 
 
@@ -233,9 +234,9 @@ class _Trial:
     def _batches(self, student: Student, n_steps: int) -> list[tuple[Rows, Rows]]:
         """Queries and documents of the next steps: mined by what scores find now, and random."""
         recipe, rng, n = self._recipe, self._rng, len(self._vectors)
-        n_queries = len(self._seen.queries)
-        turns = -(-n_steps * recipe.batch // n_queries)
-        order = np.concatenate([rng.permutation(n_queries) for _ in range(turns)])
+        asked = rng.permutation(len(self._seen.queries))[:MINED_QUERIES]
+        turns = -(-n_steps * recipe.batch // len(asked))
+        order = np.concatenate([rng.permutation(asked) for _ in range(turns)])
         order = order[: n_steps * recipe.batch].reshape(n_steps, -1)
         used, place = np.unique(order, return_inverse=True)
         mined = self._mined(student, used)[place.reshape(order.shape)]
