@@ -41,7 +41,7 @@ HELD_OUT, MOST_HELD_OUT, LIKE_TEACHER = 0.15, 1_000, 10
 NEGATIVES = ("both", "codes", "exact", "random")
 LOSSES = ("scores", "reconstruction")
 CUTS = (10, 100)
-MINED_QUERIES = 4_096  # a round: mining scores all vectors for each of them
+MINED_QUERIES = 2_048  # a round: mining scores all vectors for each of them
 WATCHED = 2_000  # residuals that tell which entries of codebooks are in use
 
 
@@ -71,6 +71,11 @@ class Recipe:
             )
         if not (self.rate > 0 and self.temperature > 0 and 0 <= self.share <= 1):
             raise ConfigError("rate and temperature must be positive, share from 0 to 1")
+
+    def rate_at(self, done: float) -> float:
+        """The rate after a share of the steps: it rises for a tenth of them, then falls to 0."""
+        share = done / 0.1 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
+        return self.rate * share
 
 
 def learn_codec(
@@ -166,7 +171,7 @@ class _Trial:
         if centroids is not None:
             self._centroids = _nearest(vectors - initial.centre, centroids)
         self._exact = exact_scores(vectors, self._metric)
-        seen, unseen = _held_out(given.queries, rng)
+        seen, unseen = split_queries(given.queries, rng)
         self._seen, self._held_out = given.take(seen), given.take(unseen)
         self._wanted = _wanted(self._held_out, self._exact, len(vectors))
         self._kept = [i for i, rows in enumerate(self._wanted) if len(rows)]
@@ -215,8 +220,8 @@ class _Trial:
             "queries": len(self._seen.queries),
             "held_out": len(self._kept),
             "steps": done,
-            "before": _measures(first),
-            "after": _measures(best_gains),
+            "before": measures(first),
+            "after": measures(best_gains),
             "difference": (round(float(difference.mean()), 5), round(error, 5)),
             "rounds": history,
             "restarted": restarted,
@@ -305,7 +310,7 @@ class _Trial:
 
 
 class _Training:
-    """The optimiser: Adam whose rate rises in the first tenth of the steps and falls to nothing."""
+    """The optimiser, Adam, and the temperature."""
 
     def __init__(self, student: Student, initial: DenseCodec, steps: int, recipe: Recipe) -> None:
         import torch
@@ -341,10 +346,9 @@ class _Training:
         self._update((residuals - again).square().sum(dim=1).mean())
 
     def _update(self, loss: Any) -> None:
-        done = (self._done + 1) / self._steps
-        share = done / 0.1 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
+        rate = self._recipe.rate_at((self._done + 1) / self._steps)
         for group, size in zip(self._adam.param_groups, self._sizes, strict=True):
-            group["lr"] = self._recipe.rate * share * size
+            group["lr"] = rate * size
         self._adam.zero_grad()
         loss.backward()
         self._adam.step()
@@ -410,7 +414,7 @@ def _among(rows: Rows, wanted: Rows, scores: Floats) -> tuple[Rows, Floats]:
     return place[there], scores[there]
 
 
-def _held_out(queries: Floats, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def split_queries(queries: Floats, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """Numbers of the queries that are learned from, and of others; equal ones stay together."""
     keys = np.ascontiguousarray(queries).view(np.dtype((np.void, queries.shape[1] * 4))).ravel()
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
@@ -462,6 +466,6 @@ def _nearest(centred: Floats, centroids: Floats) -> Floats:
     return np.asarray(centroids[lists], np.float32)
 
 
-def _measures(gains: npt.NDArray[np.float64]) -> dict[str, float]:
+def measures(gains: npt.NDArray[np.float64]) -> dict[str, float]:
     names = ("gain", *(f"recall@{cut}" for cut in CUTS))
     return {name: round(float(one), 5) for name, one in zip(names, gains.mean(axis=0), strict=True)}
