@@ -42,6 +42,7 @@ NEGATIVES = ("both", "codes", "exact", "random")
 LOSSES = ("scores", "reconstruction")
 CUTS = (10, 100)
 MINED_QUERIES = 2_048  # a round: mining scores all vectors for each of them
+TO_SCALE = 64  # queries that tell the size of scores
 WATCHED = 2_000  # residuals that tell which entries of codebooks are in use
 
 
@@ -99,7 +100,8 @@ def learn_codec(
     those of ascending row numbers, with `n`; at most MOST_VECTORS of them are looked at, the judged
     ones first. `initial` is where training begins, else a codec is fitted as `settings` say. With
     `centroids` (L, d), relative to the centre of `initial`, vectors are coded as residuals to the
-    nearest, whose own part of a score is exact. `minutes` ends training early; without it the same
+    nearest, whose own part of a score is exact: pass them wherever the codes will stand in lists.
+    `minutes` ends training early; without it the same
     seed gives the same codec.
 
     The report has `improved`, `supervision`, `queries`, `held_out`, `steps`, `seconds`, `before`
@@ -214,6 +216,8 @@ class _Trial:
         improved = float(difference.mean()) > error
         if not improved:
             best, best_gains = self._initial, first
+        elif self._centroids is None and self._metric != "l2":
+            best = self._to_scale(best)
         return best, {
             "improved": improved,
             "supervision": "judged" if self._seen.judged else "teacher",
@@ -226,6 +230,24 @@ class _Trial:
             "rounds": history,
             "restarted": restarted,
         }
+
+    def _to_scale(self, codec: DenseCodec) -> DenseCodec:
+        """The same with estimates of the size of exact scores: rankings alone do not tell it.
+
+        Lists add exact parts to estimates, and these must be worth the same.
+        """
+        columns = codec.frame.query_projection
+        assert columns is not None
+        some = self._held_out.queries[:TO_SCALE]
+        coded, exact = Coded(codec, self._vectors)(some), self._exact(some)
+        coded -= coded.mean(axis=1, keepdims=True)
+        exact = exact - exact.mean(axis=1, keepdims=True)
+        slope = float((coded * exact).sum() / max(float(np.square(coded).sum()), 1e-30))
+        if slope <= 0:
+            return codec
+        return replace(
+            codec, frame=replace(codec.frame, query_projection=np.float32(slope) * columns)
+        )
 
     def _gains(self, codec: DenseCodec) -> npt.NDArray[np.float64]:
         """(held out, 1 + cuts): gain and shares found of every query that wants something."""
