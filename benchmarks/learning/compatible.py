@@ -1,4 +1,4 @@
-"""New queries on old codes: what is kept of the old encoder's nDCG@10 before anything is re-encoded.
+"""New queries on old codes: how much of the old nDCG@10 is kept before anything is re-encoded.
 
     python benchmarks/learning/compatible.py --cache FOLDER
 
