@@ -48,7 +48,8 @@ def write_codec(writer: SegmentWriter, codec: DenseCodec) -> dict[str, Any]:
         "seed": frame.seed,
         "fitted_on": frame.fitted_on,
     }
-    if quantiser.code == Rabitq.code and quantiser.bits == 1 and codec.reduction == "pca":
+    plain = codec.reduction == "pca" and frame.query_projection is None
+    if quantiser.code == Rabitq.code and quantiser.bits == 1 and plain:
         return {"codec": {**told, "name": ONE_BIT}}
     return {
         "codec": {

@@ -1,0 +1,12 @@
+"""Learning both grains from a corpus, from queries or from judgments.
+
+Algorithms here are functions of arrays: no collection, no files. torch is imported inside them
+(extra `learn`), and what they return is understood without it.
+
+    light              `learn_codec`: the codes in memory, learned for the queries that are asked
+    supervision        what is learned from: queries, judged pairs, or the corpus alone
+    student            a codec whose projections and codebooks are parameters of torch
+    targets            what scores should look like: the teacher's, the judged ones, or both
+    mining             the best rows of queries, by exact scores and by codes
+    compatible         queries of a new encoder in the space of an old one
+"""
