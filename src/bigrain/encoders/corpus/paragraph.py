@@ -24,9 +24,9 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class ParagraphEncoder(LearnedEncoder):
-    """Settings: `bits` (0: none), `mass`, `ridge`, `steps`. Arrays: `output` (V, b), `bias` (V,),
-    `idf` (V,), `noise` (S,) words with `correction` (S,), and `projection` (dim, b) with
-    `threshold` (b,), which are empty where nothing is projected.
+    """Settings: `bits` (0: none), `mass`, `ridge`, `steps`. Arrays: `output` (V, dim), `bias` (V,),
+    `idf` (V,), `noise` (S,) words with `correction` (S,), and `projection` (dim, bits) with
+    `threshold` (bits,) of codes, which are empty where the code is the vector's own signs.
 
     Inference takes `steps` of Adam from zero: the same text, the same vector.
     """
@@ -43,8 +43,7 @@ class ParagraphEncoder(LearnedEncoder):
 
     @property
     def dim(self) -> int:
-        projection = self.arrays["projection"]
-        return int(projection.shape[0] if projection.size else self.arrays["output"].shape[1])
+        return int(self.arrays["output"].shape[1])
 
     @property
     def bits(self) -> int:
@@ -67,9 +66,11 @@ class ParagraphEncoder(LearnedEncoder):
         good = good and len(a["noise"]) > 0 and bool((a["noise"] < n).all())
         good = good and bool((a["noise"] >= 0).all())
         if a["projection"].size:
-            good = good and a["projection"].ndim == 2 and a["projection"].shape[1] == width
-            good = good and a["threshold"].shape == (width,)
-        if not good or self.bits not in (0, width):
+            good = good and a["projection"].shape == (width, self.bits)
+            good = good and a["threshold"].shape == (self.bits,)
+        elif self.bits not in (0, width):
+            good = False
+        if not good:
             raise ValueError("arrays that do not fit each other")
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
@@ -80,8 +81,10 @@ class ParagraphEncoder(LearnedEncoder):
         """(n, bits / 8) packed bits, least significant first. ValueError without a code."""
         if not self.bits:
             raise ValueError(f"{self.kind} has no code; learn 'binary-pv' or 'rb-pv'")
-        bits = self._model.logits(self._inferred(texts)) > 0
-        return np.packbits(bits, axis=1, bitorder="little")
+        logits = self._inferred(texts)
+        if self.arrays["projection"].size:
+            logits = logits @ self.arrays["projection"] + self.arrays["threshold"]
+        return np.packbits(logits > 0, axis=1, bitorder="little")
 
     def _inferred(self, texts: Sequence[str]) -> Floats:
         """(n, dim)"""
@@ -102,15 +105,8 @@ class ParagraphEncoder(LearnedEncoder):
 
     @cached_property
     def _model(self) -> Dbow:
-        a = self.arrays
-        projected = bool(a["projection"].size)
-        return Dbow(
-            a["output"],
-            a["bias"],
-            self.bits > 0,
-            a["projection"] if projected else None,
-            a["threshold"] if projected else None,
-        )
+        binary = self.bits > 0 and not self.arrays["projection"].size
+        return Dbow(self.arrays["output"], self.arrays["bias"], binary)
 
     @cached_property
     def _noise(self) -> Noise:

@@ -67,12 +67,12 @@ class Words:
     @property
     def shares(self) -> Floats:
         """(V,) p(w): the share of a word among all occurrences in different texts; sums to 1."""
-        return (self.documents / self.documents.sum()).astype(np.float32)
+        return np.asarray(self.documents / self.documents.sum(), np.float32)
 
     @property
     def idf(self) -> Floats:
         """(V,) log(1 + n / df)."""
-        return np.log1p(self.n_documents / self.documents).astype(np.float32)
+        return np.asarray(np.log1p(self.n_documents / self.documents), np.float32)
 
     def sequences(self, texts: Iterable[str]) -> Iterator[npt.NDArray[np.int32]]:
         """The known words of each text, in their order."""
