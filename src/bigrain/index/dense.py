@@ -21,6 +21,7 @@ from bigrain.errors import DamagedError
 from bigrain.index.base import Floats, Ranked, Rows, Selection, Units, View, merge_ranked
 from bigrain.index.coded import CodedSegment, chunk_rows
 from bigrain.index.coded_index import CodedIndex
+from bigrain.index.effort import sample_queries
 from bigrain.storage.segment import SegmentFile
 
 __all__ = ["DenseIndex", "DenseSegment", "DenseSpec"]
@@ -145,9 +146,14 @@ class DenseIndex(CodedIndex[DenseSegment]):
                 parts.append(view.segment.finite(self.spec.rows.decode(records)))
         return np.concatenate(parts)
 
-    def score(self, query: Any, units: Units) -> Floats:
-        """Exact scores of units for one query (dim,), NaN where there is no live row."""
-        return self.score_pairs([query], units, np.zeros(len(units), np.int32))
+    def among(self, views: Sequence[View[DenseSegment]]) -> DenseIndex:
+        return DenseIndex(self.spec, views)
+
+    def queries_from(self, units: Units, seed: int) -> tuple[Floats, str]:
+        queries, _ = sample_queries(
+            self.vectors(units), self.n_rows, metric=self.spec.metric, seed=seed
+        )
+        return queries, "stored vectors and means of two or three"
 
     def score_pairs(
         self, queries: Sequence[Any], units: Units, query_of: npt.NDArray[np.int32]
