@@ -26,7 +26,7 @@ from bigrain.tuning.tune import Task, measured_again, tune
 if TYPE_CHECKING:
     from bigrain.collection import Collection
 
-__all__ = ["tune_collection"]
+__all__ = ["dense_field", "tune_collection"]
 
 LEAST_TRIAL_ROWS = 1000
 MOST_K = 100
@@ -47,7 +47,7 @@ def tune_collection(
 ) -> TuneReport:
     """What `Collection.tune` promises."""
     view = col._require_open()
-    family = _family(col, field)
+    family = dense_field(col, field, "tuned")
     asked = DEFAULT_RECALL if recall is None else recall
     if isinstance(asked, bool) or not isinstance(asked, int | float) or not 0 < asked < 1:
         raise InvalidInputError(
@@ -120,16 +120,17 @@ def tune_collection(
         return measured_again(replace(tuned, report=done), coded.family, coded.index, reporter)
 
 
-def _family(col: Collection, field: str | None) -> DenseFamily:
+def dense_field(col: Collection, field: str | None, done: str) -> DenseFamily:
+    """The dense field of that name, or the only one; `UnknownFieldError` tells what is `done`."""
     dense = {n: f for n, f in col._families.items() if isinstance(f, DenseFamily)}
     if field is None and len(dense) == 1:
         return next(iter(dense.values()))
     if not dense:
-        raise UnknownFieldError("no dense field in this collection; only dense fields are tuned")
+        raise UnknownFieldError(f"no dense field in this collection; only dense fields are {done}")
     if field is None:
         raise UnknownFieldError(f"several dense fields; name one with field=: {', '.join(dense)}")
     if not isinstance(field, str) or field not in dense:
         raise UnknownFieldError(
-            f"no dense field {shown(field)}; only dense fields are tuned: {', '.join(dense)}"
+            f"no dense field {shown(field)}; only dense fields are {done}: {', '.join(dense)}"
         )
     return dense[field]

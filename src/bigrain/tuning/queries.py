@@ -80,7 +80,7 @@ def of_documents(family: DenseFamily, vectors: Floats, n_rows: int, seed: int) -
     """Stored vectors that are not searched, and means of two or three of them."""
     queries, _ = sample_queries(vectors, n_rows, metric=family.spec.metric, seed=seed)
     return Questions.halves(
-        queries,
+        family.asked(queries),
         f"{len(queries):,} stored vectors and means of two or three (real questions may be harder: "
         "give some, or audit live ones)",
         seed,

@@ -23,8 +23,10 @@ __all__ = [
     "Trial",
     "fields_to_try",
     "make_trial",
+    "read_vectors",
     "sample_rows",
     "without",
+    "write_trial",
 ]
 
 CHUNK = 1 << 16
@@ -87,7 +89,7 @@ def sample_rows(
         count = int(np.bitwise_count(bits).sum())
         if count:
             searched.append(View(view.segment, bits, count))
-        asked.append(_read(view.segment, chosen))
+        asked.append(read_vectors(view.segment, chosen))
         units.append(view.segment.units.units(chosen))
     vectors = np.concatenate(asked) if asked else np.empty((0, 0), np.float32)
     return Sampled(searched, sum(view.n_live for view in searched), vectors, np.concatenate(units))
@@ -123,7 +125,8 @@ def _drawn(
     return np.concatenate(parts), np.concatenate(asked)
 
 
-def _read(segment: DenseSegment, rows: npt.NDArray[np.int64]) -> Floats:
+def read_vectors(segment: DenseSegment, rows: npt.NDArray[np.int64]) -> Floats:
+    """(n, d) vectors of rows of a segment, checked, as float32."""
     parts = [np.empty((0, segment.spec.dim), np.float32)]
     step = min(chunk_rows(segment.spec.dim), CHUNK_ROWS)
     for start in range(0, len(rows), step):
@@ -139,10 +142,17 @@ def make_trial(
     memory_bytes: int, like: Floats | None,
 ) -> Trial:  # fmt: skip
     """Write and open the segment of one way to code the sampled rows."""
-    recoded = family.recoded(field, like)
+    return write_trial(family.recoded(field, like), sampled.searched, files, folder, memory_bytes)
+
+
+def write_trial(
+    family: DenseFamily, searched: Sequence[View[DenseSegment]], files: Files, folder: Path,
+    memory_bytes: int,
+) -> Trial:  # fmt: skip
+    """Write and open the segment of rows as a family codes them."""
     path = folder / f"{family.name}-trial.seg"
-    recoded.merge(files, path, sampled.searched, memory_bytes)
+    family.merge(files, path, searched, memory_bytes)
     file = SegmentFile(files, path)
-    segment = recoded.open_segment(file)
+    segment = family.open_segment(file)
     view = View(segment, None, segment.units.n_rows)
-    return Trial(field, DenseIndex(segment.spec, [view]), file)
+    return Trial(family.spec, DenseIndex(segment.spec, [view]), file)

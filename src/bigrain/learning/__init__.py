@@ -1,0 +1,1 @@
+"""Learning both grains on a collection own questions and documents."""
