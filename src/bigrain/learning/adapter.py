@@ -40,8 +40,8 @@ class AdapterSettings:
     batch: int = 256  # at most; a 16th of the questions, if they are few, but 64
     epochs: int = 40
     patience: int = 10
-    rate: float = 5e-3
-    decay: float = 1e-3
+    rate: float = 2e-3
+    decay: float = 3e-3
     temperature: float = 0.5
 
 
