@@ -48,8 +48,8 @@ def write_codec(writer: SegmentWriter, codec: DenseCodec) -> dict[str, Any]:
         "seed": frame.seed,
         "fitted_on": frame.fitted_on,
     }
-    usual = quantiser.code == Rabitq.code and quantiser.bits == 1 and codec.reduction == "pca"
-    if usual and not codec.learned_from:
+    plain = codec.reduction == "pca" and frame.query_projection is None and not codec.learned_from
+    if quantiser.code == Rabitq.code and quantiser.bits == 1 and plain:
         return {"codec": {**told, "name": ONE_BIT}}
     return {
         "codec": {
