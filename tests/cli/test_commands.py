@@ -20,7 +20,7 @@ from bigrain.types import Hit
 
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
-    "repair", "bench", "demo", "tune", "audit", "count",
+    "repair", "bench", "demo", "tune", "learn", "audit", "count",
     "add-vectors",
 }  # fmt: skip
 

@@ -9,7 +9,6 @@ best one, or a step of it, is kept; the identity is one of the choices.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -28,7 +27,7 @@ STEPS_OF_IT = (0.25, 0.5, 0.75, 1.0)
 VALIDATION_SHARE, LEAST_VALIDATION, MOST_VALIDATION = 0.15, 20, 400
 CANDIDATES_JUDGED = 100
 SPREAD_OF = 64  # questions
-LEAST_BATCH = 64
+LEAST_BATCH, LEAST_STEPS = 64, 20  # of an epoch: several passes, where questions are few
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ class AdapterSettings:
     epochs: int = 40
     patience: int = 10
     rate: float = 2e-3
-    decay: float = 3e-3
+    decay: float = 5e-3
     temperature: float = 0.5
 
 
@@ -95,6 +94,7 @@ def train_adapter(
     )
     settings = replace(settings, batch=min(settings.batch, max(LEAST_BATCH, len(kept) // 16)))
     scale = settings.temperature * _spread(queries, vectors, graph, usable, metric)
+    passes = -(-LEAST_STEPS * settings.batch // max(1, len(kept)))
     first = judge(model)
     best, best_at, chosen = first, 0, model.copy()
     epoch, hops, seen = 0, 0, 0
@@ -102,10 +102,11 @@ def train_adapter(
     while epoch < settings.epochs and epoch - best_at < settings.patience:
         if time.monotonic() - began > seconds:
             break
-        for batch in batches(training, settings.batch, settings.sampler, rng):
-            model.step(queries, vectors, batch, graph.right, weights, scale, settings)
-            hops, seen = hops + batch.hops, seen + len(batch.queries)
-            reporter.advance(0)
+        for _ in range(passes):
+            for batch in batches(training, settings.batch, settings.sampler, rng):
+                model.step(queries, vectors, batch, graph, weights, scale, settings)
+                hops, seen = hops + batch.hops, seen + len(batch.queries)
+                reporter.advance(0)
         epoch += 1
         reached = judge(model)
         if reached > best:
@@ -186,7 +187,7 @@ class _Model:
         queries: Floats,
         vectors: Floats,
         batch: Batch,
-        right: Sequence[Numbers],
+        graph: ProximityGraph,
         weights: npt.NDArray[np.float64],
         scale: float,
         settings: AdapterSettings,
@@ -198,9 +199,12 @@ class _Model:
         adapted, inner, length = self.forward(q)
         logits = _scores(adapted, some, self.metric) / np.float32(scale)
         chosen = np.searchsorted(documents, batch.positives)
-        for row, query in enumerate(batch.queries.tolist()):  # the others that are right as well
-            at = np.flatnonzero(np.isin(documents, right[query]))
-            logits[row, at[at != chosen[row]]] = -np.inf
+        for row, query in enumerate(batch.queries.tolist()):
+            left_out = np.isin(documents, graph.right[query])  # the others that are right as well
+            if settings.sampler == "ann":
+                left_out |= ~np.isin(documents, graph.candidates[query])
+            left_out[chosen[row]] = False
+            logits[row, left_out] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
         shares = np.exp(logits)
         shares /= shares.sum(axis=1, keepdims=True)

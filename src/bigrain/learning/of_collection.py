@@ -80,7 +80,7 @@ def learn_collection(
             "needed to learn from them"
         )
     notes: list[str] = []
-    if "light" in parts and importlib.util.find_spec("torch") is None:
+    if "light" in parts and not has_torch():
         if parts == ("light",):
             raise MissingExtraError("learning codes", "learn")
         parts = tuple(part for part in parts if part != "light")
@@ -196,6 +196,11 @@ def _publish(
         changed = {} if codec is None and adapter is None else {name: family}
         col._redefine(changed, reporter, {**settings, **learned.settings()})
         return col._require_open().number
+
+
+def has_torch() -> bool:
+    """Whether codes can be learned."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def _parts(what: Sequence[str] | str) -> tuple[str, ...]:

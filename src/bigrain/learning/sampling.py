@@ -23,7 +23,7 @@ import numpy.typing as npt
 __all__ = ["SAMPLERS", "Batch", "ProximityGraph", "batches"]
 
 Numbers = npt.NDArray[np.int64]
-SAMPLERS = ("walk", "snowball", "random")
+SAMPLERS = ("walk", "snowball", "random", "ann")
 TRIES = 32
 
 
@@ -100,7 +100,8 @@ def batches(
 ) -> Iterator[Batch]:
     """One epoch: every query with a positive once, `size` to a batch, by one of SAMPLERS.
 
-    'random' takes queries as they come: in-batch negatives then are of other topics.
+    'random' and 'ann' take queries as they come: in-batch negatives then are of other topics, and
+    whoever trains with 'ann' lets those count that are candidates of the query itself.
     """
     unvisited = _Unvisited([len(p) > 0 for p in graph.positives], rng)
     while len(unvisited):
@@ -122,7 +123,7 @@ def batches(
             negative = _negative(graph, query, taken, rng)
             taken.update((positive, negative))
             chosen.append((query, positive, negative))
-            if sampler != "random":
+            if sampler in ("walk", "snowball"):
                 back = graph.back(negative)
                 queue.extend(q for q in rng.permutation(back).tolist() if unvisited.has(q))
         triples = np.array(chosen, np.int64)
