@@ -41,11 +41,12 @@ SETS = (
 )  # fmt: skip
 SIZES = (16, 32, 48)
 CUTS = (10, 100)
-BITS = {"rabitq": 1, "pq": 4, "opq": 4}
+BITS = {"rabitq": 1, "pq": 4, "opq": 4, "recurrent": 2}
 FITTED = [("rabitq", "pca"), ("rabitq", "leanvec"), ("pq", "pca"), ("opq", "pca")]
 # part: (code, what it is learned from, recipe)
 LEARNED: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
     "main": [(c, how, {}) for c in ("opq", "rabitq") for how in ("judged", "corpus")],
+    "recurrent": [("recurrent", "fitted", {}), ("recurrent", "judged", {})],
     "losses": [
         ("opq", "reconstruction", {"loss": "reconstruction"}),
         ("opq", "contrastive", {"share": 1.0}),
@@ -101,6 +102,11 @@ def run(records: Records, cache: Path, args: argparse.Namespace) -> None:
         (code, "fitted" if reduction == "pca" else reduction, {}) for code, reduction in FITTED
     ]
     plans += [plan for part in args.parts.split(",") for plan in LEARNED[part]]
+    plans = [
+        plan
+        for plan in plans
+        if plan[1] in ("fitted", "leanvec") or plan[0] in args.codes.split(",")
+    ]
     seeds, sizes = (list(map(int, some.split(","))) for some in (args.seeds, args.sizes))
     for name, encoder in SETS:
         if name not in args.sets.split(",") or encoder not in args.encoders.split(","):
@@ -113,7 +119,7 @@ def run(records: Records, cache: Path, args: argparse.Namespace) -> None:
         for light_bytes in sizes:
             for code, how, recipe in plans:
                 for seed in seeds if how not in ("fitted", "leanvec") else [0]:
-                    if code == "rabitq" and light_bytes > dim // 8:
+                    if code not in ("pq", "opq") and light_bytes > BITS[code] * dim // 8:
                         continue  # all dimensions take fewer bytes
                     key = {**here, "bytes": light_bytes, "code": code, "how": how, "seed": seed}
                     if not records.path(**key).exists():
@@ -137,18 +143,22 @@ def made(
         settings, "cosine", data.vectors, supervision(how, data),
         seed=seed, recipe=Recipe(**recipe), steps=steps,
     )  # fmt: skip
-    shown = {name: told[name] for name in ("improved", "queries", "before", "after", "rounds")}
+    shown = {
+        name: told[name] for name in ("improved", "queries", "steps", "before", "after", "rounds")
+    }
     return codec, {**shown, "error": lost(codec, data.vectors)}
 
 
 def lost(codec: DenseCodec, vectors: np.ndarray) -> float:
-    """Mean squared distance of the vectors to what their codes stand for (papers/A-1, 11.4)."""
-    again = Coded(codec, vectors[:5000]).decoded @ (
-        np.eye(codec.frame.width, codec.frame.dim)
-        if codec.frame.query_projection is None and codec.frame.projection is None
-        else codec.turned(np.eye(codec.frame.dim, dtype=np.float32)).T
-    )
-    return round(float(np.square(vectors[:5000] - codec.centre - again).sum(axis=1).mean()), 4)
+    """Mean share of centred vectors' squares that what codes stand for misses, at its best length.
+
+    Of vectors x and what their codes stand for x^ it is 1 - cos^2(x, x^): papers/A-1, 11.4.
+    """
+    some = vectors[:5000] - codec.centre
+    again = Coded(codec, vectors[:5000]).stand_for() - codec.centre
+    lengths = np.square(some).sum(axis=1) * np.square(again).sum(axis=1)
+    cosines = (some * again).sum(axis=1) ** 2 / np.maximum(lengths, 1e-30)
+    return round(float(1 - cosines.mean()), 4)
 
 
 def report(records: Records) -> dict[str, Any]:
@@ -229,8 +239,9 @@ def main() -> None:
     parser.add_argument("--encoders", default="minilm,static")
     parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
     parser.add_argument("--parts", default="main")
+    parser.add_argument("--codes", default="opq,rabitq,recurrent")
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--report", action="store_true")
     args = parser.parse_args()
     records = Records(args.cache / "light-records")

@@ -87,7 +87,7 @@ def search(folder: Path, budget: int) -> dict[str, Any]:
 def exactness(folder: Path, budget: int, n: int) -> dict[str, Any]:
     """Verified search with every candidate kept, and by default, against brute force in NumPy."""
     col = bigrain.open(folder, read_only=True, memory_budget_bytes=budget)
-    encoder = bigrain.registry.make_encoder("bigrain/static-v1")
+    encoder = bigrain.registry.make_encoder("bigrain/static-v1", "dense")
     asked = queries(n)
     wanted = encoder.encode_queries(asked)
     best_scores = np.full((n, 0), -np.inf, np.float32)

@@ -25,14 +25,17 @@ from bigrain.config import (
 )
 from bigrain.errors import *  # noqa: F403
 from bigrain.errors import __all__ as _errors
+from bigrain.presets import fields_of
 from bigrain.progress import ProgressUpdate
 from bigrain.registry import encoder_names, register_encoder
-from bigrain.types import AddCounts, Document, Hit, Part, Passage
+from bigrain.types import AddCounts, Document, Hit, Part, Passage, SparseMatrix
 
 if TYPE_CHECKING:
     from bigrain import tables
     from bigrain.collection import Collection, create, open, repair  # noqa: A004
-    from bigrain.encoders.base import CallableEncoder, Encoder
+    from bigrain.encoders.base import Encoder, Head, Model
+    from bigrain.encoders.callable import CallableEncoder
+    from bigrain.encoders.transformer import TransformerEncoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
@@ -55,8 +58,10 @@ __all__ = [
     "Feedback",
     "FieldAudit",
     "Fusion",
+    "Head",
     "Hit",
     "LexicalField",
+    "Model",
     "MultiVectorField",
     "Occurrences",
     "Part",
@@ -64,11 +69,14 @@ __all__ = [
     "ProgressUpdate",
     "Query",
     "SparseField",
+    "SparseMatrix",
     "SubstringField",
+    "TransformerEncoder",
     "TuneReport",
     "TuneRow",
     "create",
     "encoder_names",
+    "fields_of",
     "open",
     "register_encoder",
     "repair",
@@ -79,15 +87,18 @@ __all__ = [
 # Loaded when first used, so that `import bigrain` is quick.
 _LATER = {
     "AuditReport": "bigrain.search.audit_report",
-    "CallableEncoder": "bigrain.encoders.base",
+    "CallableEncoder": "bigrain.encoders.callable",
     "Chunking": "bigrain.text.chunk",
     "Collection": "bigrain.collection",
     "Encoder": "bigrain.encoders.base",
+    "Head": "bigrain.encoders.base",
+    "Model": "bigrain.encoders.base",
     "FieldAudit": "bigrain.search.audit_report",
     "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
     "Query": "bigrain.search.query",
     "Occurrences": "bigrain.search.occurrences",
+    "TransformerEncoder": "bigrain.encoders.transformer",
     "TuneReport": "bigrain.tuning.report",
     "TuneRow": "bigrain.tuning.report",
     "create": "bigrain.collection",

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from bigrain import config
 from bigrain.budget import Budget, peak_bytes, process_bytes
 from bigrain.encoders.base import check_fingerprint
+from bigrain.encoders.one_pass import source_of
 from bigrain.errors import (
     BudgetError,
     ClosedError,
@@ -39,6 +40,7 @@ from bigrain.errors import (
     shown,
 )
 from bigrain.families import Family, make_family
+from bigrain.families.base import CodedFamily
 from bigrain.families.dense import DenseFamily
 from bigrain.families.learned import Learned
 from bigrain.index.base import Segment, View, open_views
@@ -283,7 +285,8 @@ class Collection:
         """Give documents their vectors in a field without an encoder.
 
         `vectors`: dense (n, dim) array; sparse (n, vocabulary) scipy CSR matrix, which may have
-        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)). The
+        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)) or a
+        list of arrays (tokens, dim). The
         ids must be in the collection, unless no field
         reads text: then new documents are made. Raises `InvalidVectorsError` naming the row,
         `UnknownFieldError`, `UnknownDocumentError` or `DuplicateIdError`; nothing is changed then.
@@ -631,15 +634,15 @@ class Collection:
         seed: int = 0,
         progress: ProgressLike = None,
     ) -> TuneReport:
-        """Measure what recall costs a dense field in time and memory, and choose its codes.
+        """Measure what recall costs a dense or multi-vector field, and choose its codes.
 
-        Codes of several sizes are made of a sample of at most `trial_rows` vectors, in a temporary
+        Codes of several kinds are made of a sample of at most `trial_rows` rows, in a temporary
         folder, and searched at several recalls; the quickest that reaches `recall` (None: the
         default, 0.95) of the true top `k` within the budget is chosen. `memory_budget_bytes` is the
         number that the collection shall be opened with (None: this handle's). `queries`: texts or
         vectors, better hundreds; without, audited ones of this handle or stored vectors and their
         means. One half of them chooses, the other states what is reached. `field` may be left out
-        where there is one dense field.
+        where there is one such field.
 
         `apply=True` makes the field's codes anew so, from the originals on disk, in one commit;
         `BudgetError` if nothing chosen fits, and then nothing is changed. Raises
@@ -1026,7 +1029,7 @@ class Collection:
         )  # fmt: skip
 
     def _follow_definition(self) -> None:
-        """See what has been changed since: the codes of dense fields, and what was learned.
+        """See what has been changed since: the codes of fields, and what was learned.
 
         It may be newer than the snapshot; segments tell themselves how they are coded.
         """
@@ -1046,11 +1049,13 @@ class Collection:
                 self._auditor.forget(name)
         for name, (spec, _) in fields.items():
             family = self._families.get(name)
-            if not isinstance(family, DenseFamily) or self._specs[name] == spec:
+            if not isinstance(family, CodedFamily) or self._specs[name] == spec:
                 continue
             field = config.field_from_dict(spec)
-            if not isinstance(field, config.DenseField):
-                raise DamagedError(CATALOGUE, "fields", f"{name!r} to be dense", spec)
+            if field.family != family.spec.family:
+                raise DamagedError(
+                    CATALOGUE, "fields", f"{name!r} to be a {family.spec.family} field", spec
+                )
             recoded = family.recoded(field)
             self._budget = _with_fixed(self._whole_budget, {**self._families, name: recoded})
             self._families[name], self._specs[name] = recoded, spec
@@ -1133,7 +1138,7 @@ class Collection:
 
     def _redefine(
         self,
-        families: Mapping[str, DenseFamily],
+        families: Mapping[str, CodedFamily],
         reporter: Reporter,
         settings: Mapping[str, Any],
     ) -> None:
@@ -1155,7 +1160,7 @@ class Collection:
             raise
         self._purge(documents=False)
 
-    def _recode(self, family: DenseFamily, reporter: Reporter) -> None:
+    def _recode(self, family: CodedFamily, reporter: Reporter) -> None:
         """Publish a snapshot in which a field has other codes; learned ones are forgotten."""
         self._require_nothing_pending()
         self._writer()
@@ -1171,7 +1176,7 @@ class Collection:
         self,
         groups: dict[str, list[View[Any]]],
         reporter: Reporter,
-        recoded: Mapping[str, DenseFamily] | None = None,
+        recoded: Mapping[str, CodedFamily] | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> None:
         """Publish a snapshot in which each group of segments has become one; empties `groups`.
@@ -1317,8 +1322,9 @@ def _units_of(documents: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64
 
 def _with_fixed(budget: Budget, families: Mapping[str, Family]) -> Budget:
     """What encoders say they hold (one that says nothing is the user's own), and fitting codecs."""
-    encoders = {id(e): e for f in families.values() if (e := getattr(f, "encoder", None))}
-    held = sum(int(getattr(e, "memory_bytes", 0)) for e in encoders.values())
+    sources = [source_of(f.encoder) for f in families.values() if f.encoder is not None]
+    encoders = {id(source): source for source in sources}
+    held = sum(int(getattr(source, "memory_bytes", 0)) for source in encoders.values())
     return budget.with_fixed(
         encoders=held,
         fitting=max((getattr(f, "fitting_bytes", 0) for f in families.values()), default=0),

@@ -38,6 +38,7 @@ MAX_NGRAM = 16  # words
 TOKEN_TYPES = ("float32", "float16", "int8", "residual4", "residual2", "residual1")
 SURROGATES = ("mean", "regression", "fde")
 MAX_POOLING = 16
+USUAL_TOKEN_DIM = 128
 CODES: dict[str, Sequence[int]] = {  # and their bits
     "rabitq": range(1, 9),
     "sign": (1,),
@@ -232,6 +233,7 @@ class SparseField:
 class MultiVectorField:
     """One vector a token, scored by MaxSim (sum over query tokens of the best dot product).
 
+    `dim` None means the encoder's width, or 128 for vectors that you bring.
     In memory each document has one code of `light_bytes`, of a vector that stands for all its
     tokens; `light` says how it is made:
 
@@ -249,7 +251,7 @@ class MultiVectorField:
 
     family: ClassVar[str] = "multivector"
 
-    dim: int = 128
+    dim: int | None = None
     light_bytes: int = 64
     encoder: str | None = None
     heavy: str = "int8"
@@ -263,7 +265,10 @@ class MultiVectorField:
         if self.light not in SURROGATES:
             raise ConfigError(f"light={shown(self.light)} is not one of {', '.join(SURROGATES)}")
         _check_int("pooling", self.pooling, 1, MAX_POOLING, 1)
-        _check_int("dim", self.dim, 1, MAX_DIM, 128)
+        if self.dim is None and self.encoder is None:
+            object.__setattr__(self, "dim", USUAL_TOKEN_DIM)
+        if self.dim is not None:
+            _check_int("dim", self.dim, 1, MAX_DIM, USUAL_TOKEN_DIM)
         _check_int("light_bytes", self.light_bytes, 1, MAX_DIM // 8, 64)
 
     @property

@@ -321,8 +321,8 @@ def test_stats_tells_how_far_dense_fields_look(program, made):
 def test_tune_measures_and_applies(program, tmp_path, monkeypatch):
     monkeypatch.setattr("bigrain.tuning.tune.SETTINGS", (0.9, 0.99))
     monkeypatch.setattr(
-        "bigrain.tuning.tune.fields_to_try",
-        lambda field, queries: [field, replace(field, light_bytes=16)],
+        "bigrain.families.dense.DenseFamily.alternatives",
+        lambda family, queries: [family.spec, replace(family.spec, light_bytes=16)],
     )
     texts = [f"grain number {i} in silo {i * i % 17}" for i in range(400)]
     program("index", "-", "--to", tmp_path / "a.grain", stdin="\n".join(texts))

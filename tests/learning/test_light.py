@@ -140,6 +140,9 @@ def test_judged_codes_find_more_and_the_seed_decides(code: str) -> None:
         for one in (before, codec)
     ]
     assert found[1] > found[0] + 0.05
+    scores = exact_scores(vectors, "cosine")(queries[:50])
+    estimates = Coded(codec, vectors)(queries[:50])
+    assert 0.5 < estimates.std(axis=1).mean() / scores.std(axis=1).mean() < 1.1  # of one size
     again, other = learned(code, bits, steps=120)
     assert again.id == codec.id
     assert {k: v for k, v in other.items() if k != "seconds"} == {

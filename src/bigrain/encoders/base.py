@@ -1,8 +1,10 @@
 """What an encoder is: texts in, one family of representation out, and a fingerprint.
 
     family "dense"        (n, dim) float32
-    family "sparse"       scipy.sparse CSR (n, vocabulary), weights >= 0
+    family "sparse"       CSR (n, vocabulary), weights >= 0: scipy.sparse or `bigrain.SparseMatrix`
     family "multivector"  (values (T, dim) float32, offsets (n + 1,) int64)
+
+A `Model` gives several families of one pass over the texts; each of its heads is an `Encoder`.
 
 The fingerprint says which vector space the encoder speaks. A collection stores it and refuses an
 encoder whose fingerprint differs.
@@ -11,19 +13,25 @@ encoder whose fingerprint differs.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, runtime_checkable
-
-import numpy as np
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from bigrain.errors import EncoderMismatchError
 
-__all__ = ["CallableEncoder", "Encoder", "check_fingerprint"]
+__all__ = ["FAMILIES", "Encoder", "Head", "Model", "check_fingerprint"]
+
+Encoded: TypeAlias = Mapping[str, Any]
+FAMILIES = ("dense", "sparse", "multivector")
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """The interface; any object with these members will do."""
+    """The interface; any object with these members will do.
+
+    Two more are looked for: `memory_bytes`, what it holds, counts against the memory budget;
+    `texts_at_once` bounds how many texts `encode_documents` is given.
+    """
 
     @property
     def family(self) -> str: ...
@@ -37,41 +45,43 @@ class Encoder(Protocol):
         ...
 
 
-class CallableEncoder:
-    """An encoder out of a plain function `list[str] -> (n, dim) array`.
+@runtime_checkable
+class Model(Protocol):
+    """Several families of one pass over the texts; fields that share one encode a text once.
 
-    `name` and `version` are its fingerprint, so give another version when the function changes.
-
-    >>> import bigrain, numpy as np
-    >>> lengths = lambda texts: np.array([[len(t), 1.0] for t in texts])
-    >>> bigrain.register_encoder("lengths", lambda: bigrain.CallableEncoder("lengths", lengths, 2))
+    `head(family)` is an `Encoder` (such as `Head`) whose `model` is this one. The other two give a
+    mapping with a representation for each of the `families` asked. `memory_bytes` and
+    `texts_at_once` are looked for as in an `Encoder`.
     """
 
-    family = "dense"
+    @property
+    def families(self) -> tuple[str, ...]: ...
+    def head(self, family: str) -> Encoder: ...
+    def encode_documents(self, texts: Sequence[str], families: Sequence[str]) -> Encoded: ...
+    def encode_queries(self, texts: Sequence[str], families: Sequence[str]) -> Encoded: ...
 
-    def __init__(
-        self,
-        name: str,
-        encode: Callable[[list[str]], Any],
-        dim: int,
-        *,
-        encode_queries: Callable[[list[str]], Any] | None = None,
-        version: str = "1",
-    ) -> None:
-        self.name, self.version, self.dim = name, version, dim
-        self._documents, self._queries = encode, encode_queries or encode
+
+@dataclass(frozen=True, eq=False)
+class Head:
+    """One family of a model. `identity` is its fingerprint, `tell` gives its notices."""
+
+    model: Model
+    family: str
+    dim: int | None
+    identity: Mapping[str, Any]
+    tell: Callable[[Sequence[str]], tuple[str, ...]] | None = None
 
     def fingerprint(self) -> dict[str, Any]:
-        return {"name": self.name, "version": self.version, "dim": self.dim}
+        return dict(self.identity)
 
     def encode_documents(self, texts: Sequence[str]) -> Any:
-        return np.asarray(self._documents(list(texts)), np.float32)
+        return self.model.encode_documents(texts, (self.family,))[self.family]
 
     def encode_queries(self, texts: Sequence[str]) -> Any:
-        return np.asarray(self._queries(list(texts)), np.float32)
+        return self.model.encode_queries(texts, (self.family,))[self.family]
 
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
-        return ()
+        return () if self.tell is None else self.tell(texts)
 
 
 def check_fingerprint(field: str, stored: dict[str, Any], found: dict[str, Any]) -> None:

@@ -3,36 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain.config import Field
-from bigrain.errors import InvalidQueryError, InvalidVectorsError
+from bigrain.encoders.base import Encoder
+from bigrain.encoders.one_pass import OnePass
+from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
 from bigrain.index.base import Builder, FieldIndex, Segment, View
+from bigrain.index.coded import CodedSegment
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage
+from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
 __all__ = [
+    "ALONE",
     "LARGEST",
+    "CodedFamily",
     "Family",
     "Where",
     "as_matrix",
     "check_text_query",
+    "encoder_of",
     "first_bad_row",
     "is_sparse",
     "require_count",
     "require_products",
+    "require_same_originals",
     "row_number",
     "shape_of",
 ]
 
 LARGEST = 1e15  # of a stored number or a query's: sums of products stay within float32
 Where = Callable[[int], str]
+ALONE = OnePass()  # for a field that shares its texts with no other
 
 
 def row_number(row: int) -> str:
@@ -46,6 +56,11 @@ class Family(Protocol):
     per_passage: bool
 
     @property
+    def encoder(self) -> Encoder | None:
+        """What makes its representations of text; None where the field does so itself, or none."""
+        ...
+
+    @property
     def name(self) -> str: ...
     @property
     def spec(self) -> Field: ...
@@ -56,7 +71,9 @@ class Family(Protocol):
         """What the field reads of a text under a title."""
         ...
 
-    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Any:
+    def encode_documents(
+        self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
+    ) -> Any:
         """The texts' representations; `where` names the document of a bad one in messages."""
         ...
 
@@ -68,7 +85,7 @@ class Family(Protocol):
         """Whether a query of this type can be meant for this field."""
         ...
 
-    def queries(self, queries: Sequence[Any]) -> Any:
+    def queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> Any:
         """Text or representations in the index's form, or `InvalidQueryError`."""
         ...
 
@@ -92,6 +109,57 @@ class Family(Protocol):
     def explain(self, index: Any, query: Any, unit: int) -> dict[str, Any]:
         """Why a unit scores what it scores, in this field's own terms."""
         ...
+
+
+@runtime_checkable
+class CodedFamily(Family, Protocol):
+    """A family whose codes can be made anew from its originals.
+
+    `fits_queries`: some of its codes can be fitted to queries.
+    """
+
+    fits_queries: ClassVar[bool]
+
+    def recoded(self, spec: Any, like: Any = None) -> CodedFamily:
+        """The same field with other codes; its encoder and originals stay.
+
+        A reduction that looks at queries is fitted to ones `like` these.
+        """
+        ...
+
+    def alternatives(self, *, queries: bool) -> list[Any]:
+        """Definitions of the field as it is, and with other codes worth trying.
+
+        `queries`: there are some that a reduction can be fitted to.
+        """
+        ...
+
+    def open_segment(self, file: SegmentFile) -> CodedSegment: ...
+
+
+def require_same_originals(name: str, old: Field, new: Field, recoded: Sequence[str]) -> None:
+    """Only the settings `recoded` can change: codes are made from what the others say is there."""
+    before, after = asdict(old), asdict(new)
+    if fixed := [key for key in before if before[key] != after[key] and key not in recoded]:
+        raise ConfigError(
+            f"field {name!r}: {fixed[0]}={before[fixed[0]]!r} is what its originals are; "
+            f"only {', '.join(recoded)} can change, not to {fixed[0]}={after[fixed[0]]!r}"
+        )
+
+
+def encoder_of(field: str, name: str | None, family: str, dim: int | None) -> Encoder | None:
+    """The encoder that a field names; `dim` is the width that the field was given."""
+    if name is None:
+        return None
+    try:
+        encoder = make_encoder(name, family)
+    except ConfigError as error:
+        raise ConfigError(f"field {field!r}: {error}") from error
+    if dim is not None and encoder.dim not in (None, dim):
+        raise ConfigError(
+            f"field {field!r}: dim={dim}, but encoder {name!r} gives {encoder.dim}; leave dim out"
+        )
+    return encoder
 
 
 def as_matrix(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
+from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +16,8 @@ import numpy.typing as npt
 from bigrain.codecs.adapter import QueryAdapter, fingerprint_digest
 from bigrain.codecs.dense import CodeSettings, DenseCodec
 from bigrain.config import DenseField
+from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import (
-    ConfigError,
     DamagedError,
     EncoderMismatchError,
     InvalidQueryError,
@@ -24,12 +25,15 @@ from bigrain.errors import (
     StorageError,
 )
 from bigrain.families.base import (
+    ALONE,
     LARGEST,
     Where,
     as_matrix,
     check_text_query,
+    encoder_of,
     require_count,
     require_products,
+    require_same_originals,
     row_number,
     shape_of,
 )
@@ -41,7 +45,6 @@ from bigrain.index.dense import DenseIndex, DenseSegment, DenseSpec
 from bigrain.index.dense_writing import Asked, DenseBuilder, merge_dense
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_dense
-from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
@@ -71,20 +74,11 @@ class _Given:
 
 class DenseFamily:
     per_passage = True
+    fits_queries: ClassVar[bool] = True
 
     def __init__(self, name: str, spec: DenseField) -> None:
-        self.encoder = None if spec.encoder is None else make_encoder(spec.encoder)
+        self.encoder = encoder_of(name, spec.encoder, "dense", spec.dim)
         if self.encoder is not None:
-            if self.encoder.family != "dense":
-                raise ConfigError(
-                    f"field {name!r}: encoder {spec.encoder!r} gives {self.encoder.family} "
-                    "representations, not dense ones"
-                )
-            if spec.dim is not None and self.encoder.dim != spec.dim:
-                raise ConfigError(
-                    f"field {name!r}: dim={spec.dim}, but encoder {spec.encoder!r} gives "
-                    f"{self.encoder.dim}; leave dim out"
-                )
             spec = replace(spec, dim=self.encoder.dim)
         assert spec.dim is not None
         self.name, self.spec = name, spec
@@ -96,16 +90,7 @@ class DenseFamily:
         self.adapter: QueryAdapter | None = None
 
     def recoded(self, spec: DenseField, like: Floats | None = None) -> DenseFamily:
-        """The same field with other codes; its encoder and originals stay.
-
-        A reduction that looks at queries is fitted to ones `like` these (m, dim).
-        """
-        old, new = asdict(self.spec), asdict(spec)
-        if fixed := [key for key in old if old[key] != new[key] and key not in RECODED]:
-            raise ConfigError(
-                f"field {self.name!r}: {fixed[0]}={old[fixed[0]]!r} is what its originals are; "
-                f"only {', '.join(RECODED)} can change, not to {fixed[0]}={new[fixed[0]]!r}"
-            )
+        require_same_originals(self.name, self.spec, spec, RECODED)
         family = copy.copy(self)
         family.spec, family._like, family._codec = spec, like, None
         family._segment_spec = _segment_spec(spec)
@@ -157,6 +142,26 @@ class DenseFamily:
         """What its codes are."""
         return self._segment_spec.settings
 
+    def alternatives(self, *, queries: bool) -> list[DenseField]:
+        field, full = self.spec, ceil(self.dim / 8)
+        sizes = {
+            "rabitq": (full, 3 * full // 4, full // 2, full // 4),
+            "opq": (full, 2 * full // 3, full // 3),
+        }
+        reduction = "pca" if field.reduction == "leanvec" else field.reduction
+        others = [
+            replace(field, code=code, bits=None, light_bytes=n, reduction=reduction)
+            for code, of_code in sizes.items()
+            for n in of_code
+            if n
+        ]
+        if queries:
+            narrow = [
+                f for f in others if f.code == "rabitq" and 8 * (f.light_bytes or 0) < self.dim
+            ]
+            others += [replace(f, reduction="leanvec") for f in narrow]
+        return list(dict.fromkeys([field, *others]))
+
     @property
     def fitting_bytes(self) -> int:
         """What fitting takes: products of a narrow code, samples of a learned one."""
@@ -179,9 +184,12 @@ class DenseFamily:
     def titled(self, title: str, text: str) -> str:
         return f"{title} {text}"
 
-    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Floats:
+    def encode_documents(
+        self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
+    ) -> Floats:
         assert self.encoder is not None
-        matrix = as_matrix(self.name, self.encoder.encode_documents(texts), self.dim, where)
+        given = one_pass.documents(self.encoder, texts)
+        matrix = as_matrix(self.name, given, self.dim, where)
         if len(matrix) != len(texts):
             raise InvalidVectorsError(
                 f"field {self.name!r}: the encoder gave {len(matrix)} vectors for "
@@ -232,20 +240,20 @@ class DenseFamily:
             return self.encoder is not None
         return shape_of(query) == (self.dim,)
 
-    def queries(self, queries: Sequence[Any]) -> Floats:
+    def queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> Floats:
         """Text, or vectors of shape (dim,), as (Q, dim) through the adapter, if there is one."""
-        return self.asked(self.plain_queries(queries))
+        return self.asked(self.plain_queries(queries, one_pass))
 
     def asked(self, queries: Floats) -> Floats:
         """(Q, dim) plain queries as they are asked."""
         return queries if self.adapter is None else self.adapter(queries, self.spec.metric)
 
-    def plain_queries(self, queries: Sequence[Any]) -> Floats:
+    def plain_queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> Floats:
         """Text, or vectors of shape (dim,), as (Q, dim); unit length under cosine."""
         out = self._vectors(queries)
         if out is not None:
             return out
-        out = self._one_by_one(queries)
+        out = self._one_by_one(queries, one_pass)
         return _unit(out)[0] if self.spec.metric == "cosine" else out
 
     def _vectors(self, queries: Sequence[Any]) -> Floats | None:
@@ -262,7 +270,7 @@ class DenseFamily:
                 sound = np.abs(out).max(axis=1, initial=0) <= LARGEST
         return out if sound.all() else None
 
-    def _one_by_one(self, queries: Sequence[Any]) -> Floats:
+    def _one_by_one(self, queries: Sequence[Any], one_pass: OnePass) -> Floats:
         """(Q, dim); refuses what is not sound, by name."""
         texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
         out = np.empty((len(queries), self.dim), np.float32)
@@ -270,7 +278,7 @@ class DenseFamily:
             for i in texts:
                 check_text_query(self.name, queries[i], self.encoder)
             assert self.encoder is not None
-            found = self.encoder.encode_queries([queries[i] for i in texts])
+            found = one_pass.queries(self.encoder, [queries[i] for i in texts])
             if len(found := as_matrix(self.name, found, self.dim)) != len(texts):
                 raise InvalidVectorsError(
                     f"field {self.name!r}: the encoder gave {len(found)} vectors for "
@@ -326,7 +334,7 @@ class DenseFamily:
         return code_bytes_of(file)
 
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> DenseIndex:
-        return DenseIndex(self._segment_spec, views)
+        return DenseIndex(self._segment_spec, views, self._asked)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
         return merge_dense(

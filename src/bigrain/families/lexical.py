@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from bigrain.config import LexicalField
+from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import InvalidQueryError, InvalidVectorsError
-from bigrain.families.base import Where, check_text_query, row_number
+from bigrain.families.base import ALONE, Where, check_text_query, row_number
 from bigrain.index.base import View
 from bigrain.index.bm25 import Bm25
 from bigrain.index.builder import PostingsBuilder, merge_postings
@@ -30,6 +31,7 @@ MAX_QUERY_WORDS = 10_000
 
 class LexicalFamily:
     per_passage = False
+    encoder = None
 
     def __init__(self, name: str, spec: LexicalField) -> None:
         self.name, self.spec = name, spec
@@ -45,7 +47,9 @@ class LexicalFamily:
     def titled(self, title: str, text: str) -> str:
         return f"{title}\n" * self.spec.title_weight + text
 
-    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> list[list[str]]:
+    def encode_documents(
+        self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
+    ) -> list[list[str]]:
         return self.analyser.analyse_many(texts, index=True)
 
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Any:
@@ -56,7 +60,7 @@ class LexicalFamily:
     def accepts(self, query: Any) -> bool:
         return isinstance(query, str)
 
-    def queries(self, queries: Sequence[Any]) -> list[dict[str, float]]:
+    def queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> list[dict[str, float]]:
         """Word -> how often the query says it, in order of first mention."""
         return [self.words(check_text_query(self.name, query, self)) for query in queries]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,18 @@ import numpy.typing as npt
 from bigrain.codecs.pooling.groups import full_length
 from bigrain.codecs.pooling.ward import Ward
 from bigrain.codecs.token_scores import best_tokens
-from bigrain.config import MultiVectorField
-from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
+from bigrain.config import USUAL_TOKEN_DIM, MultiVectorField
+from bigrain.encoders.one_pass import OnePass
+from bigrain.errors import InvalidQueryError, InvalidVectorsError
 from bigrain.families.base import (
+    ALONE,
     Where,
     as_matrix,
     check_text_query,
+    encoder_of,
     require_count,
     require_products,
+    require_same_originals,
     row_number,
     shape_of,
 )
@@ -35,37 +41,47 @@ from bigrain.index.multivector_plain import PlainSegment, is_plain, light_bytes_
 from bigrain.index.multivector_writing import MultiVectorBuilder, merge_multivector
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_multivector, salvage_plain
-from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
 __all__ = ["MultiVectorFamily"]
 
 MAX_QUERY_TOKENS = 10_000
+RECODED = ("light", "light_bytes")  # from the originals
+TRIED = (
+    *(("mean", n) for n in (32, 64, 96, 128)),
+    *((light, n) for light in ("regression", "fde") for n in (64, 128)),
+)
 Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
 class MultiVectorFamily:
     per_passage = True
+    fits_queries = False
 
     def __init__(self, name: str, spec: MultiVectorField) -> None:
-        self.name, self.spec = name, spec
+        self.encoder = encoder_of(name, spec.encoder, "multivector", spec.dim)
+        if self.encoder is not None:
+            spec = replace(spec, dim=self.encoder.dim or spec.dim or USUAL_TOKEN_DIM)
+        assert spec.dim is not None
+        self.name, self.spec, self.dim = name, spec, spec.dim
         self._segment_spec = MultiVectorSpec(spec.dim, spec.light, spec.light_bytes, spec.heavy)
-        self.encoder = None if spec.encoder is None else make_encoder(spec.encoder)
-        if self.encoder is not None and self.encoder.family != "multivector":
-            raise ConfigError(
-                f"field {name!r}: encoder {spec.encoder!r} gives {self.encoder.family} "
-                "representations, not multi-vector ones"
-            )
-        if self.encoder is not None and self.encoder.dim not in (None, spec.dim):
-            raise ConfigError(
-                f"field {name!r}: dim={spec.dim}, but encoder {spec.encoder!r} gives "
-                f"{self.encoder.dim}; set dim={self.encoder.dim}"
-            )
+
+    def recoded(self, spec: MultiVectorField, like: Any = None) -> MultiVectorFamily:
+        """The same field with other codes; its encoder and originals stay."""
+        require_same_originals(self.name, self.spec, spec, RECODED)
+        family = copy.copy(self)
+        family.spec = spec
+        family._segment_spec = MultiVectorSpec(self.dim, spec.light, spec.light_bytes, spec.heavy)
+        return family
+
+    def alternatives(self, *, queries: bool) -> list[MultiVectorField]:
+        others = [replace(self.spec, light=light, light_bytes=n) for light, n in TRIED]
+        return list(dict.fromkeys([self.spec, *others]))
 
     def fingerprint(self) -> dict[str, Any]:
         if self.encoder is None:
-            return {"name": "vectors brought by the user", "dim": self.spec.dim}
+            return {"name": "vectors brought by the user", "dim": self.dim}
         return self.encoder.fingerprint()
 
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
@@ -74,21 +90,39 @@ class MultiVectorFamily:
     def titled(self, title: str, text: str) -> str:
         return f"{title} {text}"
 
-    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Ragged:
+    def encode_documents(
+        self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
+    ) -> Ragged:
         assert self.encoder is not None
-        return self._ragged(self.encoder.encode_documents(texts), len(texts), where)
+        return self._stored(one_pass.documents(self.encoder, texts), len(texts), where)
 
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Ragged:
         def where(row: int) -> str:
             return f"row {row}" + (f" (document {ids[row]!r})" if row < len(ids) else "")
 
-        return self._ragged(vectors, len(ids), where)
+        return self._stored(vectors, len(ids), where)
+
+    def _stored(self, vectors: Any, n: int, where: Where) -> Ragged:
+        """Token vectors of documents, checked and as they will be stored."""
+        values, offsets = self._ragged(vectors, n, where)
+
+        def owner(token: int) -> str:
+            return where(int(np.searchsorted(offsets, token, side="right")) - 1)
+
+        self._require_storable(values, owner)
+        if self.spec.pooling > 1:
+            pooled = full_length(Ward(self.spec.pooling)(values, offsets), values, offsets)
+            return pooled.values, pooled.offsets
+        return values, offsets
 
     def _ragged(self, vectors: Any, n: int, where: Where) -> Ragged:
+        """n rows of at least one finite token vector each."""
+        if isinstance(vectors, list):
+            vectors = self._joined(vectors, where)
         if not (isinstance(vectors, tuple) and len(vectors) == 2):
             raise InvalidVectorsError(
-                f"field {self.name!r}: expected (values (T, {self.spec.dim}), offsets (n + 1,)), "
-                f"got {type(vectors).__name__}"
+                f"field {self.name!r}: expected (values (T, {self.dim}), offsets (n + 1,)) or a "
+                f"list of arrays (tokens, {self.dim}), got {type(vectors).__name__}"
             )
         try:
             offsets = np.asarray(vectors[1])
@@ -103,7 +137,7 @@ class MultiVectorFamily:
         def owner(token: int) -> str:
             return where(int(np.searchsorted(offsets, token, side="right")) - 1)
 
-        values = as_matrix(self.name, vectors[0], self.spec.dim, owner)
+        values = as_matrix(self.name, vectors[0], self.dim, owner)
         if offsets[0] != 0 or offsets[-1] != len(values):
             raise InvalidVectorsError(
                 f"field {self.name!r}: offsets run from {offsets[0]} to {offsets[-1]}; they must "
@@ -114,14 +148,24 @@ class MultiVectorFamily:
             row = int(short[0])
             raise InvalidVectorsError(
                 f"field {self.name!r}, {where(row)}: tokens from {int(offsets[row])} to "
-                f"{int(offsets[row + 1])}; every document needs at least one"
+                f"{int(offsets[row + 1])}; every row needs at least one"
             )
         require_count(self.name, range(n), len(offsets) - 1)
-        self._require_storable(values, owner)
-        if self.spec.pooling > 1:
-            pooled = full_length(Ward(self.spec.pooling)(values, offsets), values, offsets)
-            return pooled.values, pooled.offsets
         return values, offsets
+
+    def _joined(self, rows: list[Any], where: Where) -> Ragged:
+        """Arrays of tokens, one a document, in one."""
+        parts = []
+        for row, tokens in enumerate(rows):
+            shape = shape_of(tokens)
+            if shape is None or len(shape) != 2 or shape[1] != self.dim:
+                raise InvalidVectorsError(
+                    f"field {self.name!r}, {where(row)}: expected an array (tokens, {self.dim}), "
+                    f"got {type(tokens).__name__} of shape {shape}"
+                )
+            parts.append(as_matrix(self.name, tokens, self.dim, _always(where(row))))
+        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        return np.concatenate([np.empty((0, self.dim), np.float32), *parts]), offsets
 
     def _require_storable(self, values: npt.NDArray[np.float32], owner: Where) -> None:
         if self.spec.heavy in ("float32", "int8"):
@@ -140,19 +184,29 @@ class MultiVectorFamily:
         if isinstance(query, str):
             return self.encoder is not None
         shape = shape_of(query)
-        return shape is not None and len(shape) == 2 and shape[1] == self.spec.dim
+        return shape is not None and len(shape) == 2 and shape[1] == self.dim
 
-    def queries(self, queries: Sequence[Any]) -> list[npt.NDArray[np.float32]]:
+    def queries(
+        self, queries: Sequence[Any], one_pass: OnePass = ALONE
+    ) -> list[npt.NDArray[np.float32]]:
         """Text, or (m, dim) arrays of token vectors."""
-        return [self._query(query) for query in queries]
+        given = list(queries)
+        texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
+        for i in texts:
+            check_text_query(self.name, queries[i], self.encoder)
+        if texts:
+            assert self.encoder is not None
+            asked = [queries[i] for i in texts]
+            found = one_pass.queries(self.encoder, asked)
+            values, offsets = self._ragged(found, len(texts), lambda row: f"query {texts[row]}")
+            ends = offsets.tolist()
+            for i, a, b in zip(texts, ends, ends[1:], strict=False):
+                given[i] = values[a:b]
+        return [self._query(query) for query in given]
 
     def _query(self, query: Any) -> npt.NDArray[np.float32]:
-        if isinstance(query, str):
-            check_text_query(self.name, query, self.encoder)
-            assert self.encoder is not None
-            query, _ = self.encoder.encode_queries([query])
         try:
-            tokens = require_products(self.name, as_matrix(self.name, query, self.spec.dim))
+            tokens = require_products(self.name, as_matrix(self.name, query, self.dim))
         except InvalidVectorsError as error:
             raise InvalidQueryError(str(error)) from None
         if not len(tokens):
@@ -173,7 +227,7 @@ class MultiVectorFamily:
 
     def open_segment(self, file: SegmentFile) -> MultiVectorSegment:
         if is_plain(file):
-            return PlainSegment(self.spec.dim, file)
+            return PlainSegment(self.dim, file)
         return MultiVectorSegment(self._segment_spec, file)
 
     def light_bytes(self, file: SegmentFile) -> int:
@@ -187,7 +241,7 @@ class MultiVectorFamily:
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         salvage = salvage_plain if is_plain(file) else salvage_multivector
-        return salvage(self.spec.dim, file, damaged)
+        return salvage(self.dim, file, damaged)
 
     def explain(
         self, index: MultiVectorIndex, query: npt.NDArray[np.float32], unit: int
@@ -203,3 +257,7 @@ class MultiVectorFamily:
             "best_tokens": best.tolist(),
             "token_scores": scores.tolist(),
         }
+
+
+def _always(told: str) -> Where:
+    return lambda _: told

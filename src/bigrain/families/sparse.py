@@ -10,17 +10,19 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.config import SparseField
+from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import (
-    ConfigError,
     InvalidInputError,
     InvalidQueryError,
     InvalidVectorsError,
     shown,
 )
 from bigrain.families.base import (
+    ALONE,
     LARGEST,
     Where,
     check_text_query,
+    encoder_of,
     is_sparse,
     require_count,
     row_number,
@@ -32,7 +34,6 @@ from bigrain.index.sparse import SparseIndex, SparseLists
 from bigrain.index.sparse_listed import ListedSegment, is_listed, light_bytes_of_listed
 from bigrain.index.sparse_segment import SparseSegment, light_bytes_of
 from bigrain.index.sparse_writing import SparseBuilder, merge_sparse
-from bigrain.registry import make_encoder
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentFile
 
@@ -56,12 +57,7 @@ class SparseFamily:
 
     def __init__(self, name: str, spec: SparseField) -> None:
         self.name, self.spec = name, spec
-        self.encoder = None if spec.encoder is None else make_encoder(spec.encoder)
-        if self.encoder is not None and self.encoder.family != "sparse":
-            raise ConfigError(
-                f"field {name!r}: encoder {spec.encoder!r} gives {self.encoder.family} "
-                "representations, not sparse ones"
-            )
+        self.encoder = encoder_of(name, spec.encoder, "sparse", None)
 
     def fingerprint(self) -> dict[str, Any]:
         if self.encoder is None:
@@ -74,9 +70,19 @@ class SparseFamily:
     def titled(self, title: str, text: str) -> str:
         return f"{title} {text}"
 
-    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> Csr:
+    def encode_documents(
+        self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
+    ) -> Csr:
         assert self.encoder is not None
-        return self._csr(self.encoder.encode_documents(texts), InvalidVectorsError, where)
+        csr = self._csr(one_pass.documents(self.encoder, texts), InvalidVectorsError, where)
+        self._require_rows(csr, len(texts), "texts")
+        return csr
+
+    def _require_rows(self, csr: Csr, n: int, what: str) -> None:
+        if csr.shape[0] != n:
+            raise InvalidVectorsError(
+                f"field {self.name!r}: the encoder gave {csr.shape[0]} vectors for {n} {what}"
+            )
 
     def check_vectors(self, ids: Sequence[str], vectors: Any) -> Csr:
         csr = self._csr(vectors, InvalidVectorsError)
@@ -152,7 +158,7 @@ class SparseFamily:
             return self.encoder is not None
         return isinstance(query, Mapping) or is_sparse(query)
 
-    def queries(self, queries: Sequence[Any]) -> list[tuple[Any, Any]]:
+    def queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> list[tuple[Any, Any]]:
         """Text, mappings column -> weight, or one-row sparse matrices: (columns, weights) each."""
         rows: list[tuple[Any, Any]] = [
             self._given(query, f"query {i}") for i, query in enumerate(queries)
@@ -162,9 +168,9 @@ class SparseFamily:
         texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
         if texts:
             assert self.encoder is not None
-            encoded = self._csr(
-                self.encoder.encode_queries([queries[i] for i in texts]), InvalidQueryError
-            )
+            found = one_pass.queries(self.encoder, [queries[i] for i in texts])
+            encoded = self._csr(found, InvalidQueryError)
+            self._require_rows(encoded, len(texts), "queries")
             ends = encoded.indptr.tolist()
             for i, a, b in zip(texts, ends, ends[1:], strict=False):
                 rows[i] = encoded.indices[a:b], encoded.data[a:b]
@@ -184,14 +190,14 @@ class SparseFamily:
         checked = self._csr(together, InvalidQueryError, lambda row: f"query {row}")
         columns, weights = checked.indices.astype(np.uint32), checked.data
         ends = checked.indptr.tolist()
-        found = [(columns[a:b], weights[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
-        for i, (held, _) in enumerate(found):
+        listed = [(columns[a:b], weights[a:b]) for a, b in zip(ends, ends[1:], strict=False)]
+        for i, (held, _) in enumerate(listed):
             if not len(held) and not isinstance(queries[i], str):
                 raise InvalidQueryError(
                     f"field {self.name!r}, query {i}: the query is empty; give at least one column "
                     "a weight above 0"
                 )
-        return found
+        return listed
 
     def _plain(self, columns: Any, weights: Any) -> tuple[Any, Any] | None:
         """A query without anything to refuse, to put in order or to leave out; else None."""

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from bigrain.config import SubstringField
+from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import InvalidQueryError, InvalidVectorsError, shown
-from bigrain.families.base import Where, check_text_query, row_number
+from bigrain.families.base import ALONE, Where, check_text_query, row_number
 from bigrain.index.base import View
 from bigrain.index.fm import SubstringSegment, light_bytes_of
 from bigrain.index.fm_writing import SubstringBuilder, merge_substrings
@@ -30,6 +31,7 @@ MAX_QUERY_WORDS = 10_000
 
 class SubstringFamily:
     per_passage = False
+    encoder = None
 
     def __init__(self, name: str, spec: SubstringField) -> None:
         self.name, self.spec = name, spec
@@ -43,7 +45,9 @@ class SubstringFamily:
     def titled(self, title: str, text: str) -> str:
         return f"{title}\0{text}"  # no text and no pattern holds it
 
-    def encode_documents(self, texts: Sequence[str], where: Where = row_number) -> list[bytes]:
+    def encode_documents(
+        self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
+    ) -> list[bytes]:
         sensitive = self.spec.case_sensitive
         return [verbatim(text, case_sensitive=sensitive).encode() for text in texts]
 
@@ -55,7 +59,7 @@ class SubstringFamily:
     def accepts(self, query: Any) -> bool:
         return isinstance(query, str)
 
-    def queries(self, queries: Sequence[Any]) -> list[NgramQuery]:
+    def queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> list[NgramQuery]:
         return [self._query(check_text_query(self.name, query, self)) for query in queries]
 
     def _query(self, query: str) -> NgramQuery:

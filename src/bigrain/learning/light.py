@@ -41,7 +41,8 @@ HELD_OUT, MOST_HELD_OUT, LIKE_TEACHER = 0.15, 1_000, 10
 NEGATIVES = ("both", "codes", "exact", "random")
 LOSSES = ("scores", "reconstruction")
 CUTS = (10, 100)
-MINED_QUERIES = 4_096  # a round: mining scores all vectors for each of them
+MINED_QUERIES = 2_048  # a round: mining scores all vectors for each of them
+TO_SCALE = 64  # queries that tell the size of scores
 WATCHED = 2_000  # residuals that tell which entries of codebooks are in use
 
 
@@ -72,6 +73,11 @@ class Recipe:
         if not (self.rate > 0 and self.temperature > 0 and 0 <= self.share <= 1):
             raise ConfigError("rate and temperature must be positive, share from 0 to 1")
 
+    def rate_at(self, done: float) -> float:
+        """The rate after a share of the steps: it rises for a tenth of them, then falls to 0."""
+        share = done / 0.1 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
+        return self.rate * share
+
 
 def learn_codec(
     settings: CodeSettings,
@@ -94,7 +100,8 @@ def learn_codec(
     those of ascending row numbers, with `n`; at most MOST_VECTORS of them are looked at, the judged
     ones first. `initial` is where training begins, else a codec is fitted as `settings` say. With
     `centroids` (L, d), relative to the centre of `initial`, vectors are coded as residuals to the
-    nearest, whose own part of a score is exact. `minutes` ends training early; without it the same
+    nearest, whose own part of a score is exact: pass them wherever the codes will stand in lists.
+    `minutes` ends training early; without it the same
     seed gives the same codec.
 
     The report has `improved`, `supervision`, `queries`, `held_out`, `steps`, `seconds`, `before`
@@ -166,7 +173,7 @@ class _Trial:
         if centroids is not None:
             self._centroids = _nearest(vectors - initial.centre, centroids)
         self._exact = exact_scores(vectors, self._metric)
-        seen, unseen = _held_out(given.queries, rng)
+        seen, unseen = split_queries(given.queries, rng)
         self._seen, self._held_out = given.take(seen), given.take(unseen)
         self._wanted = _wanted(self._held_out, self._exact, len(vectors))
         self._kept = [i for i, rows in enumerate(self._wanted) if len(rows)]
@@ -209,18 +216,38 @@ class _Trial:
         improved = float(difference.mean()) > error
         if not improved:
             best, best_gains = self._initial, first
+        elif self._centroids is None and self._metric != "l2":
+            best = self._to_scale(best)
         return best, {
             "improved": improved,
             "supervision": "judged" if self._seen.judged else "teacher",
             "queries": len(self._seen.queries),
             "held_out": len(self._kept),
             "steps": done,
-            "before": _measures(first),
-            "after": _measures(best_gains),
+            "before": measures(first),
+            "after": measures(best_gains),
             "difference": (round(float(difference.mean()), 5), round(error, 5)),
             "rounds": history,
             "restarted": restarted,
         }
+
+    def _to_scale(self, codec: DenseCodec) -> DenseCodec:
+        """The same with estimates of the size of exact scores: rankings alone do not tell it.
+
+        Lists add exact parts to estimates, and these must be worth the same.
+        """
+        columns = codec.frame.query_projection
+        assert columns is not None
+        some = self._held_out.queries[:TO_SCALE]
+        coded, exact = Coded(codec, self._vectors)(some), self._exact(some)
+        coded -= coded.mean(axis=1, keepdims=True)
+        exact = exact - exact.mean(axis=1, keepdims=True)
+        slope = float((coded * exact).sum() / max(float(np.square(coded).sum()), 1e-30))
+        if slope <= 0:
+            return codec
+        return replace(
+            codec, frame=replace(codec.frame, query_projection=np.float32(slope) * columns)
+        )
 
     def _gains(self, codec: DenseCodec) -> npt.NDArray[np.float64]:
         """(held out, 1 + cuts): gain and shares found of every query that wants something."""
@@ -305,7 +332,7 @@ class _Trial:
 
 
 class _Training:
-    """The optimiser: Adam whose rate rises in the first tenth of the steps and falls to nothing."""
+    """The optimiser, Adam, and the temperature."""
 
     def __init__(self, student: Student, initial: DenseCodec, steps: int, recipe: Recipe) -> None:
         import torch
@@ -341,10 +368,9 @@ class _Training:
         self._update((residuals - again).square().sum(dim=1).mean())
 
     def _update(self, loss: Any) -> None:
-        done = (self._done + 1) / self._steps
-        share = done / 0.1 if done < 0.1 else 0.5 * (1 + math.cos(math.pi * (done - 0.1) / 0.9))
+        rate = self._recipe.rate_at((self._done + 1) / self._steps)
         for group, size in zip(self._adam.param_groups, self._sizes, strict=True):
-            group["lr"] = self._recipe.rate * share * size
+            group["lr"] = rate * size
         self._adam.zero_grad()
         loss.backward()
         self._adam.step()
@@ -410,7 +436,7 @@ def _among(rows: Rows, wanted: Rows, scores: Floats) -> tuple[Rows, Floats]:
     return place[there], scores[there]
 
 
-def _held_out(queries: Floats, rng: np.random.Generator) -> tuple[Rows, Rows]:
+def split_queries(queries: Floats, rng: np.random.Generator) -> tuple[Rows, Rows]:
     """Numbers of the queries that are learned from, and of others; equal ones stay together."""
     keys = np.ascontiguousarray(queries).view(np.dtype((np.void, queries.shape[1] * 4))).ravel()
     _, first, group = np.unique(keys, return_index=True, return_inverse=True)
@@ -462,6 +488,6 @@ def _nearest(centred: Floats, centroids: Floats) -> Floats:
     return np.asarray(centroids[lists], np.float32)
 
 
-def _measures(gains: npt.NDArray[np.float64]) -> dict[str, float]:
+def measures(gains: npt.NDArray[np.float64]) -> dict[str, float]:
     names = ("gain", *(f"recall@{cut}" for cut in CUTS))
     return {name: round(float(one), 5) for name, one in zip(names, gains.mean(axis=0), strict=True)}

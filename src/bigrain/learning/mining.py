@@ -46,6 +46,15 @@ class Coded:
         self.decoded: Floats = np.concatenate(parts)  # (n, width)
         self._offset = np.concatenate(offsets) if offsets else None
 
+    def stand_for(self) -> Floats:
+        """(n, d): vectors whose inner products with queries are the estimates."""
+        codec = self._codec
+        found = self.decoded @ codec.turned(np.eye(codec.frame.dim, dtype=np.float32)).T
+        found += codec.centre
+        if self._centroids is not None:
+            found += self._centroids
+        return np.asarray(found, np.float32)
+
     def __call__(self, queries: Floats) -> Floats:
         codec = self._codec
         l2 = codec.frame.metric == "l2"

@@ -18,6 +18,7 @@ from bigrain.errors import (
     InvalidInputError,
     MissingExtraError,
     ReadOnlyError,
+    UnknownFieldError,
     shown,
 )
 from bigrain.families.dense import DenseFamily
@@ -28,7 +29,6 @@ from bigrain.learning.report import LearnReport
 from bigrain.learning.task import Task
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.fuse import Fusion
-from bigrain.tuning.of_collection import dense_field
 
 if TYPE_CHECKING:
     from bigrain.collection import Collection
@@ -58,7 +58,7 @@ def learn_collection(
 ) -> LearnReport:
     """What `Collection.learn` promises."""
     view = col._require_open()
-    family = dense_field(col, field, "learned")
+    family = _dense_field(col, field)
     parts = _parts(what)
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0:
         raise InvalidInputError(f"minutes={shown(minutes)} must be a number above 0; 10 is usual")
@@ -196,6 +196,21 @@ def _publish(
         changed = {} if codec is None and adapter is None else {name: family}
         col._redefine(changed, reporter, {**settings, **learned.settings()})
         return col._require_open().number
+
+
+def _dense_field(col: Collection, field: str | None) -> DenseFamily:
+    dense = {n: f for n, f in col._families.items() if isinstance(f, DenseFamily)}
+    if field is None and len(dense) == 1:
+        return next(iter(dense.values()))
+    if not dense:
+        raise UnknownFieldError("no dense field in this collection; only dense fields are learned")
+    if field is None:
+        raise UnknownFieldError(f"several dense fields; name one with field=: {', '.join(dense)}")
+    if not isinstance(field, str) or field not in dense:
+        raise UnknownFieldError(
+            f"no dense field {shown(field)}; only dense fields are learned: {', '.join(dense)}"
+        )
+    return dense[field]
 
 
 def has_torch() -> bool:

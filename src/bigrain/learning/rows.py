@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bigrain.index.base import Floats, Units, View
+from bigrain.index.base import Floats, Rows, Units, View
+from bigrain.index.coded import chunk_rows
 from bigrain.index.dense import DenseIndex, DenseSegment
-from bigrain.tuning.trials import read_vectors
 
 __all__ = ["sampled_views", "units_of", "vectors_of"]
 
@@ -19,8 +19,20 @@ def vectors_of(index: DenseIndex, units: Units) -> Floats:
     for view in index.views:
         at, rows = view.locate(units)
         order = np.argsort(rows, kind="stable")
-        found[at[order]] = read_vectors(view.segment, rows[order])
+        found[at[order]] = _read(view.segment, rows[order])
     return found
+
+
+def _read(segment: DenseSegment, rows: Rows) -> Floats:
+    """(n, d) vectors of rows, ascending, checked."""
+    parts = [np.empty((0, segment.spec.dim), np.float32)]
+    step = chunk_rows(segment.spec.dim)
+    for start in range(0, len(rows), step):
+        part = rows[start : start + step]
+        records = segment.file.gather_rows("rows", part)
+        segment.check(records, part)
+        parts.append(segment.finite(segment.spec.rows.decode(records)).astype(np.float32))
+    return np.concatenate(parts)
 
 
 def units_of(views: Sequence[View[DenseSegment]]) -> Units:

@@ -260,9 +260,10 @@ class Task:
         """The sampled rows as a family codes them, in a temporary segment."""
         self.reporter.stage("coding", sampled.n_rows, "vectors")
         files, memory = self.col._folder.files, self.col._budget.build
-        trial = write_trial(family, sampled.views, files, self.folder, memory)
+        trial = write_trial(family, sampled, sampled.views, files, self.folder, memory)
         assert trial.file is not None
         self.reporter.advance(sampled.n_rows)
+        assert isinstance(trial.index, DenseIndex)
         try:
             yield trial.index
         finally:

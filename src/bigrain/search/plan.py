@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
 from bigrain.families.lexical import LexicalFamily
 from bigrain.index.base import Selection
@@ -108,13 +109,14 @@ def make_plan(
         meaning = meaning_of(view, said, saying, selection)
         selection = meaning.selection
     prepared: dict[str, Sequence[Any]] = {}
+    one_pass = OnePass(view.fields[name].family.encoder for name in weights)
     for name in weights:
         if meaning is not None and name in meaning.weights:
             prepared[name] = [meaning.weights[name]]
         else:
             own = [query[name] for query in plain] if named else plain
             family, index = view.fields[name].family, view.fields[name].index
-            prepared[name] = family.queries(own)
+            prepared[name] = family.queries(own, one_pass)
             if isinstance(family, LexicalFamily) and isinstance(index, LexicalIndex):
                 prepared[name] = [widened(one, family, index) for one in prepared[name]]
     asked = _with_rows(view, weights)

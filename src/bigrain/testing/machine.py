@@ -32,7 +32,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from bigrain import config, registry
 from bigrain.collection import Collection, create, open
-from bigrain.encoders.base import CallableEncoder
+from bigrain.encoders.callable import CallableEncoder
 from bigrain.errors import (
     CollectionExistsError,
     InvalidDocumentError,

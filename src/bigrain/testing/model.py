@@ -145,7 +145,7 @@ class Model:
 
     def _encoder_scores(self, spec: Any, query: Any) -> dict[str, float]:
         """Scores of a dense field that reads text, by encoding everything."""
-        encoder = make_encoder(spec.encoder)
+        encoder = make_encoder(spec.encoder, spec.family)
         asked = encoder.encode_queries([query])[0] if isinstance(query, str) else query
 
         def encode(text: str) -> Any:
@@ -311,6 +311,7 @@ def _sparse(
 
 def _max_sim(spec: config.MultiVectorField, query: Any, row: Any) -> float:
     tokens = np.ascontiguousarray(row, np.float32)
+    assert spec.dim is not None
     codec, counts = TokenCodec.fit(spec.heavy, spec.dim), np.array([len(tokens)], np.int64)
     payload, _ = codec.encode(tokens, np.array([0, len(tokens)], np.int64))
     kept = codec.decode(payload, counts).astype(np.float64)

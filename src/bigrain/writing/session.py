@@ -8,7 +8,7 @@ documents that are not there (failed, deleted or replaced meanwhile) are dropped
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Iterator, Sequence, Sized
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate, islice
@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.budget import Budget
+from bigrain.encoders.one_pass import OnePass, source_of
 from bigrain.errors import (
     DuplicateIdError,
     InvalidInputError,
@@ -124,12 +125,13 @@ class WriteSession:
                     n_batches += 1
                     if not warnings and n_batches & (n_batches - 1) == 0:  # ever more seldom
                         warnings = self._notices(text_fields, stored)
-                    self._encode(text_fields, stored)
+                    for some in self._at_once(text_fields, stored):
+                        self._encode(text_fields, some)
+                        reporter.advance(len(some))
                     row += len(batch)
                     added += len(batch) - n_replaced
                     replaced += n_replaced
                     passages += sum(s.n_passages for s in stored)
-                    reporter.advance(len(batch))
         except BaseException:
             self.documents_delta = delta
             raise
@@ -186,13 +188,29 @@ class WriteSession:
 
     def _notices(self, families: Sequence[Family], stored: Sequence[Stored]) -> tuple[str, ...]:
         sample = [s.text for s in stored[:NOTICE_SAMPLE]]
-        return tuple(notice for family in families for notice in family.notices(sample))
+        told = (notice for family in families for notice in family.notices(sample))
+        return tuple(dict.fromkeys(told))  # fields of one model say the same
+
+    def _at_once(
+        self, families: Sequence[Family], stored: Sequence[Stored]
+    ) -> Iterator[Sequence[Stored]]:
+        """Stretches of as many passages as the slowest encoder wants to be given."""
+        sources = (source_of(family.encoder) for family in families)
+        most = min((n for s in sources if (n := getattr(s, "texts_at_once", None))), default=None)
+        start = passages = 0
+        for stop, one in enumerate(stored):
+            if most is not None and stop > start and passages + one.n_passages > most:
+                yield stored[start:stop]
+                start, passages = stop, 0
+            passages += one.n_passages
+        yield stored[start:]
 
     def _encode(self, families: Sequence[Family], stored: Sequence[Stored]) -> None:
+        one_pass = OnePass(family.encoder for family in families)
         for family in families:
             units, texts = texts_of(stored, family)
             named = _namer(stored, family.per_passage)
-            self._append(family.name, units, family.encode_documents(texts, named))
+            self._append(family.name, units, family.encode_documents(texts, named, one_pass))
 
     def _append(self, name: str, units: Units, values: Any) -> None:
         try:
