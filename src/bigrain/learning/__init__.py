@@ -9,4 +9,11 @@ Algorithms here are functions of arrays: no collection, no files. torch is impor
     targets            what scores should look like: the teacher's, the judged ones, or both
     mining             the best rows of queries, by exact scores and by codes
     compatible         queries of a new encoder in the space of an old one
+    adapter            `train_adapter`: a map of queries, trained on what the codes return
+    sampling           its negatives: walks over questions and their candidates
+    fusion             weights of families, from judged questions
+
+`Collection.learn` is `of_collection`: `asking` and `questions` are what is learned from, `rows`
+reads vectors, `task` learns each part and judges it on questions held out (`measuring`), `report`
+and `plot` tell.
 """
