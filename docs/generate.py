@@ -122,16 +122,25 @@ def _cell(text: str) -> str:
 
 # -- Python -------------------------------------------------------------------------------------
 
+FIELDS = ("LexicalField", "DenseField", "SparseField", "MultiVectorField", "SubstringField")
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Opening", ("create", "open")),
     ("The collection", ("Collection",)),
     ("Documents and hits", ("Document", "Hit", "Part", "Passage", "Occurrences", "AddCounts")),
     ("Recall", ("AuditReport", "FieldAudit", "TuneReport", "TuneRow")),
-    ("Fields", ("LexicalField", "DenseField", "SparseField", "MultiVectorField", "SubstringField")),
+    ("Fields", (*FIELDS, "fields_of")),
     ("Settings", ("Chunking", "Fusion")),
     (
         "Encoders",
-        ("Encoder", "CallableEncoder", "Model", "Head", "register_encoder", "encoder_names"),
+        (
+            "Encoder",
+            "CallableEncoder",
+            "TransformerEncoder",
+            "Model",
+            "Head",
+            "register_encoder",
+            "encoder_names",
+        ),
     ),
     ("Progress", ("ProgressUpdate",)),
 )

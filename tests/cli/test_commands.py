@@ -20,8 +20,8 @@ from bigrain.types import Hit
 
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
-    "repair", "bench", "demo", "tune", "audit", "count",
-    "add-vectors", "learn-encoder",
+    "repair", "bench", "demo", "tune", "learn", "learn-encoder", "audit", "count",
+    "add-vectors",
 }  # fmt: skip
 
 

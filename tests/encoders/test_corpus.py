@@ -143,8 +143,8 @@ def test_a_folder_is_the_name_of_an_encoder(learned: dict[str, Any], tmp_path: P
     with bigrain.open(tmp_path / "a.grain") as col:
         assert col.search("t2w1", k=1)
     with pytest.raises(ConfigError, match="not registered, nor a folder"):
-        bigrain.create(tmp_path / "b.grain", {"d": bigrain.DenseField(encoder="no/such")})
-    with pytest.raises(ConfigError, match="holds no encoder"):
+        bigrain.create(tmp_path / "b.grain", {"d": bigrain.DenseField(encoder="no-such")})
+    with pytest.raises(ConfigError, match="is no model folder"):
         bigrain.create(tmp_path / "b.grain", {"d": bigrain.DenseField(encoder=str(tmp_path))})
 
 

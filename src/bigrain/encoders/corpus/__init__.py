@@ -22,6 +22,6 @@ extra `corpus`; what was learned is used without.
 from bigrain.encoders.corpus.fastrp import fastrp
 from bigrain.encoders.corpus.learn import KINDS, learn
 from bigrain.encoders.corpus.learned import LearnedEncoder
-from bigrain.encoders.corpus.load import load
+from bigrain.encoders.corpus.load import is_learned, load
 
-__all__ = ["KINDS", "LearnedEncoder", "fastrp", "learn", "load"]
+__all__ = ["KINDS", "LearnedEncoder", "fastrp", "is_learned", "learn", "load"]
