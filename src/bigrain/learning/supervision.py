@@ -77,7 +77,7 @@ class Supervision:
                     )
             if len(scored) and all(len(s) == 0 or s.min() == s.max() for _, s in scored):
                 raise InvalidInputError(
-                    "the teacher gives all rows of a query the same score: there is nothing to follow"
+                    "the teacher scores all rows of each query alike: there is nothing to follow"
                 )
         return Supervision(queries, positives, weights, scored)
 
