@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bigrain.encoders.base import Encoder, Head, Model
     from bigrain.encoders.callable import CallableEncoder
     from bigrain.encoders.transformer import TransformerEncoder
+    from bigrain.learning.report import LearnReport
     from bigrain.search.audit_report import AuditReport, FieldAudit
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
@@ -60,6 +61,7 @@ __all__ = [
     "Fusion",
     "Head",
     "Hit",
+    "LearnReport",
     "LexicalField",
     "Model",
     "MultiVectorField",
@@ -97,6 +99,7 @@ _LATER = {
     "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
     "Query": "bigrain.search.query",
+    "LearnReport": "bigrain.learning.report",
     "Occurrences": "bigrain.search.occurrences",
     "TransformerEncoder": "bigrain.encoders.transformer",
     "TuneReport": "bigrain.tuning.report",
