@@ -128,6 +128,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("The collection", ("Collection",)),
     ("Documents and hits", ("Document", "Hit", "Part", "Passage", "Occurrences", "AddCounts")),
     ("Recall", ("AuditReport", "FieldAudit", "TuneReport", "TuneRow")),
+    ("Learning", ("LearnReport",)),
     ("Fields", (*FIELDS, "fields_of")),
     ("Settings", ("Chunking", "Fusion")),
     (
