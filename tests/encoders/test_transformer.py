@@ -257,7 +257,7 @@ def runtimes_few():
 
 
 def test_batches_by_length_change_nothing(folder):
-    encoder = TransformerEncoder(folder)
+    encoder = TransformerEncoder(folder, runtime="torch")
     texts = ["moon " * n for n in (1, 20, 3, 17, 5, 2)] * 40
     together = encoder.encode_documents(texts, ["dense"])["dense"]
     near(together[:6], [encoder.encode_documents([t], ["dense"])["dense"][0] for t in texts[:6]])
