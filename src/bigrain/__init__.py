@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from bigrain.encoders.callable import CallableEncoder
     from bigrain.encoders.transformer import TransformerEncoder
     from bigrain.search.audit_report import AuditReport, FieldAudit
+    from bigrain.search.expansion import HyDE, MultiQuery
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
     from bigrain.search.occurrences import Occurrences
@@ -60,8 +61,10 @@ __all__ = [
     "Fusion",
     "Head",
     "Hit",
+    "HyDE",
     "LexicalField",
     "Model",
+    "MultiQuery",
     "MultiVectorField",
     "Occurrences",
     "Part",
@@ -96,6 +99,8 @@ _LATER = {
     "FieldAudit": "bigrain.search.audit_report",
     "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
+    "HyDE": "bigrain.search.expansion",
+    "MultiQuery": "bigrain.search.expansion",
     "Query": "bigrain.search.query",
     "Occurrences": "bigrain.search.occurrences",
     "TransformerEncoder": "bigrain.encoders.transformer",

@@ -20,7 +20,7 @@ from bigrain.types import Hit
 
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
-    "repair", "bench", "demo", "tune", "audit", "count",
+    "repair", "bench", "demo", "tune", "learn", "learn-encoder", "audit", "count",
     "add-vectors",
 }  # fmt: skip
 
@@ -321,8 +321,8 @@ def test_stats_tells_how_far_dense_fields_look(program, made):
 def test_tune_measures_and_applies(program, tmp_path, monkeypatch):
     monkeypatch.setattr("bigrain.tuning.tune.SETTINGS", (0.9, 0.99))
     monkeypatch.setattr(
-        "bigrain.tuning.tune.fields_to_try",
-        lambda field, queries: [field, replace(field, light_bytes=16)],
+        "bigrain.families.dense.DenseFamily.alternatives",
+        lambda family, queries: [family.spec, replace(family.spec, light_bytes=16)],
     )
     texts = [f"grain number {i} in silo {i * i % 17}" for i in range(400)]
     program("index", "-", "--to", tmp_path / "a.grain", stdin="\n".join(texts))
@@ -533,3 +533,27 @@ def test_explain_speaks_of_codes_only_where_there_are_codes(program, grain):
                                   ("lexical", "dense"))  # fmt: skip
     assert "its lists of postings said" in lexical and "code" not in lexical
     assert "its code in memory said" in dense
+
+
+# -- learn-encoder --------------------------------------------------------------------------------
+
+
+def test_learn_encoder_makes_one_that_a_field_names(program, tmp_path):
+    rows = [{"_id": str(i), "text": f"wheat and grain in silo {i % 3}"} for i in range(8)]
+    rows += [{"_id": f"m{i}", "text": f"the moon in orbit {i % 3}"} for i in range(8)]
+    source = tmp_path / "texts.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tmp_path / "encoder"
+    shown = program("learn-encoder", source, "--to", folder, "--dim", "4", "--encoder", "lsa")
+    assert "lsa of 4 dimensions from 16 texts" in shown.stdout
+    told = program.json("learn-encoder", source, "--to", tmp_path / "pv", "--dim", "4", "--encoder",
+                        "pv", "--epochs", "2")  # fmt: skip
+    assert told["kind"] == "pv" and told["texts"] == 16 and told["words"] > 3
+    with bigrain.create(
+        tmp_path / "a.grain", {"d": bigrain.DenseField(encoder=str(folder))}
+    ) as col:
+        col.add(rows)
+        col.commit()
+        assert "moon" in col.search("moon", k=1)[0].text
+    again = program("learn-encoder", source, "--to", folder, code=2)
+    assert "already there" in again.stderr

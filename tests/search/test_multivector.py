@@ -33,6 +33,28 @@ def documents(n: int, seed: int = 0, longest: int = 12) -> tuple[np.ndarray, np.
     return tokens.astype(np.float32), offsets
 
 
+def test_a_list_of_arrays_is_one_ragged_array(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [rng.normal(size=(n, 4)).astype(np.float32) for n in (2, 3, 1)]
+    field = {"tok": bigrain.MultiVectorField(dim=4, heavy="float32")}
+    with bigrain.create(tmp_path / "a.grain", field) as col:
+        for bad, told in (
+            ([rows[0], rows[1][:, :3]], r"row 1 \(document 'b'\).*\(tokens, 4\).*\(3, 3\)"),
+            ([rows[0], [1.0, 2.0]], r"row 1 \(document 'b'\).*list of shape \(2,\)"),
+            ([rows[0], rows[1][:0]], "row 1 .*at least one"),
+            ([rows[0], rows[1] * np.nan], "row 1 .*finite"),
+            ([rows[0]], "2 ids but 1"),
+            (rows, "2 ids but 3"),
+        ):
+            with pytest.raises(bigrain.InvalidVectorsError, match=told):
+                col.add_vectors("tok", ["a", "b"], bad)
+        col.add_vectors("tok", ["a", "b", "c"], rows)
+        col.commit()
+        (best, *_) = col.search(rows[1], k=3)
+        assert best.id == "b"
+        assert best.score == pytest.approx((rows[1] @ rows[1].T).max(axis=1).sum(), rel=1e-5)
+
+
 def asked(n: int, seed: int = 99) -> list[np.ndarray]:
     tokens, offsets = documents(n, seed, 9)
     return [tokens[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]

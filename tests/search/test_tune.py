@@ -22,6 +22,7 @@ from bigrain.tuning import tune as tuning
 from bigrain.tuning.frontier import Whole
 
 N, DIM = 1500, 64
+ALTERNATIVES = dense.DenseFamily.alternatives
 
 
 def vectors_and_queries() -> tuple[np.ndarray, list[Any]]:
@@ -36,16 +37,20 @@ def vectors_and_queries() -> tuple[np.ndarray, list[Any]]:
 VECTORS, QUERIES = vectors_and_queries()
 
 
-def plain_fields(field: Any, queries: bool = False) -> list[Any]:
+def plain_fields(family: Any, queries: bool = False) -> list[Any]:
     """Three sizes of the usual code."""
     others = [bigrain.DenseField(dim=DIM, light_bytes=n) for n in (2, 4, 8)]
-    return [field, *(f for f in others if f != field)]
+    return [family.spec, *(f for f in others if f != family.spec)]
+
+
+def alternatives(field: Any, queries: bool = False) -> list[Any]:
+    return ALTERNATIVES(dense.DenseFamily("vec", field), queries=queries)
 
 
 @pytest.fixture
 def col(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setattr(tuning, "SETTINGS", (0.8, 0.99))
-    monkeypatch.setattr(tuning, "fields_to_try", plain_fields)
+    monkeypatch.setattr(dense.DenseFamily, "alternatives", plain_fields)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     fields = {"vec": bigrain.DenseField(dim=DIM)}
     with bigrain.create(tmp_path / "a.grain", fields, files=QuickDisk()) as made:
@@ -128,17 +133,17 @@ def test_what_cannot_be_held_is_said_with_the_nearest(col: Any, little_memory: A
 
 
 def test_other_codes_are_tried_and_fitted_to_queries(col: Any) -> None:
-    tried = trials.fields_to_try(col.fields["vec"])
+    tried = alternatives(col.fields["vec"])
     assert {f.code for f in tried} == {"rabitq", "opq"}
     assert {f.reduction for f in tried} == {"pca"} and len(set(tried)) == len(tried)
-    more = set(trials.fields_to_try(col.fields["vec"], queries=True)) - set(tried)
+    more = set(alternatives(col.fields["vec"], queries=True)) - set(tried)
     assert {(f.code, f.light_bytes, f.reduction) for f in more} == {
         ("rabitq", n, "leanvec") for n in (2, 4, 6)
     }
     for field in (bigrain.DenseField(dim=DIM, reduction=r) for r in ("prefix", "leanvec")):
-        others = [f for f in trials.fields_to_try(field) if f != field]
+        others = [f for f in alternatives(field) if f != field]
         assert {f.reduction for f in others} == {"prefix" if field.reduction == "prefix" else "pca"}
-    assert {f.code for f in trials.fields_to_try(bigrain.DenseField(dim=1))} == {"rabitq", "opq"}
+    assert {f.code for f in alternatives(bigrain.DenseField(dim=1))} == {"rabitq", "opq"}
 
 
 @pytest.mark.parametrize("metric", ["cosine", "l2"])
@@ -151,7 +156,9 @@ def test_bytes_in_memory_are_foretold_of_every_code(
     for settings in ({}, {"bits": 3, "light_bytes": 5}, {"code": "opq", "light_bytes": 5}):
         family = dense.DenseFamily("vec", bigrain.DenseField(dim=DIM, metric=metric, **settings))
         some = trials.sample_rows(index.views, 333, 0, 0)
-        trial = trials.make_trial(family, family.spec, some, QuickDisk(), tmp_path, 1 << 22, None)
+        trial = trials.make_trial(
+            family, family.spec, index, some, QuickDisk(), tmp_path, 1 << 22, None
+        )
         assert trial.file is not None
         foretold = Whole(DenseIndex(family._segment_spec, some.searched), trial.index)
         assert foretold.bytes_as(trial) == trial.index.views[0].segment.memory_bytes
@@ -197,7 +204,7 @@ def light_bytes(col: Any) -> int:
 def test_queries_come_from_live_ones_or_stored_vectors(
     col: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tuning, "fields_to_try", lambda field, queries: [field])
+    monkeypatch.setattr(dense.DenseFamily, "alternatives", lambda family, queries: [family.spec])
     report = col.tune()
     assert "stored vectors and means of two or three" in report.queries_from
     assert report.asked == 0.95 and report.rows_tried + 100 < N
@@ -209,7 +216,7 @@ def test_queries_come_from_live_ones_or_stored_vectors(
 
 def test_texts_are_encoded_as_queries(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tuning, "SETTINGS", (0.8,))
-    monkeypatch.setattr(tuning, "fields_to_try", lambda field, queries: [field])
+    monkeypatch.setattr(dense.DenseFamily, "alternatives", lambda family, queries: [family.spec])
     with bigrain.create(tmp_path / "a.grain", files=QuickDisk()) as col:
         col.add([f"grain number {i} lies in silo {i * i % 31}" for i in range(300)])
         col.commit()
@@ -252,7 +259,11 @@ def test_bad_arguments_are_refused(col: Any) -> None:
         ({"queries": QUERIES[:3]}, InvalidQueryError, "at least 20"),
         ({"queries": "a question"}, InvalidQueryError, "a list"),
         ({"queries": ["a question"] * 30}, InvalidQueryError, "no encoder"),
-        ({"field": "lex"}, UnknownFieldError, "only dense fields are tuned: vec"),
+        (
+            {"field": "lex"},
+            UnknownFieldError,
+            "no dense or multi-vector field 'lex'; there are vec",
+        ),
         ({"memory_budget_bytes": 1}, bigrain.ConfigError, "too small"),
     ):
         with pytest.raises(error, match=told):
@@ -265,7 +276,7 @@ def test_bad_arguments_are_refused(col: Any) -> None:
         col.tune(queries=QUERIES[:40], apply=True)
     col.delete([str(i) for i in range(150, N)])
     col.commit()
-    with pytest.raises(InvalidInputError, match="149 vectors; at least 200"):
+    with pytest.raises(InvalidInputError, match="149 rows; at least 200"):
         col.tune(queries=QUERIES[:40])
 
 
@@ -279,14 +290,14 @@ def test_rows_are_drawn_once_and_only_live_ones(
 
     sampled = trials.sample_rows(some.views, n_searched, n_asked, seed)
     searched = units_of(sampled.searched)
-    assert sampled.n_searched == len(searched) and len(sampled.asked) == len(sampled.asked_units)
-    both = np.concatenate((searched, sampled.asked_units))
+    assert sampled.n_searched == len(searched)
+    both = np.concatenate((searched, sampled.asked))
     assert len(np.unique(both)) == len(both) and np.isin(both, units_of(some.views)).all()
     if n_asked == 0 and n_searched >= some.n_rows:
         assert len(both) == some.n_rows
-    left = trials.without(some, sampled.asked_units)
-    assert not np.isin(sampled.asked_units, units_of(left.views)).any()
-    assert len(units_of(left.views)) == left.n_rows == some.n_rows - len(sampled.asked_units)
+    left = trials.without(some, sampled.asked)
+    assert not np.isin(sampled.asked, units_of(left.views)).any()
+    assert len(units_of(left.views)) == left.n_rows == some.n_rows - len(sampled.asked)
 
 
 @pytest.fixture(scope="module")
@@ -300,3 +311,42 @@ def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         col.delete([f"1-{i}" for i in range(0, 200, 7)])
         col.commit()
         yield col._view.fields["vec"].index
+
+
+def test_codes_of_token_vectors_are_tuned_and_applied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tuning, "SETTINGS", (0.8, 0.95))
+    rng = np.random.default_rng(3)
+    topics = rng.normal(size=(40, 16))
+    counts = rng.integers(1, 9, 600)
+    tokens = topics[rng.integers(0, 40, counts.sum())] + 0.5 * rng.normal(size=(counts.sum(), 16))
+    tokens = (tokens / np.linalg.norm(tokens, axis=1)[:, None]).astype(np.float32)
+    ragged = (tokens, np.concatenate(([0], np.cumsum(counts))))
+    queries = [tokens[a : a + 4] for a in rng.integers(0, len(tokens) - 4, 80)]
+    fields = {"tok": bigrain.MultiVectorField(dim=16, light_bytes=2, heavy="float32")}
+    with bigrain.create(tmp_path / "a.grain", fields, files=QuickDisk()) as col:
+        col.add_vectors("tok", [str(i) for i in range(600)], ragged)
+        col.commit()
+        truth, scores = col.search_many(queries, recall=1.0, arrays=True)
+        report = col.tune(recall=0.9, queries=queries)
+        assert {r.field.light for r in report.rows} == {"mean", "regression", "fde"}
+        assert "80 queries that were given, one half" in report.measured()
+        assert "light='" in report.verdict() and report.to_dict()["field"]["light"]
+        of_present = {r.setting: r for r in report.rows if r.field.light_bytes == 2}
+        assert of_present[0.95].reached >= of_present[0.8].reached
+        own = col.tune(recall=0.9)
+        assert "stretches of up to 12 tokens" in own.queries_from
+        applied = col.tune(recall=0.9, queries=queries, apply=True)
+        assert applied.applied and col.fields["tok"] == applied.field
+        light = col.stats()["fields"]["tok"]["light_bytes_in_memory"]
+        assert {r.bytes_in_memory for r in applied.rows if r.field == applied.field} == {light}
+        again, same = col.search_many(queries, recall=1.0, arrays=True)
+        np.testing.assert_array_equal(same, scores)
+        found, _ = col.search_many(queries, recall=applied.chosen.setting, arrays=True)
+        share = np.mean([len(set(a) & set(b)) for a, b in zip(found, truth, strict=True)]) / 10
+        assert share >= applied.chosen.low - 0.02
+        with pytest.raises(bigrain.ConfigError, match="what its originals are"):
+            col._families["tok"].recoded(bigrain.MultiVectorField(dim=16, heavy="int8"))
+    with bigrain.open(tmp_path / "a.grain", read_only=True) as col:
+        assert col.fields["tok"] == applied.field and not col.verify().problems

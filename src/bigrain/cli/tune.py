@@ -27,11 +27,12 @@ __all__ = ["tune"]
               "(default: --memory).")  # fmt: skip
 @click.option("--queries", type=click.Path(path_type=Path), metavar="FILE",
               help="Queries as JSONL or TSV (default: stored vectors, their means).")  # fmt: skip
-@click.option("--field", metavar="NAME", help="Which dense field, if there are several.")
+@click.option("--field", metavar="NAME",
+              help="Which dense or multi-vector field, if there are several.")  # fmt: skip
 @click.option("-k", default=10, show_default=True, type=int, metavar="N",
               help="How many of the best shall be found.")  # fmt: skip
 @click.option("--rows", default=50_000, show_default=True, type=int, metavar="N",
-              help="How many vectors codes are tried on.")  # fmt: skip
+              help="How many rows codes are tried on.")  # fmt: skip
 @click.option("--apply", is_flag=True, help="Make the field's codes anew as chosen.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
               help="Draw recall against queries a second and bytes, as a PNG.")  # fmt: skip
@@ -50,9 +51,11 @@ def tune(
     plot: Path | None,
     memory: int | None,
 ) -> None:
-    """Measure what recall costs a dense field, in time and in memory, and choose its codes.
+    """Measure what recall costs in time and memory, and choose codes.
 
-    Codes of several sizes are tried on a sample of the vectors. The quickest that reaches the
+    It does so for a field with codes, dense or multi-vector.
+
+    Codes of several sizes are tried on a sample of the rows. The quickest that reaches the
     recall within the memory is chosen on one half of the queries; the other half tells what recall
     it reaches. Nothing is changed without --apply.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,7 @@ from bigrain.encoders.base import Encoder
 from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import ConfigError, InvalidQueryError, InvalidVectorsError
 from bigrain.index.base import Builder, FieldIndex, Segment, View
+from bigrain.index.coded import CodedSegment
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage
 from bigrain.registry import make_encoder
@@ -23,6 +25,7 @@ from bigrain.storage.segment import SegmentFile
 __all__ = [
     "ALONE",
     "LARGEST",
+    "CodedFamily",
     "Family",
     "Where",
     "as_matrix",
@@ -32,6 +35,7 @@ __all__ = [
     "is_sparse",
     "require_count",
     "require_products",
+    "require_same_originals",
     "row_number",
     "shape_of",
 ]
@@ -105,6 +109,42 @@ class Family(Protocol):
     def explain(self, index: Any, query: Any, unit: int) -> dict[str, Any]:
         """Why a unit scores what it scores, in this field's own terms."""
         ...
+
+
+@runtime_checkable
+class CodedFamily(Family, Protocol):
+    """A family whose codes can be made anew from its originals.
+
+    `fits_queries`: some of its codes can be fitted to queries.
+    """
+
+    fits_queries: ClassVar[bool]
+
+    def recoded(self, spec: Any, like: Any = None) -> CodedFamily:
+        """The same field with other codes; its encoder and originals stay.
+
+        A reduction that looks at queries is fitted to ones `like` these.
+        """
+        ...
+
+    def alternatives(self, *, queries: bool) -> list[Any]:
+        """Definitions of the field as it is, and with other codes worth trying.
+
+        `queries`: there are some that a reduction can be fitted to.
+        """
+        ...
+
+    def open_segment(self, file: SegmentFile) -> CodedSegment: ...
+
+
+def require_same_originals(name: str, old: Field, new: Field, recoded: Sequence[str]) -> None:
+    """Only the settings `recoded` can change: codes are made from what the others say is there."""
+    before, after = asdict(old), asdict(new)
+    if fixed := [key for key in before if before[key] != after[key] and key not in recoded]:
+        raise ConfigError(
+            f"field {name!r}: {fixed[0]}={before[fixed[0]]!r} is what its originals are; "
+            f"only {', '.join(recoded)} can change, not to {fixed[0]}={after[fixed[0]]!r}"
+        )
 
 
 def encoder_of(field: str, name: str | None, family: str, dim: int | None) -> Encoder | None:

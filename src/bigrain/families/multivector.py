@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +25,7 @@ from bigrain.families.base import (
     encoder_of,
     require_count,
     require_products,
+    require_same_originals,
     row_number,
     shape_of,
 )
@@ -45,11 +47,17 @@ from bigrain.storage.segment import SegmentFile
 __all__ = ["MultiVectorFamily"]
 
 MAX_QUERY_TOKENS = 10_000
+RECODED = ("light", "light_bytes")  # from the originals
+TRIED = (
+    *(("mean", n) for n in (32, 64, 96, 128)),
+    *((light, n) for light in ("regression", "fde") for n in (64, 128)),
+)
 Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
 class MultiVectorFamily:
     per_passage = True
+    fits_queries = False
 
     def __init__(self, name: str, spec: MultiVectorField) -> None:
         self.encoder = encoder_of(name, spec.encoder, "multivector", spec.dim)
@@ -58,6 +66,18 @@ class MultiVectorFamily:
         assert spec.dim is not None
         self.name, self.spec, self.dim = name, spec, spec.dim
         self._segment_spec = MultiVectorSpec(spec.dim, spec.light, spec.light_bytes, spec.heavy)
+
+    def recoded(self, spec: MultiVectorField, like: Any = None) -> MultiVectorFamily:
+        """The same field with other codes; its encoder and originals stay."""
+        require_same_originals(self.name, self.spec, spec, RECODED)
+        family = copy.copy(self)
+        family.spec = spec
+        family._segment_spec = MultiVectorSpec(self.dim, spec.light, spec.light_bytes, spec.heavy)
+        return family
+
+    def alternatives(self, *, queries: bool) -> list[MultiVectorField]:
+        others = [replace(self.spec, light=light, light_bytes=n) for light, n in TRIED]
+        return list(dict.fromkeys([self.spec, *others]))
 
     def fingerprint(self) -> dict[str, Any]:
         if self.encoder is None:
@@ -97,10 +117,12 @@ class MultiVectorFamily:
 
     def _ragged(self, vectors: Any, n: int, where: Where) -> Ragged:
         """n rows of at least one finite token vector each."""
+        if isinstance(vectors, list):
+            vectors = self._joined(vectors, where)
         if not (isinstance(vectors, tuple) and len(vectors) == 2):
             raise InvalidVectorsError(
-                f"field {self.name!r}: expected (values (T, {self.dim}), offsets (n + 1,)), "
-                f"got {type(vectors).__name__}"
+                f"field {self.name!r}: expected (values (T, {self.dim}), offsets (n + 1,)) or a "
+                f"list of arrays (tokens, {self.dim}), got {type(vectors).__name__}"
             )
         try:
             offsets = np.asarray(vectors[1])
@@ -130,6 +152,20 @@ class MultiVectorFamily:
             )
         require_count(self.name, range(n), len(offsets) - 1)
         return values, offsets
+
+    def _joined(self, rows: list[Any], where: Where) -> Ragged:
+        """Arrays of tokens, one a document, in one."""
+        parts = []
+        for row, tokens in enumerate(rows):
+            shape = shape_of(tokens)
+            if shape is None or len(shape) != 2 or shape[1] != self.dim:
+                raise InvalidVectorsError(
+                    f"field {self.name!r}, {where(row)}: expected an array (tokens, {self.dim}), "
+                    f"got {type(tokens).__name__} of shape {shape}"
+                )
+            parts.append(as_matrix(self.name, tokens, self.dim, _always(where(row))))
+        offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
+        return np.concatenate([np.empty((0, self.dim), np.float32), *parts]), offsets
 
     def _require_storable(self, values: npt.NDArray[np.float32], owner: Where) -> None:
         if self.spec.heavy in ("float32", "int8"):
@@ -221,3 +257,7 @@ class MultiVectorFamily:
             "best_tokens": best.tolist(),
             "token_scores": scores.tolist(),
         }
+
+
+def _always(told: str) -> Where:
+    return lambda _: told

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import kernels
-from bigrain.codecs.dense import CodeSettings, PreparedQueries
+from bigrain.codecs.dense import PreparedQueries
 from bigrain.codecs.nibbles import BLOCK
 from bigrain.codecs.partition import Partition, list_count
 from bigrain.errors import DamagedError
@@ -28,7 +28,6 @@ __all__ = [
     "CodedSegment",
     "Live",
     "chunk_rows",
-    "code_bytes_for",
     "code_bytes_of",
     "expected_best",
 ]
@@ -195,6 +194,15 @@ class CodedSegment:
         places[self.order] = np.arange(len(places), dtype=np.uint32)
         return places
 
+    def bytes_for(self, n_rows: int) -> int:
+        """What so many rows coded like these take in memory, but for the map of gaps."""
+        l2, lists = 4 * (self.offset is not None), list_count(n_rows)
+        n_bytes = -(-n_rows // BLOCK) * self.codec.groups * (BLOCK // 2)
+        n_bytes += n_rows * (2 + l2) + 8 * (lists + 1)
+        if lists > 1:
+            n_bytes += 4 * n_rows + lists * (self.codec.frame.dim + 4 + l2)
+        return n_bytes
+
     def live(self, rows: Bitmap | None) -> Live:
         """A bitmap of rows (None: all) in the order of codes, counted."""
         if rows is None:
@@ -218,16 +226,6 @@ def code_bytes_of(file: SegmentFile) -> int:
     """What the codes of a segment take in memory: with factors, lists, and the map of gaps."""
     parts = [file.sections[name] for name in SECTIONS if name in file.sections]
     return sum(part.n_bytes for part in parts) + UnitMap.bytes_in(file)
-
-
-def code_bytes_for(settings: CodeSettings, dim: int, metric: str, n_rows: int) -> int:
-    """The same, but for the map of gaps, of a segment that is yet to be written."""
-    l2, lists = 4 * (metric == "l2"), list_count(n_rows)
-    n_bytes = -(-n_rows // BLOCK) * settings.groups(dim) * (BLOCK // 2)
-    n_bytes += n_rows * (2 + l2) + 8 * (lists + 1)
-    if lists > 1:
-        n_bytes += 4 * n_rows + lists * (dim + 4 + l2)
-    return n_bytes
 
 
 def expected_best(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Mapping, Sequence
 from math import ceil, sqrt
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -52,6 +52,14 @@ class CodedIndex(ABC, Generic[S]):
     ) -> Generator[int, None, list[Ranked]]:
         """`exact` in steps; each yields how many rows it has read."""
 
+    @abstractmethod
+    def among(self, views: Sequence[View[S]]) -> Self:
+        """An index like this one of other rows."""
+
+    @abstractmethod
+    def queries_from(self, units: Units, seed: int) -> tuple[Any, str]:
+        """Queries (a list, or an array) made of live units, and what they are in words."""
+
     def exact(self, queries: Sequence[Any], k: int, selection: Selection | None) -> list[Ranked]:
         """Per query the true best k, by reading every original once."""
         steps = self.exact_steps(queries, k, selection)
@@ -67,6 +75,10 @@ class CodedIndex(ABC, Generic[S]):
         self, queries: Sequence[Any], units: Units, query_of: npt.NDArray[np.int32]
     ) -> Floats:
         """Exact scores (m,) of pairs of a unit and a query, NaN where there is no live row."""
+
+    def score(self, query: Any, units: Units) -> Floats:
+        """Exact scores of units for one query, NaN where there is no live row."""
+        return self.score_pairs([query], units, np.zeros(len(units), np.int32))
 
     def effort(self, recall: float | None, k: int) -> Effort:
         """What finds `recall` of the true top k: the most that any segment needs."""

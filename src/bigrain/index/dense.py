@@ -6,7 +6,7 @@ A segment holds the records of the full vectors in ascending order of unit (`row
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from bigrain.errors import DamagedError
 from bigrain.index.base import Floats, Ranked, Rows, Selection, Units, View, merge_ranked
 from bigrain.index.coded import CodedSegment, chunk_rows
 from bigrain.index.coded_index import CodedIndex
+from bigrain.index.effort import sample_queries
 from bigrain.storage.segment import SegmentFile
 
 __all__ = ["DenseIndex", "DenseSegment", "DenseSpec"]
@@ -127,9 +128,15 @@ class DenseSegment(CodedSegment):
 class DenseIndex(CodedIndex[DenseSegment]):
     """All dense segments of a field at one snapshot. Queries are (Q, dim) float32."""
 
-    def __init__(self, spec: DenseSpec, views: Sequence[View[DenseSegment]]) -> None:
+    def __init__(
+        self,
+        spec: DenseSpec,
+        views: Sequence[View[DenseSegment]],
+        asked: Callable[[Floats], Floats] | None = None,
+    ) -> None:
+        """`asked`: what turns queries as they are given into queries as they are asked."""
         super().__init__(views)
-        self.spec = spec
+        self.spec, self._adapt = spec, asked
 
     def prepare(self, segment: DenseSegment, queries: Sequence[Any]) -> PreparedQueries:
         return segment.codec.prepare(np.asarray(queries, np.float32))
@@ -145,9 +152,16 @@ class DenseIndex(CodedIndex[DenseSegment]):
                 parts.append(view.segment.finite(self.spec.rows.decode(records)))
         return np.concatenate(parts)
 
-    def score(self, query: Any, units: Units) -> Floats:
-        """Exact scores of units for one query (dim,), NaN where there is no live row."""
-        return self.score_pairs([query], units, np.zeros(len(units), np.int32))
+    def among(self, views: Sequence[View[DenseSegment]]) -> DenseIndex:
+        return DenseIndex(self.spec, views, self._adapt)
+
+    def queries_from(self, units: Units, seed: int) -> tuple[Floats, str]:
+        queries, _ = sample_queries(
+            self.vectors(units), self.n_rows, metric=self.spec.metric, seed=seed
+        )
+        if self._adapt is not None:
+            queries = self._adapt(queries)
+        return queries, "stored vectors and means of two or three"
 
     def score_pairs(
         self, queries: Sequence[Any], units: Units, query_of: npt.NDArray[np.int32]

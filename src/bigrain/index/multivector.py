@@ -44,10 +44,12 @@ __all__ = [
     "best_rows",
     "joined_queries",
     "light_bytes_of",
+    "stretch_of",
     "write_surrogate",
 ]
 
 READ_BYTES = 4 << 20  # of records at a time
+STRETCH = 12  # tokens of a sample query
 PAIRS = 1 << 20  # of a record and a query, scored at a time
 LARGEST = 1e18  # of a number in a surrogate
 NONE = Ranked(np.empty(0, np.int64), np.empty(0, np.float32))
@@ -83,6 +85,9 @@ class MultiVectorSegment(CodedSegment):
     def memory_bytes(self) -> int:
         return light_bytes_of(self.file)
 
+    def bytes_for(self, n_rows: int) -> int:
+        return super().bytes_for(n_rows) + 8 * (n_rows + 1)
+
     @cached_property
     def code_id(self) -> str:
         return f"{self.surrogate_id}-{self.codec.id}"
@@ -106,6 +111,12 @@ class MultiVectorSegment(CodedSegment):
     def prepare(self, queries: Sequence[Any]) -> PreparedQueries:
         """Token vectors of queries as the codes are asked."""
         return self.codec.prepare(self.surrogate.queries(*joined_queries(queries)))
+
+
+def stretch_of(tokens: Floats, rng: np.random.Generator) -> Floats:
+    """STRETCH tokens in a row of a document (T, dim), or all if there are fewer: like a query."""
+    start = int(rng.integers(0, max(0, len(tokens) - STRETCH) + 1))
+    return tokens[start : start + STRETCH]
 
 
 def joined_queries(queries: Sequence[Any]) -> Ragged:
@@ -163,9 +174,19 @@ class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
                 return view.segment.records, view.segment.records.payload(rows)[0]
         return None
 
-    def score(self, query: Any, units: Units) -> Floats:
-        """MaxSim of single units, NaN where there is no live row."""
-        return self.score_pairs([query], units, np.zeros(len(units), np.int32))
+    def among(self, views: Sequence[View[MultiVectorSegment]]) -> MultiVectorIndex:
+        return MultiVectorIndex(views)
+
+    def queries_from(self, units: Units, seed: int) -> tuple[list[Floats], str]:
+        rng = np.random.default_rng(seed)
+        queries = []
+        for unit in units.tolist():
+            found = self.tokens(unit)
+            assert found is not None
+            records, payload = found
+            n_tokens = len(payload) // records.codec.token_bytes
+            queries.append(stretch_of(records.codec.decode(payload, np.array([n_tokens])), rng))
+        return queries, f"stretches of up to {STRETCH} tokens of stored documents"
 
     def score_pairs(
         self, queries: Sequence[Any], units: Units, query_of: npt.NDArray[np.int32]

@@ -24,10 +24,12 @@ from bigrain.index.coded import chunk_rows
 from bigrain.index.coded_writing import ListedCodes, fit_codes
 from bigrain.index.effort import Calibration
 from bigrain.index.multivector import (
+    STRETCH,
     MultiVectorSegment,
     MultiVectorSpec,
     Ragged,
     joined_queries,
+    stretch_of,
     write_surrogate,
 )
 from bigrain.index.neighbours import LEAST_ROWS, Best, calibrated
@@ -43,7 +45,6 @@ SPILL_BUFFER = 1 << 18
 CHUNK_TOKENS_BYTES = 1 << 20  # of tokens as float32, handled at a time
 SAMPLE_BYTES = 16 << 20  # of tokens as float32, that records and surrogates are fitted to
 ASKED = 96  # sample queries
-ASKED_TOKENS = 12  # of each
 WORK = 1 << 42  # products of numbers spent on the neighbours of sample queries, at most
 LEAST_ASKED = 32
 Counts = npt.NDArray[np.int64]
@@ -95,11 +96,29 @@ class MultiVectorBuilder:
         like: Sequence[MultiVectorSegment],
     ) -> None:
         self._spec, self._memory_bytes, self._like = spec, memory_bytes, like
-        self._codec = _waiting_codec(spec)
-        token_bytes = self._codec.token_bytes
-        self._tokens = Spill(files, spill, np.uint8, (token_bytes,), buffer_bytes=SPILL_BUFFER)
+        self._files, self._path = files, spill
+        self._wait_as(_waiting_codec(spec))
         self._log = UnitLog()
         self._counts: list[npt.NDArray[np.uint32]] = []
+
+    def _wait_as(self, codec: TokenCodec) -> None:
+        self._codec = codec
+        self._tokens = Spill(
+            self._files, self._path, np.uint8, (codec.token_bytes,), buffer_bytes=SPILL_BUFFER
+        )
+
+    def append_records(
+        self, units: Units, codec: TokenCodec, payload: npt.NDArray[np.uint8], counts: Counts
+    ) -> None:
+        """Add tokens as a codec wrote them; the records stay as they are if all are of it."""
+        if not self._tokens.n_rows and codec.kind == self._spec.heavy:
+            self._wait_as(codec)
+        if not _same(codec, self._codec):
+            self.append(units, Tokens(codec, payload, counts).ragged)
+            return
+        self._tokens.append(payload.reshape(-1, codec.token_bytes))
+        self._log.append(units)
+        self._counts.append(counts.astype(np.uint32))
 
     def append(self, units: Units, values: Any) -> None:
         """Add ragged tokens: (values (T, dim), offsets (n + 1,)); every document has some."""
@@ -126,9 +145,11 @@ class MultiVectorBuilder:
                     yield self._read(wanted[start:stop], counts, offsets)
 
         if numbering.n_rows:
+            waiting = self._codec if self._codec.kind == self._spec.heavy else None
             write_multivector(
-                self._spec, files, path, numbering, chunks, self._like, self._memory_bytes
-            )
+                self._spec, files, path, numbering, chunks, self._like, self._memory_bytes,
+                codec=waiting,
+            )  # fmt: skip
         return numbering.n_rows
 
     def _read(self, rows: Rows, counts: Counts, offsets: Counts) -> Tokens:
@@ -178,16 +199,19 @@ def write_multivector(
     like: Sequence[MultiVectorSegment],
     memory_bytes: int,
     *,
+    codec: TokenCodec | None = None,
     afresh: bool = False,
 ) -> None:
     """Stream records, in ascending order of unit, into a segment file.
 
     `chunks` gives them all, some at a time, again and again. Codecs are taken from the largest of
-    the segments `like` it, but for the codes where they are to be made `afresh`.
+    the segments `like` it, but for that of records, `codec`, if there is one, and for the codes
+    where they are to be made `afresh`.
     """
     n = numbering.n_rows
     sample, n_tokens = _sampled(chunks, n, spec.dim)
-    codec = _token_codec(spec, sample, n_tokens, like)
+    if codec is None:
+        codec = _token_codec(spec, sample, n_tokens, like)
     given = None if afresh else _largest(like, n)
     surrogate = given.surrogate if given is not None else _fitted(spec, sample)
     asked = _Asked.of(sample, n, n_tokens)
@@ -298,14 +322,12 @@ class _Asked:
         n_sampled = len(offsets) - 1
         if n < LEAST_ROWS or not n_sampled:
             return cls([], np.empty(0, np.int64))
-        cost = ASKED_TOKENS * n_tokens * values.shape[1]
+        cost = STRETCH * n_tokens * values.shape[1]
         m = int(np.clip(WORK // max(cost, 1), LEAST_ASKED, ASKED))
         rng = np.random.default_rng(seed)
         queries = []
         for i in rng.choice(n_sampled, min(m, n_sampled), replace=False).tolist():
-            first, last = int(offsets[i]), int(offsets[i + 1])
-            start = int(rng.integers(first, max(first, last - ASKED_TOKENS) + 1))
-            queries.append(values[start : min(start + ASKED_TOKENS, last)])
+            queries.append(stretch_of(values[offsets[i] : offsets[i + 1]], rng))
         return cls(queries, np.ones(len(queries), np.int64))
 
     def look_at(

@@ -6,13 +6,13 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.base import Floats, Ranked
-from bigrain.index.coded import code_bytes_for
-from bigrain.index.dense import DenseIndex
+from bigrain.index.base import Ranked
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import Effort
 from bigrain.index.live import in_figures
 from bigrain.index.numbering import number_rows
@@ -33,8 +33,8 @@ WARM_UP = 4
 class Whole:
     """The field as it is coded now, with all its rows: what trials are scaled up to."""
 
-    index: DenseIndex
-    trial: DenseIndex  # its code, on the sample
+    index: CodedIndex[Any]
+    trial: CodedIndex[Any]  # its code, on the sample
 
     def grown(self, setting: float, k: int) -> tuple[float, float]:
         """How many times as many (codes looked at, candidates verified) all rows take."""
@@ -52,9 +52,8 @@ class Whole:
         """What all rows take in memory, coded as in the trial: as one segment, or as they are."""
         if trial.file is None:
             return sum(view.segment.memory_bytes for view in trial.index.views)
-        spec = trial.index.spec
-        n_bytes = code_bytes_for(spec.settings, spec.dim, spec.metric, self.index.n_rows)
-        return n_bytes + self.gap_bytes
+        (view,) = trial.index.views
+        return int(view.segment.bytes_for(self.index.n_rows)) + self.gap_bytes
 
     @cached_property
     def gap_bytes(self) -> int:
@@ -68,7 +67,7 @@ class Whole:
         return 0 if runs <= 1 else min(8 * runs, 4 * numbering.n_rows)
 
 
-def truths_of(index: DenseIndex, queries: Floats, k: int, reporter: Reporter) -> list[Ranked]:
+def truths_of(index: CodedIndex[Any], queries: Any, k: int, reporter: Reporter) -> list[Ranked]:
     """The true best k units of every query."""
     found: list[Ranked] = []
     for start in range(0, len(queries), TOGETHER):
@@ -155,7 +154,7 @@ def _share_of_one(number: float) -> float:
     return min(1.0, max(0.0, number))
 
 
-def _ask(index: DenseIndex, query: Floats, effort: Effort, k: int) -> tuple[Ranked, float, float]:
+def _ask(index: CodedIndex[Any], query: Any, effort: Effort, k: int) -> tuple[Ranked, float, float]:
     """(best k by exact score, seconds for candidates, seconds for verifying) of one query."""
     began = time.process_time()
     proposed = index.candidates([query], effort, None)[0].units

@@ -16,9 +16,10 @@ from bigrain.errors import (
     UnknownFieldError,
     shown,
 )
-from bigrain.families.dense import DenseFamily
-from bigrain.index.dense import DenseIndex
+from bigrain.families.base import CodedFamily
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DEFAULT_RECALL
+from bigrain.index.multivector_plain import PlainSegment
 from bigrain.progress import ProgressLike, reporting
 from bigrain.tuning.report import TuneReport
 from bigrain.tuning.tune import Task, measured_again, tune
@@ -71,11 +72,16 @@ def tune_collection(
     if apply:
         col._require_nothing_pending()
 
-    def within(budget: Budget, recoded: DenseFamily) -> Budget:
+    def within(budget: Budget, recoded: CodedFamily) -> Budget:
         return _with_fixed(budget, {**col._families, recoded.name: recoded})
 
     index = view.fields[family.name].index
-    assert isinstance(index, DenseIndex)
+    assert isinstance(index, CodedIndex)
+    if any(isinstance(view.segment, PlainSegment) for view in index.views):
+        raise InvalidInputError(
+            f"field {family.name!r} has segments without codes, as bigrain 0.1 wrote them; "
+            "compact() writes them anew"
+        )
     task = Task(
         family=family,
         index=index,
@@ -106,7 +112,7 @@ def tune_collection(
         if report.chosen is None:
             raise BudgetError(f"nothing was changed: {report.verdict()}")
         like = tuned.questions.fitting
-        unfitted = family.spec.reduction == "leanvec" and not any(
+        unfitted = getattr(family.spec, "reduction", None) == "leanvec" and not any(
             view.segment.codec.frame.n_queries for view in index.views
         )
         if report.field == family.spec and (like is None or not unfitted):
@@ -116,20 +122,24 @@ def tune_collection(
             after = col._require_open()
         done = replace(report, applied=True, snapshot=after.number)
         coded = after.fields[family.name]
-        assert isinstance(coded.index, DenseIndex) and isinstance(coded.family, DenseFamily)
-        return measured_again(replace(tuned, report=done), coded.family, coded.index, reporter)
-
-
-def _family(col: Collection, field: str | None) -> DenseFamily:
-    dense = {n: f for n, f in col._families.items() if isinstance(f, DenseFamily)}
-    if field is None and len(dense) == 1:
-        return next(iter(dense.values()))
-    if not dense:
-        raise UnknownFieldError("no dense field in this collection; only dense fields are tuned")
-    if field is None:
-        raise UnknownFieldError(f"several dense fields; name one with field=: {', '.join(dense)}")
-    if not isinstance(field, str) or field not in dense:
-        raise UnknownFieldError(
-            f"no dense field {shown(field)}; only dense fields are tuned: {', '.join(dense)}"
+        assert isinstance(coded.index, CodedIndex)
+        return measured_again(
+            replace(tuned, report=done), _family(col, family.name), coded.index, reporter
         )
-    return dense[field]
+
+
+def _family(col: Collection, field: str | None) -> CodedFamily:
+    coded = {n: f for n, f in col._families.items() if isinstance(f, CodedFamily)}
+    if field is None and len(coded) == 1:
+        return next(iter(coded.values()))
+    if not coded:
+        raise UnknownFieldError(
+            "no dense or multi-vector field in this collection; only their codes are tuned"
+        )
+    if field is None:
+        raise UnknownFieldError(f"several such fields; name one with field=: {', '.join(coded)}")
+    if not isinstance(field, str) or field not in coded:
+        raise UnknownFieldError(
+            f"no dense or multi-vector field {shown(field)}; there are {', '.join(coded)}"
+        )
+    return coded[field]

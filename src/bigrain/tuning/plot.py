@@ -51,5 +51,5 @@ def plot(report: TuneReport, path: str | os.PathLike[str]) -> None:
         ax.set_axisbelow(True)
     speeds.legend(frameon=False, fontsize=8)
     told = ", extrapolated" if report.extrapolated else ""
-    figure.suptitle(f"{report.name}: {report.rows_of_field:,} vectors{told}", fontsize=11)
+    figure.suptitle(f"{report.name}: {report.rows_of_field:,} rows{told}", fontsize=11)
     figure.savefig(path)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bigrain.errors import InvalidQueryError, shown
-from bigrain.families.dense import DenseFamily
-from bigrain.index.base import Floats
-from bigrain.index.effort import sample_queries
+from bigrain.families.base import CodedFamily
+from bigrain.index.base import Units
+from bigrain.index.coded_index import CodedIndex
 
 __all__ = ["LEAST_QUERIES", "Questions", "audited", "given", "of_documents"]
 
@@ -25,10 +26,10 @@ ENOUGH_AUDITED = 64
 class Questions:
     """Queries in two random halves, to choose by and fresh ones; and others to fit codes to."""
 
-    choosing: Floats
-    fresh: Floats
+    choosing: Any  # a list of them, or an array
+    fresh: Any
     told: str  # where they are from
-    fitting: Floats | None = None
+    fitting: Any = None
 
     @property
     def n(self) -> int:
@@ -39,18 +40,18 @@ class Questions:
         return replace(self, choosing=self.choosing[: n // 2], fresh=self.fresh[: n // 2])
 
     @classmethod
-    def halves(cls, queries: Floats, told: str, seed: int, *, fit: bool = False) -> Questions:
+    def halves(cls, queries: Any, told: str, seed: int, *, fit: bool = False) -> Questions:
         """`fit`: lay a third of them aside, if there are enough, for codes to be fitted to."""
         order = np.random.default_rng(seed).permutation(len(queries))[:MOST_QUERIES]
         fitting = None
         if fit and len(order) // 3 >= LEAST_TO_FIT:
-            fitting, order = queries[order[: len(order) // 3]], order[len(order) // 3 :]
+            fitting, order = _some(queries, order[: len(order) // 3]), order[len(order) // 3 :]
             told += f", {len(fitting):,} of them only to fit codes to"
         half = len(order) // 2
-        return cls(queries[order[:half]], queries[order[half:]], told, fitting)
+        return cls(_some(queries, order[:half]), _some(queries, order[half:]), told, fitting)
 
 
-def given(family: DenseFamily, queries: Any, seed: int) -> Questions:
+def given(family: CodedFamily, queries: Any, seed: int) -> Questions:
     """Texts or vectors of the user, or `InvalidQueryError`."""
     if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
         raise InvalidQueryError(f"queries takes a list of texts or vectors, not {shown(queries)}")
@@ -65,23 +66,28 @@ def given(family: DenseFamily, queries: Any, seed: int) -> Questions:
         told = f"{MOST_QUERIES:,} of {told}, drawn at random"
         some = np.random.default_rng(seed).choice(len(listed), MOST_QUERIES, replace=False)
         listed = [listed[i] for i in some.tolist()]
-    return Questions.halves(family.queries(listed), told, seed, fit=True)
+    return Questions.halves(family.queries(listed), told, seed, fit=family.fits_queries)
 
 
-def audited(queries: Floats | None, seed: int) -> Questions | None:
+def audited(family: CodedFamily, queries: Any, seed: int) -> Questions | None:
     """Live queries, if there are enough of them."""
     if queries is None or len(queries) < ENOUGH_AUDITED:
         return None
     told = f"{len(queries):,} audited queries of this handle"
-    return Questions.halves(queries, told, seed, fit=True)
+    return Questions.halves(queries, told, seed, fit=family.fits_queries)
 
 
-def of_documents(family: DenseFamily, vectors: Floats, n_rows: int, seed: int) -> Questions:
-    """Stored vectors that are not searched, and means of two or three of them."""
-    queries, _ = sample_queries(vectors, n_rows, metric=family.spec.metric, seed=seed)
+def of_documents(index: CodedIndex[Any], units: Units, seed: int) -> Questions:
+    """Queries made of stored units that are not searched."""
+    queries, told = index.queries_from(units, seed)
     return Questions.halves(
         queries,
-        f"{len(queries):,} stored vectors and means of two or three (real questions may be harder: "
-        "give some, or audit live ones)",
+        f"{len(queries):,} {told} (real questions may be harder: give some, or audit live ones)",
         seed,
     )
+
+
+def _some(queries: Any, chosen: npt.NDArray[np.int64]) -> Any:
+    if isinstance(queries, np.ndarray):
+        return queries[chosen]
+    return [queries[i] for i in chosen.tolist()]

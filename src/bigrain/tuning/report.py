@@ -6,13 +6,15 @@ import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from bigrain.config import USUAL_BITS, DenseField
+from bigrain.config import USUAL_BITS, DenseField, MultiVectorField
 
 __all__ = ["TuneReport", "TuneRow", "codes_of"]
 
 
-def codes_of(field: DenseField) -> str:
+def codes_of(field: DenseField | MultiVectorField) -> str:
     """What sets the codes of a field apart from others that were tried, in words."""
+    if isinstance(field, MultiVectorField):
+        return f"light={field.light!r}, light_bytes={field.light_bytes}"
     told = [f"code={field.code!r}"]
     told += [f"bits={field.bits}"] if field.bits != USUAL_BITS[field.code] else []
     told += [f"light_bytes={field.light_bytes}"]
@@ -29,7 +31,7 @@ class TuneRow:
     Candidates, microseconds (of one core, for a single query) and bytes are for all rows.
     """
 
-    field: DenseField
+    field: DenseField | MultiVectorField
     setting: float
     candidates: int
     share_of_codes: float
@@ -47,7 +49,7 @@ class TuneRow:
 
 @dataclass(frozen=True)
 class TuneReport:
-    """The frontier of a dense field, and the choice for what was asked.
+    """The frontier of a field with codes, and the choice for what was asked.
 
     `chosen` is the quickest row that reaches the recall within the memory; None if there is none,
     and `nearest` comes nearest to it. `light_bytes_allowed`: what the budget leaves this field.
@@ -72,7 +74,7 @@ class TuneReport:
     snapshot: int = -1  # in which it was applied
 
     @property
-    def field(self) -> DenseField:
+    def field(self) -> DenseField | MultiVectorField:
         """The definition of the field that is chosen, or nearest."""
         return (self.chosen or self.nearest).field
 
@@ -109,9 +111,7 @@ class TuneReport:
     def measured(self) -> str:
         """What was measured, and what was not."""
         told = f"measured with {self.queries_from}, one half to choose by, the other to state"
-        told += (
-            f"; top {self.k}; codes tried on {self.rows_tried:,} of {self.rows_of_field:,} vectors"
-        )
+        told += f"; top {self.k}; codes tried on {self.rows_tried:,} of {self.rows_of_field:,} rows"
         if self.extrapolated:
             told += (
                 "; the present codes were measured among all of them, and figures of others are "

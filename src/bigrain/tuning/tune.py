@@ -1,4 +1,4 @@
-"""Tuning a dense field: try codes on a sample, measure, choose."""
+"""Tuning a field with codes: try codes on a sample, measure, choose."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 
 from bigrain.budget import Budget
 from bigrain.errors import ConfigError, InvalidInputError
-from bigrain.families.dense import DenseFamily
-from bigrain.index.base import Floats, Ranked, Units
-from bigrain.index.dense import DenseIndex
+from bigrain.families.base import CodedFamily
+from bigrain.index.base import Ranked, Units
+from bigrain.index.coded_index import CodedIndex
 from bigrain.progress import Reporter
 from bigrain.storage.files import Files
 from bigrain.tuning import queries as asking
 from bigrain.tuning.frontier import SETTINGS, Whole, measure, shifted, truths_of
 from bigrain.tuning.report import TuneReport, TuneRow, codes_of
-from bigrain.tuning.trials import Trial, fields_to_try, make_trial, sample_rows, without
+from bigrain.tuning.trials import Trial, make_trial, sample_rows, without
 
 __all__ = ["Task", "Tuned", "measured_again", "tune"]
 
@@ -31,16 +31,16 @@ SHARE_HELD_OUT = 10  # of few vectors, a tenth at most
 class Task:
     """What is to be tuned, and within what."""
 
-    family: DenseFamily
-    index: DenseIndex
+    family: CodedFamily
+    index: CodedIndex[Any]
     recall: float
     k: int
-    here: Callable[[DenseFamily], Budget]  # of this handle, if the field were coded so
-    there: Callable[[DenseFamily], Budget]  # with which it shall be opened; or ConfigError
+    here: Callable[[CodedFamily], Budget]  # of this handle, if the field were coded so
+    there: Callable[[CodedFamily], Budget]  # with which it shall be opened; or ConfigError
     budget_bytes: int
     others: int  # bytes of the light grains of other fields
     queries: Any  # given by the user, or None
-    audited: Floats | None
+    audited: Any  # queries, or None
     trial_rows: int
     seed: int
 
@@ -60,29 +60,29 @@ def tune(task: Task, files: Files, folder: Path, memory_bytes: int, reporter: Re
     family, index = task.family, task.index
     if index.n_rows < LEAST_ROWS:
         raise InvalidInputError(
-            f"field {family.name!r} holds {index.n_rows:,} vectors; at least {LEAST_ROWS} are "
+            f"field {family.name!r} holds {index.n_rows:,} rows; at least {LEAST_ROWS} are "
             "needed to tune it"
         )
     given = None if task.queries is None else asking.given(family, task.queries, task.seed)
-    questions = given or asking.audited(task.audited, task.seed)
+    questions = given or asking.audited(family, task.audited, task.seed)
     held_out = 0 if questions else min(HELD_OUT, index.n_rows // SHARE_HELD_OUT)
     sampled = sample_rows(index.views, task.trial_rows, held_out, task.seed)
     if questions is None:
-        questions = asking.of_documents(family, sampled.asked, index.n_rows, task.seed)
+        questions = asking.of_documents(index, sampled.asked, task.seed)
     by_field: list[list[TuneRow]] = []
     notes: list[str] = []
     truths: tuple[Sequence[Ranked], ...] = ()
     whole: Whole | None = None
     like = questions.fitting
-    for field in fields_to_try(family.spec, queries=like is not None):
+    for field in family.alternatives(queries=like is not None):
         try:
             task.here(family.recoded(field))
         except ConfigError as error:
             notes.append(f"{codes_of(field)} was not tried: {error}")
             continue
-        reporter.stage(f"coding {codes_of(field)}", sampled.n_searched, "vectors")
+        reporter.stage(f"coding {codes_of(field)}", sampled.n_searched, "rows")
         fitted = like if field != family.spec else None  # the present codes as they are
-        trial = make_trial(family, field, sampled, files, folder, memory_bytes, fitted)
+        trial = make_trial(family, field, index, sampled, files, folder, memory_bytes, fitted)
         assert trial.file is not None
         try:
             reporter.advance(sampled.n_searched)
@@ -98,7 +98,7 @@ def tune(task: Task, files: Files, folder: Path, memory_bytes: int, reporter: Re
     extrapolated = n_tried < index.n_rows - len(sampled.asked)
     if extrapolated:
         questions = questions.first(MOST_AMONG_ALL)
-        others = without(index, sampled.asked_units)
+        others = without(index, sampled.asked)
         truths = _truths(others, questions, task.k, reporter)
         trial = Trial(family.spec, others)
         rows = _rows(task, trial, Whole(others, others), questions, truths, reporter)
@@ -106,11 +106,11 @@ def tune(task: Task, files: Files, folder: Path, memory_bytes: int, reporter: Re
         by_field[0] = rows
     every = [row for rows in by_field for row in rows]
     report = _report(task, every, notes, questions, n_tried, extrapolated)
-    return Tuned(report, questions, truths, sampled.asked_units)
+    return Tuned(report, questions, truths, sampled.asked)
 
 
 def measured_again(
-    tuned: Tuned, family: DenseFamily, index: DenseIndex, reporter: Reporter
+    tuned: Tuned, family: CodedFamily, index: CodedIndex[Any], reporter: Reporter
 ) -> TuneReport:
     """The report when the chosen codes are those of all rows: their figures as they are."""
     report = tuned.report
@@ -130,7 +130,7 @@ def measured_again(
 
 
 def _truths(
-    index: DenseIndex, questions: asking.Questions, k: int, reporter: Reporter
+    index: CodedIndex[Any], questions: asking.Questions, k: int, reporter: Reporter
 ) -> tuple[Sequence[Ranked], ...]:
     reporter.stage("true neighbours", questions.n, "queries")
     return tuple(

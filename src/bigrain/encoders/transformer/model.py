@@ -114,8 +114,8 @@ class TransformerEncoder:
         runtime: str = "auto",
         threads: int | None = None,
     ) -> None:
-        require(os.fspath(model))
         self.folder = folder = read_folder(model)
+        require(os.fspath(model))
         _require("pooling", pooling, (None, *POOLING.values()))
         _require("long", long, LONG)
         _require("sparse", sparse, SPARSE)
