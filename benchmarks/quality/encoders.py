@@ -6,6 +6,7 @@
 A collection with `bigrain.fields_of(model)`: nDCG@10 of the words (BM25), the pooled vector, the
 vocabulary head, MaxSim of token vectors (query tokens alike, and weighed by rarity in the
 collection), and of their fusions. All dense, sparse and multi-vector scores are exact (recall=1).
+`--documents` and `--queries` take fewer of each set, so that figures compare with each other only.
 `--speed`: texts a second and single queries by runtime on one thread, in time of the processor,
 beside Sentence-Transformers; the price of three families; and how far vectors differ. Sets that are
 not named keep what the results file says of them.
@@ -59,10 +60,28 @@ def register(model: str, **options: Any) -> bigrain.TransformerEncoder:
     return encoder
 
 
-def judge(name: str, model: str, keep: Path | None) -> dict[str, Any]:
-    """Every system on one set."""
-    documents, queries, judgments = load_set(name)
+def chosen_of(documents: list[Any], judgments: Any, n: int | None) -> list[Any]:
+    """At most n documents: those with judgments, and others by chance."""
     documents = [d for d in documents if d.text.strip() or d.title.strip()]
+    if n is None or n >= len(documents):
+        return documents
+    judged = {document for grades in judgments.values() for document in grades}
+    needed = [i for i, d in enumerate(documents) if str(d.id) in judged]
+    others = np.setdiff1d(np.arange(len(documents)), needed)
+    more = np.random.default_rng(0).choice(others, max(0, n - len(needed)), replace=False)
+    return [documents[i] for i in sorted([*needed, *more.tolist()])]
+
+
+def judge(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Every system on one set."""
+    model, keep = options.model, options.keep
+    documents, queries, judgments = load_set(name)
+    whole = len(documents)
+    documents = chosen_of(documents, judgments, options.documents)
+    if options.queries is not None and options.queries < len(queries):
+        some = np.random.default_rng(0).choice(sorted(queries), options.queries, replace=False)
+        queries = {query: queries[query] for query in some.tolist()}
+        judgments = {query: judgments[query] for query in queries}
     encoder = register(model)
     with tempfile.TemporaryDirectory() as scratch:
         path = (keep or Path(scratch)) / f"{name}.grain"
@@ -85,6 +104,7 @@ def judge(name: str, model: str, keep: Path | None) -> dict[str, Any]:
             rare = ndcg(col, queries, judgments, weighed)
     return {
         "documents": len(documents),
+        "of": whole,
         "queries": len(queries),
         "index_cpu_s": seconds,
         "nDCG@10": found | {f"{system}, rare tokens more": v for system, v in rare.items()},
@@ -145,6 +165,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--model", help="a Sentence-Transformers folder")
+    parser.add_argument("--documents", type=int, help="at most so many of a set, judged first")
+    parser.add_argument("--queries", type=int, help="at most so many of a set")
     parser.add_argument("--speed", action="store_true", help="measure runtimes, not quality")
     parser.add_argument("--keep", type=Path, help="where collections stay, and are looked for")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("encoders.json"))
@@ -163,7 +185,7 @@ def main() -> None:
         save(options.out, result)
         return
     for name in options.sets.split(","):
-        result["sets"][name] = judge(name, options.model, options.keep)
+        result["sets"][name] = judge(name, options)
         print(name, result["sets"][name], flush=True)
         save(options.out, result)
 

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from bigrain.encoders.transformer import TransformerEncoder
     from bigrain.learning.report import LearnReport
     from bigrain.search.audit_report import AuditReport, FieldAudit
+    from bigrain.search.expansion import HyDE, MultiQuery
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
     from bigrain.search.occurrences import Occurrences
@@ -61,9 +62,11 @@ __all__ = [
     "Fusion",
     "Head",
     "Hit",
+    "HyDE",
     "LearnReport",
     "LexicalField",
     "Model",
+    "MultiQuery",
     "MultiVectorField",
     "Occurrences",
     "Part",
@@ -98,6 +101,8 @@ _LATER = {
     "FieldAudit": "bigrain.search.audit_report",
     "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
+    "HyDE": "bigrain.search.expansion",
+    "MultiQuery": "bigrain.search.expansion",
     "Query": "bigrain.search.query",
     "LearnReport": "bigrain.learning.report",
     "Occurrences": "bigrain.search.occurrences",

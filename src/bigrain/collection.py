@@ -54,6 +54,14 @@ from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.asked import batches, fields_of, one_by_one
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
+from bigrain.search.expansion import (
+    Expansion,
+    HyDE,
+    MultiQuery,
+    checked_expansion,
+    joined,
+    with_answers,
+)
 from bigrain.search.feedback import Feedback, checked, with_feedback
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
@@ -402,6 +410,7 @@ class Collection:
         n_candidates: int | None = None,
         fusion: Fusion | None = None,
         feedback: Feedback | str | None = None,
+        expand: Expansion | None = None,
     ) -> list[Hit]:
         """The best k documents, best first.
 
@@ -412,15 +421,16 @@ class Collection:
         `filter`: a condition on metadata, as text or dictionary (`bigrain.search.filter`).
         `recall`: the share of the true top k wanted from dense codes, 1.0 looks at everything;
         `n_candidates` sets the number of verified candidates directly. `explain` fills
-        `Hit.explanation`. `feedback` (`bigrain.Feedback`, or "rm3", "rocchio") lets the best
-        documents of a first search add to the query. Scores come from the originals on disk, not
-        from codes.
+        `Hit.explanation`. `feedback` (`bigrain.Feedback`, or "rm3", "rocchio", "average") lets the
+        best documents of a first search add to the query; `expand` (`bigrain.HyDE` or
+        `bigrain.MultiQuery`) a function of yours. Scores come from the originals on disk, not from
+        codes.
         """
         view = self._require_open()
         plan, answers = self._answer(
             view, [query], k=k, fields=fields, filter=filter, recall=recall,
             n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
-            feedback=checked(feedback),
+            feedback=checked(feedback), expand=checked_expansion(expand),
         )  # fmt: skip
         _tell([query])
         return make_hits(view, plan, 0, answers[0])
@@ -434,17 +444,26 @@ class Collection:
         recall: float | None,
         n_candidates: int | None,
         feedback: Feedback | None,
+        expand: Expansion | None,
         **options: Any,
     ) -> tuple[Plan, Answers]:
         """Plan and answer, twice where the first answers have a say in the second."""
         check_k(k)
-        deep = k if feedback is None else max(k, feedback.documents)
-        plan = make_plan(view, queries, k=deep, recall=recall, n_candidates=n_candidates, **options)
-        answers = answer(view, plan)
+        said = [[query] for query in queries]
+        wanted = k
+        if isinstance(expand, MultiQuery):
+            said, wanted = expand.wordings(queries), max(k, expand.depth)
+        asked = [text for texts in said for text in texts]
+        deep = wanted if feedback is None else max(wanted, feedback.documents)
+        plan = make_plan(view, asked, k=deep, recall=recall, n_candidates=n_candidates, **options)
+        if isinstance(expand, HyDE):
+            plan = with_answers(plan, queries, expand)
         if feedback is not None:
-            plan = with_feedback(view, plan, answers, feedback, k)
-            answers = answer(view, plan)
+            plan = with_feedback(view, plan, feedback, wanted)
+        answers = answer(view, plan)
         self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
+        if isinstance(expand, MultiQuery):
+            return joined(plan, answers, [len(texts) for texts in said], k)
         return plan, answers
 
     def search_many(
@@ -460,6 +479,7 @@ class Collection:
         n_candidates: int | None = None,
         fusion: Fusion | None = None,
         feedback: Feedback | str | None = None,
+        expand: Expansion | None = None,
     ) -> Any:
         """`search` for many queries, sharing the work on codes.
 
@@ -472,6 +492,7 @@ class Collection:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InvalidQueryError(f"threads={shown(threads)} must be a whole number from 1")
         asked, believed = one_by_one(queries), checked(feedback)
+        expansion = checked_expansion(expand)
         if not asked:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
@@ -481,6 +502,7 @@ class Collection:
                 return self._answer(
                     view, asked[part], k=k, fields=fields, filter=filter, recall=recall,
                     n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
+                    expand=expansion,
                 )  # fmt: skip
             except InvalidQueryError as error:
                 if not part.start:

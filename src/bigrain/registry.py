@@ -2,7 +2,7 @@
 
 A package registers by an entry point in the group `bigrain.encoders` whose value is a factory
 without arguments; a script calls `register_encoder`. Either makes an `Encoder`, or a `Model` that
-gives several families.
+gives several families. A folder that an encoder was saved to is a name, too.
 """
 
 from __future__ import annotations
@@ -94,11 +94,11 @@ def _factory(name: str) -> Callable[[], Encoder | Model]:
             factory: Callable[[], Encoder | Model] = point.load()
             return factory
     if _may_be_a_model(name):
-        return partial(_transformer, name)
+        return partial(_from_folder_or_hub, name)
     raise ConfigError(
-        f"encoder {name!r} is not registered; known: {', '.join(encoder_names())}. Register your "
-        "own with bigrain.register_encoder(name, factory) before opening the collection, or name "
-        "the folder of a transformer model"
+        f"encoder {name!r} is not registered, nor a folder; known: {', '.join(encoder_names())}. "
+        "Register your own with bigrain.register_encoder(name, factory) before opening the "
+        "collection, or name the folder of a transformer model or of an encoder that you learned"
     )
 
 
@@ -108,7 +108,12 @@ def _may_be_a_model(name: str) -> bool:
     return bool(hub_name) or Path(name).is_dir() or name.startswith((os.sep, "~", "."))
 
 
-def _transformer(name: str) -> Model:
+def _from_folder_or_hub(name: str) -> Encoder | Model:
+    """What was learned from a corpus and saved, or a transformer model."""
+    from bigrain.encoders import corpus
+
+    if corpus.is_learned(name):
+        return corpus.load(name)
     from bigrain.encoders.transformer import TransformerEncoder
 
     return TransformerEncoder(name)

@@ -21,7 +21,7 @@ from bigrain.types import Hit
 
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
-    "repair", "bench", "demo", "tune", "learn", "audit", "count",
+    "repair", "bench", "demo", "tune", "learn", "learn-encoder", "audit", "count",
     "add-vectors",
 }  # fmt: skip
 
@@ -534,6 +534,30 @@ def test_explain_speaks_of_codes_only_where_there_are_codes(program, grain):
                                   ("lexical", "dense"))  # fmt: skip
     assert "its lists of postings said" in lexical and "code" not in lexical
     assert "its code in memory said" in dense
+
+
+# -- learn-encoder --------------------------------------------------------------------------------
+
+
+def test_learn_encoder_makes_one_that_a_field_names(program, tmp_path):
+    rows = [{"_id": str(i), "text": f"wheat and grain in silo {i % 3}"} for i in range(8)]
+    rows += [{"_id": f"m{i}", "text": f"the moon in orbit {i % 3}"} for i in range(8)]
+    source = tmp_path / "texts.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tmp_path / "encoder"
+    shown = program("learn-encoder", source, "--to", folder, "--dim", "4", "--encoder", "lsa")
+    assert "lsa of 4 dimensions from 16 texts" in shown.stdout
+    told = program.json("learn-encoder", source, "--to", tmp_path / "pv", "--dim", "4", "--encoder",
+                        "pv", "--epochs", "2")  # fmt: skip
+    assert told["kind"] == "pv" and told["texts"] == 16 and told["words"] > 3
+    with bigrain.create(
+        tmp_path / "a.grain", {"d": bigrain.DenseField(encoder=str(folder))}
+    ) as col:
+        col.add(rows)
+        col.commit()
+        assert "moon" in col.search("moon", k=1)[0].text
+    again = program("learn-encoder", source, "--to", folder, code=2)
+    assert "already there" in again.stderr
 
 
 def test_learn_publishes_what_is_better_and_takes_it_back(program, tmp_path):

@@ -1,11 +1,13 @@
 """Encoders learned from the raw texts of a corpus: no weights, no labels, any language.
 
 >>> from bigrain.encoders import corpus
->>> encoder = corpus.learn("lsa", texts, dim=128)
->>> encoder.save("my-encoder")
+>>> texts = ["wheat in silos", "grain in silos", "moon and earth", "the moon in orbit"]
+>>> encoder = corpus.learn("lsa", texts, dim=2)
+>>> encoder.encode_queries(["a silo on the moon"]).shape
+(1, 2)
 
-`DenseField(encoder="my-encoder")` then encodes documents and queries with it. `learn` needs the
-extra `corpus`; what was learned is used without.
+After `encoder.save("my-encoder")`, `DenseField(encoder="my-encoder")` encodes documents and queries
+with it. `learn` needs the extra `corpus`; what was learned is used without.
 
     kind        what it is                                            file
     lsa         truncated SVD of tf-idf                               lsa.py
@@ -22,6 +24,6 @@ extra `corpus`; what was learned is used without.
 from bigrain.encoders.corpus.fastrp import fastrp
 from bigrain.encoders.corpus.learn import KINDS, learn
 from bigrain.encoders.corpus.learned import LearnedEncoder
-from bigrain.encoders.corpus.load import load
+from bigrain.encoders.corpus.load import is_learned, load
 
-__all__ = ["KINDS", "LearnedEncoder", "fastrp", "learn", "load"]
+__all__ = ["KINDS", "LearnedEncoder", "fastrp", "is_learned", "learn", "load"]

@@ -9,6 +9,10 @@ Of document d with vector z_d (dim numbers), word weights a_dw >= 0 and n_d = su
     x_d = 2 round(sigmoid(z_d)) - 1                  binary                (Grzegorczyk and
     x_d = 2 round(sigmoid(z_d W + w_0)) - 1          real and binary        Kurdziel 2017)
 
+Real and binary: here z_d itself predicts the words, too, and the losses are added. As it was
+published only the code predicts them, so that z moves by multiples of the rows of W alone and tells
+no more than the code's logits.
+
 The gradient passes through rounding as if it were not there. S are all words, c = 0; or words
 drawn anew for each batch with probabilities q ~ share^0.75 and c_s = log(|S| q_s): sampled softmax
 (Jean et al. 2015). Without its ridge on u the model learns the documents of a small corpus by heart
@@ -18,6 +22,7 @@ and its vectors are worth little for searching: measured in benchmarks/quality/c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,13 +31,18 @@ import numpy.typing as npt
 from bigrain.encoders.corpus.words import Bags
 from bigrain.progress import Reporter
 
-__all__ = ["Dbow", "Noise", "Step", "infer", "train"]
+__all__ = ["Dbow", "Noise", "Step", "Trained", "infer", "train"]
 
 Floats = npt.NDArray[Any]
 LARGEST_LOGIT = 6.0  # beyond it a sigmoid hardly lets a gradient pass
 NOISE_POWER = 0.75
 START = 0.01
-INFERENCE_RATE = 0.2
+RATE, INFERENCE_RATE = 0.05, 0.2
+PROJECTION_SLOWER = 0.02
+BATCH, NOISE_WORDS = 128, 1024
+# Of weights that sum to 100 a document. Those of words are shared out among the documents.
+RIDGE, RIDGE_OF_WORDS = 10.0, 28.0
+RIDGE_OF_CODES, RIDGE_OF_CODE_WORDS = 0.1, 420.0
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,14 @@ class Dbow:
     binary: bool = False
     projection: Floats | None = None
     threshold: Floats | None = None
+
+    @cached_property
+    def curvature(self) -> float:
+        """The largest second derivative of ln sum exp by x, at x = 0."""
+        shares = np.exp(self.bias - self.bias.max())
+        shares /= shares.sum()
+        centred = self.output - shares @ self.output
+        return float(np.linalg.eigvalsh((centred * shares[:, None]).T @ centred)[-1])
 
     def logits(self, z: Floats) -> Floats:
         """(n, b): what bits are made of; z itself where nothing is projected."""
@@ -127,10 +145,14 @@ class Step(NamedTuple):
     by_y: Floats
 
 
-def infer(model: Dbow, bags: Bags, noise: Noise, *, dim: int, ridge: float, steps: int) -> Floats:
+def infer(
+    model: Dbow, bags: Bags, noise: Noise, *, dim: int, ridge: float, rule: str, steps: int
+) -> Floats:
     """z (n, dim) of texts, their weights as in training, with all words held fixed.
 
-    Adam from zero with a falling rate: deterministic.
+    From zero, deterministic. `rule` "gradient" takes steps that cannot overshoot: the first is the
+    sum of the words' output vectors, less what is expected of any text. "adam" makes all numbers of
+    z move alike, with a falling rate.
     """
     said = bags.pooled(model.output)
     n = len(bags.offsets) - 1
@@ -138,10 +160,14 @@ def infer(model: Dbow, bags: Bags, noise: Noise, *, dim: int, ridge: float, step
     mass = np.bincount(text_of, bags.weights, minlength=n).astype(np.float32)
     z = np.zeros((n, dim), np.float32)
     own = _Adam(z)
+    rate = 1 / (ridge + mass.max(initial=0) * model.curvature)
     for step in range(steps):
-        own.n += 1
         _, by_z, _ = model.loss(z, said, mass, noise, ridge)
-        own.step(by_z, INFERENCE_RATE * (1 - step / steps))
+        if rule == "gradient":
+            z -= np.float32(rate) * by_z
+        else:
+            own.n += 1
+            own.step(by_z, INFERENCE_RATE * (1 - step / steps))
     return z
 
 
@@ -164,65 +190,93 @@ class _Adam:
         self.values[rows] -= rate * (m / m_scale) / (np.sqrt(v / v_scale) + 1e-8)
 
 
+class Trained(NamedTuple):
+    """What predicts words from vectors, and from codes; z (n, dim), and the weight of |z|^2 / 2."""
+
+    real: Dbow | None
+    code: Dbow | None
+    z: Floats
+    ridge: float
+
+
 def train(
     words: Any,
     dim: int,
     bits: int,
     *,
-    ridge_z: float,
-    ridge_output: float,
+    binary: bool,
     epochs: int,
-    rate: float,
-    batch: int,
-    n_noise: int,
     seed: int,
     reporter: Reporter,
-) -> tuple[Dbow, Floats]:
-    """The model of documents `words` (n, V; SciPy CSR) and their z (n, dim).
+) -> Trained:
+    """The models of documents `words` (n, V; SciPy CSR). Same seed, same result, bit for bit, on
+    one machine.
 
-    `bits` 0: real vectors alone; equal to `dim`: binary; else real and binary. Same seed, same
-    result, bit for bit, on one machine.
+    `bits` 0: paragraph vectors. `binary`: codes whose logits are the vectors. Else both at once:
+    the losses of z and of its code are added, and each has output words of its own.
     """
     rng = np.random.default_rng(seed)
     n, n_words = words.shape
-    shares = np.asarray(words.sum(axis=0)).ravel()
-    shares = ((shares + 1e-6) / (shares + 1e-6).sum()).astype(np.float32)
-    width = bits or dim
-    model = Dbow(
-        rng.normal(0, START, (n_words, width)).astype(np.float32),
-        np.log(shares),
-        binary=bits > 0,
-    )
+    shares = np.asarray(words.sum(axis=0), np.float64).ravel() + 1e-6
+    bias = np.log(shares / shares.sum()).astype(np.float32)
+    shares = np.exp(bias)
+
+    def output(width: int) -> Floats:
+        return rng.normal(0, START, (n_words, width)).astype(np.float32)
+
+    real = None if binary else Dbow(output(dim), bias)
+    code = None
+    if bits:
+        code = Dbow(output(bits), bias, binary=True)
+        if not binary:
+            longer, shorter = max(dim, bits), min(dim, bits)
+            turned = np.linalg.qr(rng.normal(size=(longer, shorter)))[0].astype(np.float32)
+            code.projection = turned if dim >= bits else np.ascontiguousarray(turned.T)
+            code.threshold = np.zeros(bits, np.float32)
+    ridge = RIDGE_OF_CODES if real is None else RIDGE
+    learners = [_Learner(real, RIDGE_OF_WORDS / n)] if real is not None else []
+    if code is not None:
+        learners.append(_Learner(code, RIDGE_OF_CODE_WORDS / n))
     z = rng.normal(0, START, (n, dim)).astype(np.float32)
-    if bits and bits != dim:
-        orthonormal = np.linalg.qr(rng.normal(size=(max(dim, bits), min(dim, bits))))[0]
-        model.projection = orthonormal[:dim, :bits].astype(np.float32)
-        if dim < bits:
-            model.projection = orthonormal.T[:dim, :bits].astype(np.float32).copy()
-        model.threshold = np.zeros(bits, np.float32)
-    shared = {"output": _Adam(model.output)}
-    if model.projection is not None:
-        shared |= {name: _Adam(getattr(model, name)) for name in ("projection", "threshold")}
     own = _Adam(z)
-    n_batches = -(-n // batch)
+    n_batches = -(-n // BATCH)
     step, steps = 0, n_batches * epochs
     reporter.stage("learning paragraph vectors", n * epochs, "documents")
     for _ in range(epochs):
         own.n += 1
         for rows in np.array_split(rng.permutation(n), n_batches):
-            now = rate * (1 - step / steps)
+            rate = RATE * (1 - step / steps)
             step += 1
-            noise = Noise.drawn(shares, n_noise, rng)
+            noise = Noise.drawn(shares, NOISE_WORDS, rng)
             some = words[rows]
-            said, mass = np.asarray(some @ model.output), np.asarray(some.sum(axis=1)).ravel()
-            _, by_z, made = model.loss(z[rows], said, mass, noise, ridge_z)
-            gradients = model.by_shared(z[rows], some, noise, made)
-            own.step(by_z, now, rows)
-            for name, gradient in gradients.items():
-                gradient /= len(rows)
-                if name == "output":
-                    gradient += ridge_output * model.output
-                shared[name].n = step
-                shared[name].step(gradient, now)
+            by_z = ridge * z[rows]
+            for learner in learners:
+                by_z += learner.step(z[rows], some, noise, rate)
+            own.step(by_z, rate, rows)
             reporter.advance(len(rows))
-    return model, z
+    return Trained(real, code, z, ridge)
+
+
+class _Learner:
+    """A model and the optimisers of its parameters."""
+
+    def __init__(self, model: Dbow, ridge: float) -> None:
+        self.model, self._ridge = model, ridge
+        self._shared = {"output": _Adam(model.output)}
+        if model.projection is not None and model.threshold is not None:
+            self._shared["projection"] = _Adam(model.projection)
+            self._shared["threshold"] = _Adam(model.threshold)
+
+    def step(self, z: Floats, words: Any, noise: Noise, rate: float) -> Floats:
+        """Learn from some documents; returns the gradient by their z."""
+        model = self.model
+        said, mass = np.asarray(words @ model.output), np.asarray(words.sum(axis=1)).ravel()
+        _, by_z, made = model.loss(z, said, mass, noise, 0.0)
+        for name, gradient in model.by_shared(z, words, noise, made).items():
+            gradient /= len(z)
+            if name == "output":
+                gradient += self._ridge * model.output
+            adam = self._shared[name]
+            adam.n += 1
+            adam.step(gradient, rate if name == "output" else rate * PROJECTION_SLOWER)
+        return by_z

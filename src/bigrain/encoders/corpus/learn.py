@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from bigrain.encoders.corpus import dbow
 from bigrain.encoders.corpus.bitcipher import bit_cipher_vectors
 from bigrain.encoders.corpus.factorise import sparse
 from bigrain.encoders.corpus.fastrp import fastrp
+from bigrain.encoders.corpus.findable import most_findable
 from bigrain.encoders.corpus.learned import LearnedEncoder
 from bigrain.encoders.corpus.load import FORMS
 from bigrain.encoders.corpus.lsa import lsa
@@ -30,8 +31,13 @@ __all__ = ["KINDS", "learn"]
 KINDS = tuple(FORMS)
 MAX_DIM = 4096
 MASS = 100.0  # the weights of a text's words sum to this
-RIDGES = {"pv": (10.0, 0.02), "binary-pv": (0.1, 0.3), "rb-pv": (0.1, 0.3)}  # of z, of the words
-RATE, BATCH, NOISE_WORDS, STEPS = 0.05, 128, 2048, 30
+CODES_INFERENCE = {"rule": "adam", "steps": 30}
+INFERENCES = (
+    {"rule": "gradient", "steps": 1},
+    {"rule": "gradient", "steps": 3},
+    {"rule": "gradient", "steps": 10},
+    {"rule": "adam", "steps": 20},
+)
 
 Floats = npt.NDArray[np.float32]
 
@@ -81,8 +87,8 @@ def learn(
             texts, analyser, min_documents=min_documents, max_words=max_words,
             advance=reporter.advance,
         )  # fmt: skip
-        if bits and bits < 63 and kind == "bit-cipher" and len(words) >= 1 << bits:
-            raise ConfigError(f"dim={bits} has fewer codes than there are words; 128 is usual")
+        if kind == "bit-cipher" and dim < 63 and len(words) >= 1 << dim:
+            raise ConfigError(f"dim={dim} has fewer codes than there are words; 300 is usual")
         bags = counted(sequences)
         if kind in ("pv", "binary-pv", "rb-pv"):
             return _paragraphs(kind, words, bags, dim, bits, epochs, seed, reporter)
@@ -119,13 +125,10 @@ def _skip_gram(pairs: Any, dim: int, epochs: int, seed: int, reporter: Reporter)
     """
     near = np.asarray(pairs.sum(axis=1)).ravel()
     scale = (MASS / np.where(near > 0, near, 1)).astype(np.float32)
-    ridge_z, ridge_output = RIDGES["pv"]
-    _, vectors = dbow.train(
-        (sparse().diags(scale) @ pairs).tocsr(), dim, 0, ridge_z=ridge_z,
-        ridge_output=ridge_output, epochs=epochs, rate=RATE, batch=BATCH, n_noise=NOISE_WORDS,
-        seed=seed, reporter=reporter,
-    )  # fmt: skip
-    return vectors
+    return dbow.train(
+        (sparse().diags(scale) @ pairs).tocsr(), dim, 0, binary=False, epochs=epochs, seed=seed,
+        reporter=reporter,
+    ).z  # fmt: skip
 
 
 def _paragraphs(
@@ -139,12 +142,14 @@ def _paragraphs(
     reporter: Reporter,
 ) -> ParagraphEncoder:
     matrix = weighted(bags, words.idf, MASS).matrix(len(words))
-    ridge_z, ridge_output = RIDGES[kind]
-    model, _ = dbow.train(
-        matrix, dim, bits, ridge_z=ridge_z, ridge_output=ridge_output, epochs=epochs, rate=RATE,
-        batch=BATCH, n_noise=NOISE_WORDS, seed=seed, reporter=reporter,
-    )  # fmt: skip
-    noise = dbow.Noise.drawn(words.shares, NOISE_WORDS, np.random.default_rng(seed))
+    trained = dbow.train(
+        matrix, dim, bits, binary=kind == "binary-pv", epochs=epochs, seed=seed, reporter=reporter
+    )
+    model, projection, threshold = trained.real or trained.code, None, None
+    assert model is not None
+    if trained.code is not None:
+        projection, threshold = trained.code.projection, trained.code.threshold
+    noise = dbow.Noise.drawn(words.shares, dbow.NOISE_WORDS, np.random.default_rng(seed))
     nothing = np.empty(0, np.float32)
     arrays = {
         "output": model.output,
@@ -152,11 +157,15 @@ def _paragraphs(
         "idf": words.idf,
         "noise": noise.words.astype(np.int64),
         "correction": noise.correction,
-        "projection": nothing if model.projection is None else model.projection,
-        "threshold": nothing if model.threshold is None else model.threshold,
+        "projection": nothing if projection is None else projection,
+        "threshold": nothing if threshold is None else threshold,
     }
-    settings = {"bits": bits, "mass": MASS, "ridge": ridge_z, "steps": STEPS}
-    return ParagraphEncoder(kind, words, settings, arrays)
+    settings = {"bits": bits, "mass": MASS, "ridge": trained.ridge}
+    if trained.real is None:
+        return ParagraphEncoder(kind, words, settings | CODES_INFERENCE, arrays)
+    reporter.stage("choosing the inference")
+    able = [ParagraphEncoder(kind, words, settings | one, arrays) for one in INFERENCES]
+    return able[most_findable([one.of_bags for one in able], bags, seed)]
 
 
 def _table(
@@ -194,4 +203,4 @@ def _whole(name: str, value: object, low: int, high: int) -> None:
 
 
 def _length(texts: Iterable[str]) -> int | None:
-    return len(texts) if hasattr(texts, "__len__") else None
+    return len(texts) if isinstance(texts, Sized) else None

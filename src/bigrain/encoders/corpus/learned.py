@@ -27,7 +27,7 @@ from bigrain.encoders.corpus.words import Words
 from bigrain.errors import ConfigError, DamagedError, FormatError
 from bigrain.text import Analyser
 
-__all__ = ["CONFIG", "LearnedEncoder", "read_config", "read_parts"]
+__all__ = ["CONFIG", "LearnedEncoder", "read_config", "read_parts", "require_new"]
 
 CONFIG, WORDS = "config.json", "words.json"
 FORMAT = 1
@@ -95,10 +95,7 @@ class LearnedEncoder:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write it to a new folder, all or nothing. Raises `ConfigError` if something is there."""
         target = Path(folder)
-        if os.path.lexists(target):
-            raise ConfigError(f"{target} is already there; choose another folder")
-        if not target.parent.is_dir():
-            raise ConfigError(f"{target.parent} is not a folder; make it first")
+        require_new(target)
         config = {
             "kind": self.kind,
             "format": FORMAT,
@@ -128,6 +125,14 @@ class LearnedEncoder:
             np.save(out, np.ascontiguousarray(array), allow_pickle=False)
             told[f"{name}.npy"] = out.getvalue()
         return told
+
+
+def require_new(target: Path) -> None:
+    """`ConfigError` unless an encoder can be saved there."""
+    if os.path.lexists(target):
+        raise ConfigError(f"{target} is already there; choose another folder")
+    if not target.parent.is_dir():
+        raise ConfigError(f"{target.parent} is not a folder; make it first")
 
 
 def _digest(data: bytes) -> str:

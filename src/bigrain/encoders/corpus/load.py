@@ -5,17 +5,28 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from bigrain.encoders.corpus.learned import CONFIG, LearnedEncoder, read_config, read_parts
+from bigrain.encoders.corpus.learned import CONFIG, WORDS, LearnedEncoder, read_config, read_parts
 from bigrain.encoders.corpus.paragraph import ParagraphEncoder
 from bigrain.encoders.corpus.table import TableEncoder
-from bigrain.errors import ConfigError, DamagedError
+from bigrain.errors import BigrainError, ConfigError, DamagedError
 
-__all__ = ["FORMS", "load"]
+__all__ = ["FORMS", "is_learned", "load"]
 
 FORMS: dict[str, type[LearnedEncoder]] = {
     **dict.fromkeys(("lsa", "pmi", "skip-gram", "rand-walk", "bit-cipher", "fastrp"), TableEncoder),
     **dict.fromkeys(("pv", "binary-pv", "rb-pv"), ParagraphEncoder),
 }
+
+
+def is_learned(folder: str | os.PathLike[str]) -> bool:
+    """Whether `save` wrote this folder, though it may be damaged since."""
+    path = Path(folder)
+    if (path / WORDS).is_file():
+        return True
+    try:
+        return read_config(path)["kind"] in FORMS
+    except BigrainError:
+        return False
 
 
 def load(folder: str | os.PathLike[str]) -> LearnedEncoder:

@@ -18,17 +18,20 @@ from bigrain.encoders.corpus.words import Bags
 __all__ = ["ParagraphEncoder", "weighted"]
 
 AT_ONCE = 256  # texts
+RULES = ("gradient", "adam")
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class ParagraphEncoder(LearnedEncoder):
-    """Settings: `bits` (0: none), `mass`, `ridge`, `steps`. Arrays: `output` (V, b), `bias` (V,),
-    `idf` (V,), `noise` (S,) words with `correction` (S,), and `projection` (dim, b) with
-    `threshold` (b,), which are empty where nothing is projected.
+    """Settings: `bits` (0: none), `mass`, `ridge`, `rule`, `steps`.
 
-    Inference takes `steps` of Adam from zero: the same text, the same vector.
+    Arrays: `output` (V, dim), `bias` (V,), `idf` (V,), `noise` (S,) words with `correction` (S,),
+    and `projection` (dim, bits) with `threshold` (bits,) of codes, which are empty where the code
+    is the vector's own signs.
+
+    Inference takes `steps` by `rule` from zero (`dbow.infer`): the same text, the same vector.
     """
 
     expected: ClassVar[Mapping[str, type]] = {
@@ -43,8 +46,7 @@ class ParagraphEncoder(LearnedEncoder):
 
     @property
     def dim(self) -> int:
-        projection = self.arrays["projection"]
-        return int(projection.shape[0] if projection.size else self.arrays["output"].shape[1])
+        return int(self.arrays["output"].shape[1])
 
     @property
     def bits(self) -> int:
@@ -61,15 +63,19 @@ class ParagraphEncoder(LearnedEncoder):
                 raise ValueError(f"{name}={self.settings.get(name)!r} is not a number")
         if a["output"].ndim != 2 or len(a["output"]) != n:
             raise ValueError(f"output {a['output'].shape} for {n} words")
+        if self.settings.get("rule") not in RULES:
+            raise ValueError(f"rule is one of {', '.join(RULES)}")
         width = a["output"].shape[1]
         good = a["bias"].shape == a["idf"].shape == (n,)
         good = good and a["noise"].ndim == 1 and a["noise"].shape == a["correction"].shape
         good = good and len(a["noise"]) > 0 and bool((a["noise"] < n).all())
         good = good and bool((a["noise"] >= 0).all())
         if a["projection"].size:
-            good = good and a["projection"].ndim == 2 and a["projection"].shape[1] == width
-            good = good and a["threshold"].shape == (width,)
-        if not good or self.bits not in (0, width):
+            good = good and a["projection"].shape == (width, self.bits)
+            good = good and a["threshold"].shape == (self.bits,)
+        elif self.bits not in (0, width):
+            good = False
+        if not good:
             raise ValueError("arrays that do not fit each other")
 
     def encode_documents(self, texts: Sequence[str]) -> Floats:
@@ -80,37 +86,35 @@ class ParagraphEncoder(LearnedEncoder):
         """(n, bits / 8) packed bits, least significant first. ValueError without a code."""
         if not self.bits:
             raise ValueError(f"{self.kind} has no code; learn 'binary-pv' or 'rb-pv'")
-        bits = self._model.logits(self._inferred(texts)) > 0
-        return np.packbits(bits, axis=1, bitorder="little")
+        logits = self._inferred(texts)
+        if self.arrays["projection"].size:
+            logits = logits @ self.arrays["projection"] + self.arrays["threshold"]
+        return np.packbits(logits > 0, axis=1, bitorder="little")
 
     def _inferred(self, texts: Sequence[str]) -> Floats:
         """(n, dim)"""
-        out = np.zeros((len(texts), self.dim), np.float32)
-        for start in range(0, len(texts), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            bags = weighted(self.words.bags(texts[some]), self.arrays["idf"], self.settings["mass"])
-            out[some] = self._infer(bags)
-        return out
+        return self.of_bags(self.words.bags(texts))
 
-    def _infer(self, bags: Bags) -> Floats:
-        known = np.flatnonzero(np.diff(bags.offsets))
-        out = np.zeros((len(bags.offsets) - 1, self.dim), np.float32)
-        steps, ridge = self.settings["steps"], self.settings["ridge"]
-        found = infer(self._model, bags, self._noise, dim=self.dim, ridge=ridge, steps=steps)
-        out[known] = found[known]
+    def of_bags(self, bags: Bags) -> Floats:
+        """(n, dim) vectors of texts as counts of words, not yet at unit length."""
+        bags = weighted(bags, self.arrays["idf"], self.settings["mass"])
+        n = len(bags.offsets) - 1
+        out = np.zeros((n, self.dim), np.float32)
+        for start in range(0, n, AT_ONCE):
+            end = min(start + AT_ONCE, n)
+            some = bags.part(start, end)
+            known = np.flatnonzero(np.diff(some.offsets)) + start
+            found = infer(
+                self._model, some, self._noise, dim=self.dim, ridge=self.settings["ridge"],
+                rule=self.settings["rule"], steps=self.settings["steps"],
+            )  # fmt: skip
+            out[known] = found[known - start]
         return out
 
     @cached_property
     def _model(self) -> Dbow:
-        a = self.arrays
-        projected = bool(a["projection"].size)
-        return Dbow(
-            a["output"],
-            a["bias"],
-            self.bits > 0,
-            a["projection"] if projected else None,
-            a["threshold"] if projected else None,
-        )
+        binary = self.bits > 0 and not self.arrays["projection"].size
+        return Dbow(self.arrays["output"], self.arrays["bias"], binary)
 
     @cached_property
     def _noise(self) -> Noise:

@@ -42,7 +42,7 @@ def squared_norm_vectors(
     rng = np.random.default_rng(seed)
     upper = sparse().triu(pairs, k=1).tocoo()
     n_words = pairs.shape[0]
-    vectors = (rng.normal(size=(n_words, dim)) / np.sqrt(dim)).astype(np.float32)
+    vectors: Floats = (rng.normal(size=(n_words, dim)) / np.sqrt(dim)).astype(np.float32)
     squares = np.full((n_words, 1), 1e-8, np.float32)
     constant = float(np.log(upper.data).mean()) - 2 if upper.nnz else 0.0
     constant_square = 1e-8

@@ -36,6 +36,12 @@ class Bags(NamedTuple):
         arrays = self.weights, self.words, self.offsets
         return sparse().csr_matrix(arrays, shape=(len(self.offsets) - 1, n_words))
 
+    def part(self, start: int, end: int) -> Bags:
+        """The texts from `start` to before `end`."""
+        a, b = self.offsets[start], self.offsets[end]
+        offsets = self.offsets[start : end + 1] - a
+        return Bags(self.words[a:b], self.weights[a:b], offsets)
+
     def pooled(self, table: Floats) -> Floats:
         """(n, d): the rows of `table` (V, d) of each text's words, summed by weight."""
         out = np.zeros((len(self.offsets) - 1, table.shape[1]), np.float32)
@@ -67,12 +73,12 @@ class Words:
     @property
     def shares(self) -> Floats:
         """(V,) p(w): the share of a word among all occurrences in different texts; sums to 1."""
-        return (self.documents / self.documents.sum()).astype(np.float32)
+        return np.asarray(self.documents / self.documents.sum(), np.float32)
 
     @property
     def idf(self) -> Floats:
         """(V,) log(1 + n / df)."""
-        return np.log1p(self.n_documents / self.documents).astype(np.float32)
+        return np.asarray(np.log1p(self.n_documents / self.documents), np.float32)
 
     def sequences(self, texts: Iterable[str]) -> Iterator[npt.NDArray[np.int32]]:
         """The known words of each text, in their order."""

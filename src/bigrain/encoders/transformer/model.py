@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from bigrain.encoders.transformer.heads.sparse import (
     matrix_of,
 )
 from bigrain.encoders.transformer.heads.vocabulary import VocabularyHead
-from bigrain.encoders.transformer.needs import needed
+from bigrain.encoders.transformer.needs import require
 from bigrain.encoders.transformer.pieces import Pieces
 from bigrain.errors import ConfigError, shown
 
@@ -113,9 +114,8 @@ class TransformerEncoder:
         runtime: str = "auto",
         threads: int | None = None,
     ) -> None:
-        for library in ("torch", "transformers"):
-            needed(library, os.fspath(model))
         self.folder = folder = read_folder(model)
+        require(os.fspath(model))
         _require("pooling", pooling, (None, *POOLING.values()))
         _require("long", long, LONG)
         _require("sparse", sparse, SPARSE)
@@ -136,15 +136,9 @@ class TransformerEncoder:
         )
         self.long, self.top = long, _whole("top", top, 1, 1 << 20)
         self.sparse = _sparse_kind(folder, sparse)
-        self._pieces = Pieces(folder)
         self._token_weights = self._checked_weights(token_weights)
-        self._marks: dict[bool, list[int]] = {
-            query: [self._pieces.id_of(mark)] if (mark := folder.colbert.get(key)) else []
-            for query, key in ((True, "query_mark"), (False, "document_mark"))
-        }
         if folder.kind == "colbert" and self._pieces.mask is None:
             raise ConfigError(f"{folder.path}: the tokeniser has no [MASK], which queries need")
-        self._vocabulary_size = int(folder.config.get("vocab_size") or self._pieces.size)
         self._weights_bytes = sum(file.stat().st_size for file in weight_files(folder.path))
         self.token_dim = self._token_width()
         self._identity = folder.fingerprint()
@@ -157,6 +151,21 @@ class TransformerEncoder:
 
     def __repr__(self) -> str:
         return f"<TransformerEncoder {str(self.folder.path)!r}, {', '.join(self.families)}>"
+
+    @cached_property
+    def _pieces(self) -> Pieces:
+        return Pieces(self.folder)
+
+    @cached_property
+    def _marks(self) -> dict[bool, list[int]]:
+        """What ColBERT puts before queries (True) and documents."""
+        told = self.folder.colbert
+        marks = {True: told.get("query_mark"), False: told.get("document_mark")}
+        return {query: [self._pieces.id_of(mark)] if mark else [] for query, mark in marks.items()}
+
+    @cached_property
+    def _vocabulary_size(self) -> int:
+        return int(self.folder.config.get("vocab_size") or self._pieces.size)
 
     # -- what it is -------------------------------------------------------------------------
 
@@ -273,7 +282,7 @@ class TransformerEncoder:
                 if colbert and query:
                     whole += [self._pieces.mask] * (most - len(whole))  # type: ignore[list-item]
                     attended = len(whole) if colbert["attend_to_masks"] else attended
-                found.append(_Window(text, whole, attended, n_prompt))
+                found.append(_Window(text, whole, attended, 0 if start else n_prompt))
         return found
 
     def _rows(
@@ -300,10 +309,9 @@ class TransformerEncoder:
             return [heaviest(row, self.top) for row in outputs[1]]
         if self.sparse == "tokens":
             marks = self._pieces.special
-            return [
-                head.row(states[~np.isin(own, marks)], self.top, exactly=query)
-                for states, own in tokens
-            ]
+            words = [states[~np.isin(own, marks)] for states, own in tokens]
+            rows: list[Row] = head.rows(words, self.top, exactly=query)
+            return rows
         return [head.row(states, own, self.top) for states, own in tokens]
 
     def _joined(self, family: str, rows: list[list[Any]]) -> Any:
@@ -406,7 +414,7 @@ class TransformerEncoder:
         if given is None:
             return None
         weights = np.asarray(given, np.float32)
-        rows = int(self.folder.config.get("vocab_size") or self._pieces.size)
+        rows = self._vocabulary_size
         if weights.shape != (rows,) or not np.isfinite(weights).all() or weights.min() < 0:
             raise ConfigError(
                 f"token_weights must be {rows:,} numbers of 0 or more, one for each token; got "

@@ -7,7 +7,7 @@ from typing import Any
 
 from bigrain.errors import MissingExtraError
 
-__all__ = ["needed", "there"]
+__all__ = ["needed", "require", "there"]
 
 
 def needed(library: str, what: str) -> Any:
@@ -18,6 +18,12 @@ def needed(library: str, what: str) -> Any:
         if (error.name or library).split(".")[0] != library.split(".")[0]:
             raise  # it is there, and fails for a reason of its own
         raise MissingExtraError(f"the encoder {what}", "transformers") from None
+
+
+def require(what: str) -> None:
+    """Say so now where the extra is not installed, without the seconds of importing it."""
+    if not (there("torch") and there("transformers")):
+        raise MissingExtraError(f"the encoder {what}", "transformers")
 
 
 def there(library: str) -> bool:

@@ -19,7 +19,7 @@ from bigrain.encoders.transformer.folder import ModelFolder
 from bigrain.encoders.transformer.needs import needed
 from bigrain.errors import ConfigError
 
-__all__ = ["input_embeddings", "load_array", "load_linear", "load_network"]
+__all__ = ["input_embeddings", "load_array", "load_linear", "load_network", "quiet"]
 
 
 def load_network(folder: ModelFolder, *, vocabulary: bool) -> Any:
@@ -28,7 +28,7 @@ def load_network(folder: ModelFolder, *, vocabulary: bool) -> Any:
     transformers = needed("transformers", str(folder.path))
     kind = transformers.AutoModelForMaskedLM if vocabulary else transformers.AutoModel
     try:
-        with _quiet(transformers):
+        with quiet(transformers):
             model, told = kind.from_pretrained(
                 str(folder.path), local_files_only=True, attn_implementation="eager",
                 dtype=torch.float32, output_loading_info=True,
@@ -102,7 +102,7 @@ def load_linear(
 
 
 @contextlib.contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
+def quiet(transformers: Any) -> Iterator[None]:
     """Without bars and reports of what a checkpoint holds besides."""
     logger = logging.getLogger("transformers")
     level, shown = logger.level, transformers.utils.logging.is_progress_bar_enabled()

@@ -24,6 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.encoders.transformer.needs import needed, there
+from bigrain.encoders.transformer.network import quiet
 from bigrain.errors import ConfigError
 
 __all__ = ["FAITHFUL", "RUNTIMES", "Run", "candidates", "make_runtime", "quickest"]
@@ -39,9 +40,10 @@ def make_runtime(name: str, network: Any, threads: int | None) -> Run:
     """`MissingExtraError` where its library is not installed."""
     if name == "torch":
         return _torch(network, threads)
-    if name.startswith("openvino"):
-        return _openvino(network, threads, bf16=name.endswith("bf16"))
-    return _onnx(network, threads, int8=name.endswith("int8"))
+    with quiet(needed("transformers", "")):
+        if name.startswith("openvino"):
+            return _openvino(network, threads, bf16=name.endswith("bf16"))
+        return _onnx(network, threads, int8=name.endswith("int8"))
 
 
 def candidates() -> list[str]:
@@ -71,9 +73,15 @@ def quickest(
         try:
             run = make_runtime(name, network, threads)
             run(*batches[0])
-            began = time.perf_counter()
-            outputs = [run(*batch) for batch in batches]
-            seconds = time.perf_counter() - began
+            outputs, seconds = [], 0.0
+            for batch in batches:
+                taken = []
+                for _ in range(2):  # the better one: others use the machine too
+                    began = time.perf_counter()
+                    output = run(*batch)
+                    taken.append(time.perf_counter() - began)
+                outputs.append(output)
+                seconds += min(taken)
         except Exception as error:  # a model that a runtime cannot take is run by another
             if name == "torch":
                 raise
