@@ -21,6 +21,7 @@ from bigrain import errors, evaluation, tables, testing, text
 from bigrain.cli import main as program
 from bigrain.cli import program as program_module
 from bigrain.cli.bench_tables import bench_tables
+from bigrain.encoders import corpus
 
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/generate.py from the code; edit the docstrings, then run it. -->\n"
@@ -121,16 +122,26 @@ def _cell(text: str) -> str:
 
 # -- Python -------------------------------------------------------------------------------------
 
+FIELDS = ("LexicalField", "DenseField", "SparseField", "MultiVectorField", "SubstringField")
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("Opening", ("create", "open")),
     ("The collection", ("Collection",)),
     ("Documents and hits", ("Document", "Hit", "Part", "Passage", "Occurrences", "AddCounts")),
     ("Recall", ("AuditReport", "FieldAudit", "TuneReport", "TuneRow")),
-    ("Fields", ("LexicalField", "DenseField", "SparseField", "MultiVectorField", "SubstringField")),
+    ("Learning", ("LearnReport",)),
+    ("Fields", (*FIELDS, "fields_of")),
     ("Settings", ("Chunking", "Fusion")),
     (
         "Encoders",
-        ("Encoder", "CallableEncoder", "Model", "Head", "register_encoder", "encoder_names"),
+        (
+            "Encoder",
+            "CallableEncoder",
+            "TransformerEncoder",
+            "Model",
+            "Head",
+            "register_encoder",
+            "encoder_names",
+        ),
     ),
     ("Progress", ("ProgressUpdate",)),
 )
@@ -162,7 +173,7 @@ def python() -> str:
         builtin = [b.__name__ for b in error.__bases__ if b.__module__ == "builtins"]
         rows.append(f"| `{name}` | `{error.kind}` | {', '.join(f'`{b}`' for b in builtin)} |")
     parts.append("\n".join(rows) + "\n")
-    for module in (text, evaluation, tables, testing):
+    for module in (text, corpus, evaluation, tables, testing):
         parts += [f"## {module.__name__}\n", _docstring(module)]
         for name in module.__all__:
             parts.append(_entry(getattr(module, name), f"{module.__name__}.{name}", name))

@@ -25,6 +25,7 @@ from bigrain.config import (
 )
 from bigrain.errors import *  # noqa: F403
 from bigrain.errors import __all__ as _errors
+from bigrain.presets import fields_of
 from bigrain.progress import ProgressUpdate
 from bigrain.registry import encoder_names, register_encoder
 from bigrain.types import AddCounts, Document, Hit, Part, Passage, SparseMatrix
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from bigrain.collection import Collection, create, open, repair  # noqa: A004
     from bigrain.encoders.base import Encoder, Head, Model
     from bigrain.encoders.callable import CallableEncoder
+    from bigrain.encoders.transformer import TransformerEncoder
+    from bigrain.learning.report import LearnReport
     from bigrain.search.audit_report import AuditReport, FieldAudit
+    from bigrain.search.expansion import HyDE, MultiQuery
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
     from bigrain.search.occurrences import Occurrences
@@ -58,8 +62,11 @@ __all__ = [
     "Fusion",
     "Head",
     "Hit",
+    "HyDE",
+    "LearnReport",
     "LexicalField",
     "Model",
+    "MultiQuery",
     "MultiVectorField",
     "Occurrences",
     "Part",
@@ -69,10 +76,12 @@ __all__ = [
     "SparseField",
     "SparseMatrix",
     "SubstringField",
+    "TransformerEncoder",
     "TuneReport",
     "TuneRow",
     "create",
     "encoder_names",
+    "fields_of",
     "open",
     "register_encoder",
     "repair",
@@ -92,8 +101,12 @@ _LATER = {
     "FieldAudit": "bigrain.search.audit_report",
     "Feedback": "bigrain.search.feedback",
     "Fusion": "bigrain.search.fuse",
+    "HyDE": "bigrain.search.expansion",
+    "MultiQuery": "bigrain.search.expansion",
     "Query": "bigrain.search.query",
+    "LearnReport": "bigrain.learning.report",
     "Occurrences": "bigrain.search.occurrences",
+    "TransformerEncoder": "bigrain.encoders.transformer",
     "TuneReport": "bigrain.tuning.report",
     "TuneRow": "bigrain.tuning.report",
     "create": "bigrain.collection",

@@ -41,6 +41,8 @@ from bigrain.errors import (
 )
 from bigrain.families import Family, make_family
 from bigrain.families.base import CodedFamily
+from bigrain.families.dense import DenseFamily
+from bigrain.families.learned import Learned
 from bigrain.index.base import Segment, View, open_views
 from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DEFAULT_RECALL
@@ -52,6 +54,14 @@ from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.asked import batches, fields_of, one_by_one
 from bigrain.search.audit import Auditor
 from bigrain.search.audit_report import AuditReport
+from bigrain.search.expansion import (
+    Expansion,
+    HyDE,
+    MultiQuery,
+    checked_expansion,
+    joined,
+    with_answers,
+)
 from bigrain.search.feedback import Feedback, checked, with_feedback
 from bigrain.search.fuse import DEFAULT_FUSION, Fusion
 from bigrain.search.hits import make_arrays, make_hits
@@ -74,6 +84,7 @@ from bigrain.writing.session import Sealed, WriteSession, expand
 
 if TYPE_CHECKING:
     from bigrain.evaluation import Evaluation
+    from bigrain.learning.report import LearnReport
     from bigrain.search.occurrences import Occurrences
     from bigrain.tuning import TuneReport
     from bigrain.writing.repair import RepairReport
@@ -245,12 +256,14 @@ class Collection:
             chunking = settings["chunking"]
             self._chunking = None if chunking is None else Chunking.from_dict(chunking)
             self._fusion = Fusion(**settings["fusion"])
+            self._learned = Learned.of(settings)
+            self._learned.check(fields)
             self._families: dict[str, Family] = {}
             self._specs = {name: spec for name, (spec, _) in fields.items()}
             for name, (spec, fingerprint) in fields.items():
                 family = make_family(name, config.field_from_dict(spec))
                 check_fingerprint(name, fingerprint, family.fingerprint())
-                self._families[name] = family
+                self._families[name] = self._learned.applied(family)
             self._budget = _with_fixed(budget, self._families)
             substrings = any(f.spec.family == "substring" for f in self._families.values())
             self._cache = ListCache(
@@ -397,6 +410,7 @@ class Collection:
         n_candidates: int | None = None,
         fusion: Fusion | None = None,
         feedback: Feedback | str | None = None,
+        expand: Expansion | None = None,
     ) -> list[Hit]:
         """The best k documents, best first.
 
@@ -407,15 +421,16 @@ class Collection:
         `filter`: a condition on metadata, as text or dictionary (`bigrain.search.filter`).
         `recall`: the share of the true top k wanted from dense codes, 1.0 looks at everything;
         `n_candidates` sets the number of verified candidates directly. `explain` fills
-        `Hit.explanation`. `feedback` (`bigrain.Feedback`, or "rm3", "rocchio") lets the best
-        documents of a first search add to the query. Scores come from the originals on disk, not
-        from codes.
+        `Hit.explanation`. `feedback` (`bigrain.Feedback`, or "rm3", "rocchio", "average") lets the
+        best documents of a first search add to the query; `expand` (`bigrain.HyDE` or
+        `bigrain.MultiQuery`) a function of yours. Scores come from the originals on disk, not from
+        codes.
         """
         view = self._require_open()
         plan, answers = self._answer(
             view, [query], k=k, fields=fields, filter=filter, recall=recall,
             n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
-            feedback=checked(feedback),
+            feedback=checked(feedback), expand=checked_expansion(expand),
         )  # fmt: skip
         _tell([query])
         return make_hits(view, plan, 0, answers[0])
@@ -429,17 +444,26 @@ class Collection:
         recall: float | None,
         n_candidates: int | None,
         feedback: Feedback | None,
+        expand: Expansion | None,
         **options: Any,
     ) -> tuple[Plan, Answers]:
         """Plan and answer, twice where the first answers have a say in the second."""
         check_k(k)
-        deep = k if feedback is None else max(k, feedback.documents)
-        plan = make_plan(view, queries, k=deep, recall=recall, n_candidates=n_candidates, **options)
-        answers = answer(view, plan)
+        said = [[query] for query in queries]
+        wanted = k
+        if isinstance(expand, MultiQuery):
+            said, wanted = expand.wordings(queries), max(k, expand.depth)
+        asked = [text for texts in said for text in texts]
+        deep = wanted if feedback is None else max(wanted, feedback.documents)
+        plan = make_plan(view, asked, k=deep, recall=recall, n_candidates=n_candidates, **options)
+        if isinstance(expand, HyDE):
+            plan = with_answers(plan, queries, expand)
         if feedback is not None:
-            plan = with_feedback(view, plan, answers, feedback, k)
-            answers = answer(view, plan)
+            plan = with_feedback(view, plan, feedback, wanted)
+        answers = answer(view, plan)
         self._auditor.sampler.notice(view, plan, answers, recall, n_candidates)
+        if isinstance(expand, MultiQuery):
+            return joined(plan, answers, [len(texts) for texts in said], k)
         return plan, answers
 
     def search_many(
@@ -455,6 +479,7 @@ class Collection:
         n_candidates: int | None = None,
         fusion: Fusion | None = None,
         feedback: Feedback | str | None = None,
+        expand: Expansion | None = None,
     ) -> Any:
         """`search` for many queries, sharing the work on codes.
 
@@ -467,6 +492,7 @@ class Collection:
         if isinstance(threads, bool) or not isinstance(threads, int) or threads < 1:
             raise InvalidQueryError(f"threads={shown(threads)} must be a whole number from 1")
         asked, believed = one_by_one(queries), checked(feedback)
+        expansion = checked_expansion(expand)
         if not asked:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
                       n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
@@ -476,6 +502,7 @@ class Collection:
                 return self._answer(
                     view, asked[part], k=k, fields=fields, filter=filter, recall=recall,
                     n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
+                    expand=expansion,
                 )  # fmt: skip
             except InvalidQueryError as error:
                 if not part.start:
@@ -651,6 +678,62 @@ class Collection:
             field=field, k=k, apply=apply, trial_rows=trial_rows, seed=seed, progress=progress,
         )  # fmt: skip
 
+    def learn(
+        self,
+        queries: Any = None,
+        judgments: Any = None,
+        *,
+        field: str | None = None,
+        light_bytes: int | None = None,
+        minutes: float = 10,
+        what: Sequence[str] | str = ("light", "adapter", "fusion"),
+        hold_out: str = "documents",
+        force: bool = False,
+        seed: int = 0,
+        progress: ProgressLike = None,
+    ) -> LearnReport:
+        """Learn from questions what the search of a dense field, and the fusion, should be.
+
+        `what` names the parts: "light", codes in memory that put what is wanted among the
+        candidates (needs the extra `learn`); "adapter", a low-rank map of queries trained on what
+        the codes return, so that verification ranks it better; "fusion", the weights of families.
+
+        `queries` maps ids to texts or vectors (to mappings of these by field, too), or is a file;
+        `judgments` map the same ids to documents and grades or numbers of clicks, or are a file, as
+        `evaluate` takes them. Queries without judgments, or none at all, teach codes alone: exact
+        scores are their teacher, and titles or beginnings of documents stand in for queries. A
+        function as `queries` gets documents and gives a question for each, or None.
+
+        A quarter of the questions, up to 1,000, is held out. A part is published only if the 95 %
+        interval of its gain on these lies above zero, or with `force`; all parts in one commit.
+        With `hold_out="documents"` these questions are about documents that no other question is
+        about; with "questions" they may be about the same ones, as in a log of what users ask.
+        `light_bytes` makes codes of that size (None: as they are). Training stops after `minutes`;
+        unless it does, the same `seed` gives the same. What fails, is cancelled or killed changes
+        nothing; there is no resuming. `unlearn` takes everything back.
+
+        Raises `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError`, `ConfigError`,
+        `PendingChangesError`, `ReadOnlyError` and `MissingExtraError`.
+        """
+        from bigrain.learning.of_collection import learn_collection
+
+        return learn_collection(
+            self, queries=queries, judgments=judgments, field=field, light_bytes=light_bytes,
+            minutes=minutes, what=what, hold_out=hold_out, force=force, seed=seed,
+            progress=progress,
+        )  # fmt: skip
+
+    def unlearn(self, progress: ProgressLike = None) -> int:
+        """Take back what was learned, in one commit; returns the snapshot.
+
+        Fields have the codes again, fitted anew, that they had before the first `learn`, no
+        adapters, and the fusion its former weights. Raises `InvalidInputError` if nothing was
+        learned, `PendingChangesError` and `ReadOnlyError`.
+        """
+        from bigrain.learning.of_collection import unlearn_collection
+
+        return unlearn_collection(self, progress)
+
     # -- looking ----------------------------------------------------------------------------
 
     @property
@@ -780,6 +863,8 @@ class Collection:
                 "bytes_on_disk": on_disk,
                 "encoder_fingerprint": field.family.fingerprint(),
             }
+            if learned := _learned_of(field):
+                fields[name]["learned"] = learned
             if isinstance(field.index, CodedIndex):
                 fields[name]["recall"] = self._recall_stats(name, field.index)
         catalogue = sum(
@@ -966,11 +1051,25 @@ class Collection:
         )  # fmt: skip
 
     def _follow_definition(self) -> None:
-        """See what has been changed about fields since: their codes.
+        """See what has been changed since: the codes of fields, and what was learned.
 
         It may be newer than the snapshot; segments tell themselves how they are coded.
         """
-        for name, (spec, _) in self._catalogue.definition()[1].items():
+        settings, fields = self._catalogue.definition()
+        self._fusion = Fusion(**settings["fusion"])
+        former, learned = self._learned, Learned.of(settings)
+        if learned != former:
+            learned.check(fields)
+            changed = {
+                name: learned.applied(family)
+                for name, family in self._families.items()
+                if learned.adapters.get(name) != former.adapters.get(name)
+            }
+            self._learned = learned
+            self._families.update(changed)
+            for name in changed:
+                self._auditor.forget(name)
+        for name, (spec, _) in fields.items():
             family = self._families.get(name)
             if not isinstance(family, CodedFamily) or self._specs[name] == spec:
                 continue
@@ -1059,20 +1158,37 @@ class Collection:
             self._merge(groups, reporter)
             self._purge(documents=False)
 
-    def _recode(self, family: CodedFamily, reporter: Reporter) -> None:
-        """Publish a snapshot in which a field has other codes, and its definition says so."""
+    def _redefine(
+        self,
+        families: Mapping[str, CodedFamily],
+        reporter: Reporter,
+        settings: Mapping[str, Any],
+    ) -> None:
+        """Publish a snapshot in which fields have other codes or adapters, and settings changed.
+
+        The definition of the collection says so from then on.
+        """
         self._require_open()
         self._require_nothing_pending()
         self._writer()  # takes the lock and sees what others have committed
         before = self._budget
-        self._budget = _with_fixed(self._whole_budget, {**self._families, family.name: family})
-        views = list(self._require_open().fields[family.name].index.views)
+        self._budget = _with_fixed(self._whole_budget, {**self._families, **families})
+        fields = self._require_open().fields
+        views = {name: list(fields[name].index.views) for name in families}
         try:
-            self._merge({family.name: views}, reporter, {family.name: family})
+            self._merge(views, reporter, families, settings)
         except BaseException:
             self._budget = before
             raise
         self._purge(documents=False)
+
+    def _recode(self, family: CodedFamily, reporter: Reporter) -> None:
+        """Publish a snapshot in which a field has other codes; learned ones are forgotten."""
+        self._require_nothing_pending()
+        self._writer()
+        learned = self._learned.without_codes(family.name)
+        settings = learned.settings() if learned != self._learned else {}
+        self._redefine({family.name: family}, reporter, settings)
 
     def _require_nothing_pending(self) -> None:
         if self._session is not None and self._session.changed:
@@ -1083,12 +1199,13 @@ class Collection:
         groups: dict[str, list[View[Any]]],
         reporter: Reporter,
         recoded: Mapping[str, CodedFamily] | None = None,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         """Publish a snapshot in which each group of segments has become one; empties `groups`.
 
-        `recoded`: fields that are to be defined so from then on.
+        `recoded`: fields that are to be defined so from then on; `settings` that change with them.
         """
-        if not groups:
+        if not groups and not settings:
             return
         session = self._writer()
         self._cache.forget()
@@ -1096,6 +1213,8 @@ class Collection:
         after = dict((file.name, (field, file)) for field, file in self._open_files())
         reporter.stage("merging", len(groups), "fields")
         try:
+            if settings:
+                self._catalogue.redefine_settings(settings)
             while groups:
                 name, views = groups.popitem()
                 family = self._families[name]
@@ -1198,6 +1317,16 @@ class _Held:
 def _worth_merging(field: FieldView) -> bool:
     views = field.index.views
     return len(views) > 1 or any(view.live is not None for view in views)
+
+
+def _learned_of(field: FieldView) -> dict[str, int]:
+    """Of how many queries the codes of a dense field were learned, and the rank of its adapter."""
+    if not isinstance(field.family, DenseFamily):
+        return {}
+    seen = max((v.segment.codec.learned_from for v in field.index.views), default=0)
+    adapter = field.family.adapter
+    told = {"codes_from_queries": seen, "adapter_rank": 0 if adapter is None else adapter.rank}
+    return {key: value for key, value in told.items() if value}
 
 
 def _close(sealed: Sequence[Sealed]) -> None:

@@ -8,6 +8,7 @@ import sys
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import bigrain
@@ -20,7 +21,7 @@ from bigrain.types import Hit
 
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
-    "repair", "bench", "demo", "tune", "audit", "count",
+    "repair", "bench", "demo", "tune", "learn", "learn-encoder", "audit", "count",
     "add-vectors",
 }  # fmt: skip
 
@@ -533,3 +534,54 @@ def test_explain_speaks_of_codes_only_where_there_are_codes(program, grain):
                                   ("lexical", "dense"))  # fmt: skip
     assert "its lists of postings said" in lexical and "code" not in lexical
     assert "its code in memory said" in dense
+
+
+# -- learn-encoder --------------------------------------------------------------------------------
+
+
+def test_learn_encoder_makes_one_that_a_field_names(program, tmp_path):
+    rows = [{"_id": str(i), "text": f"wheat and grain in silo {i % 3}"} for i in range(8)]
+    rows += [{"_id": f"m{i}", "text": f"the moon in orbit {i % 3}"} for i in range(8)]
+    source = tmp_path / "texts.jsonl"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tmp_path / "encoder"
+    shown = program("learn-encoder", source, "--to", folder, "--dim", "4", "--encoder", "lsa")
+    assert "lsa of 4 dimensions from 16 texts" in shown.stdout
+    told = program.json("learn-encoder", source, "--to", tmp_path / "pv", "--dim", "4", "--encoder",
+                        "pv", "--epochs", "2")  # fmt: skip
+    assert told["kind"] == "pv" and told["texts"] == 16 and told["words"] > 3
+    with bigrain.create(
+        tmp_path / "a.grain", {"d": bigrain.DenseField(encoder=str(folder))}
+    ) as col:
+        col.add(rows)
+        col.commit()
+        assert "moon" in col.search("moon", k=1)[0].text
+    again = program("learn-encoder", source, "--to", folder, code=2)
+    assert "already there" in again.stderr
+
+
+def test_learn_publishes_what_is_better_and_takes_it_back(program, tmp_path):
+    rng = np.random.default_rng(0)
+    words = np.array([f"w{i}" for i in range(40)])
+    texts = [" ".join(rng.choice(words, 6)) for _ in range(300)]
+    rows = "".join(json.dumps({"_id": f"d{i}", "text": t}) + "\n" for i, t in enumerate(texts))
+    (tmp_path / "docs.jsonl").write_text(rows)
+    path = tmp_path / "a.grain"
+    program("index", tmp_path / "docs.jsonl", "--to", path)
+    asked = {f"q{i}": " ".join(texts[i].split()[::-1][:3]) for i in range(160)}
+    (tmp_path / "q.tsv").write_text("".join(f"{q}\t{text}\n" for q, text in asked.items()))
+    (tmp_path / "j.txt").write_text("".join(f"q{i} 0 d{i} 1\n" for i in range(160)))
+    given = ("--queries", tmp_path / "q.tsv", "--judgments", tmp_path / "j.txt")
+    told = program.json("learn", path, *given, "--only", "adapter", "--only", "fusion", "--force")
+    assert told["held_out"] == 40 and told["questions"] == 120
+    assert told["published"] and told["snapshot"] == 2
+    text = program("learn", path, *given, "--only", "adapter", "--hold-out", "questions").stdout
+    assert "learned from 160 judged queries with 160 right documents; 40 held out" in text
+    assert "without what it had learned since snapshot" in program("learn", path, "--undo").stdout
+    again = program("learn", path, "--undo", code=2)
+    assert "nothing was learned" in again.stderr
+    both = program("learn", path, *given, "--undo", code=2)
+    assert "or --undo" in both.stderr
+    few = program("learn", path, "--queries", tmp_path / "q.tsv", "--only", "fusion", code=2)
+    assert "without judgments" in few.stderr
+    assert "sound" in program("verify", path).stdout

@@ -17,6 +17,7 @@ SAID = {
                                "tokens   found doc-1234"],
     "filters": ["b, c, d, e   year >= 2021", "a, e ", "did you mean 'year'"],
     "evaluate_beir": ["4 documents", "fused", "vectors, exact"],
+    "image_search": ["yellow green", "like night-03  ['night-03'"],
 }  # fmt: skip
 NEEDS = {"bring_your_own_vectors": "scipy", "evaluate_beir": "ir_measures"}
 

@@ -814,3 +814,25 @@ def test_a_file_that_no_list_names_any_more_is_missed_all_the_same(
     assert "d5" in report.vectors_lost["imp"] and report.vectors_unplaced["imp"] > 30
     assert not report.vectors_doubtful and "tok" not in report.vectors_lost
     damaging.check_repaired(path, model, report)
+
+
+def test_a_damaged_table_of_centroids_is_computed_from_spare_blocks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    rows = [rng.normal(size=(n, 16)).astype(np.float32) for n in rng.integers(1, 9, 120)]
+    path = tmp_path / "a.grain"
+    fields = {"tok": bigrain.MultiVectorField(dim=16, heavy="residual4", light_bytes=2)}
+    with bigrain.create(path, fields, files=QuickDisk()) as col:
+        col.add_vectors("tok", [str(i) for i in range(120)], rows)
+        col.commit()
+        before = col.search_many(rows[:9], k=5, recall=1.0, arrays=True)
+    (file,) = segments(path, "tok")
+    flip(file, place(file, "tokens_centroids").offset, 40)
+    with pytest.raises(bigrain.DamagedError, match="tokens_centroids"):
+        bigrain.open(path)
+    report = repair(path)
+    assert report.complete and not report.vectors_lost
+    with bigrain.open(path) as col:
+        assert len(col) == 120 and col.verify().ok
+        after = col.search_many(rows[:9], k=5, recall=1.0, arrays=True)
+    for old, new in zip(before, after, strict=True):
+        np.testing.assert_array_equal(old, new, "records as they were")

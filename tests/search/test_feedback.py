@@ -110,3 +110,45 @@ def test_refusals(col: Any) -> None:
     for wrong in ({"method": "x"}, {"documents": 0}, {"terms": 1.5}, {"share": 2}, {"share": True}):
         with pytest.raises(ConfigError):
             Feedback(**wrong)  # type: ignore[arg-type]
+
+
+def test_average_counts_the_query_as_a_document(col: Any) -> None:
+    rows = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)
+    query = np.array([1, 0.5, -1, 0.2], np.float32)
+    best = np.argsort(-rows @ query)[:3]
+    moved = (query + rows[best].sum(axis=0)) / 4
+    found = col.search(query, feedback=Feedback("average", documents=3), recall=1)
+    expected = col.search(moved, recall=1)
+    assert [h.id for h in found] == [h.id for h in expected]
+    np.testing.assert_allclose([h.score for h in found], [h.score for h in expected], rtol=1e-4)
+
+
+def test_where_fusion_stands(col: Any) -> None:
+    """Before: the second search asks vectors alone; after: vectors believe their own best."""
+    rows = np.random.default_rng(3).normal(size=(6, 4)).astype(np.float32)
+    vector = np.array([1, 0.5, -1, 0.2], np.float32)
+    query = {"lex": "moon", "own": vector}
+
+    def feedback(interpolation: str) -> Feedback:
+        return Feedback("average", documents=2, interpolation=interpolation)
+
+    ids = list(TEXTS)
+    fused = [ids.index(hit.id) for hit in col.search(query, k=2, recall=1)]
+    own = np.argsort(-rows @ vector)[:2].tolist()
+    assert set(fused) != set(own)
+    by_fused = (vector + rows[fused].sum(axis=0)) / 3
+    by_own = (vector + rows[own].sum(axis=0)) / 3
+    for interpolation, second in (
+        ("before", by_fused),
+        ("both", {"lex": "moon", "own": by_fused}),
+        ("after", {"lex": "moon", "own": by_own}),
+    ):
+        found = col.search(query, feedback=feedback(interpolation), recall=1)
+        expected = col.search(second, recall=1)
+        assert [h.id for h in found] == [h.id for h in expected], interpolation
+        scores = [h.score for h in found], [h.score for h in expected]
+        np.testing.assert_allclose(*scores, rtol=1e-4, atol=1e-6)
+    with pytest.raises(ConfigError, match="interpolation='never' is not one of both, before"):
+        feedback("never")
+    with pytest.raises(InvalidQueryError, match="'average' moves dense vectors"):
+        col.search("moon", fields="lex", feedback="average")

@@ -22,6 +22,8 @@ from bigrain.cli.delete import delete
 from bigrain.cli.demo import demo
 from bigrain.cli.eval import evaluate
 from bigrain.cli.index import index
+from bigrain.cli.learn import learn
+from bigrain.cli.learn_encoder import learn_encoder
 from bigrain.cli.program import main
 from bigrain.cli.repair import repair
 from bigrain.cli.search import search
@@ -42,6 +44,8 @@ for _command in (
     stats,
     audit,
     tune,
+    learn,
+    learn_encoder,
     verify,
     repair,
     compact,

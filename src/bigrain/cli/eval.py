@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +11,16 @@ import click
 
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import note, print_json, print_table, progress
-from bigrain.cli.vectors import named, query_vectors, read_terms, vocabulary_option
+from bigrain.cli.vectors import (
+    named,
+    queries_by_field,
+    query_vectors,
+    read_terms,
+    vocabulary_option,
+)
 from bigrain.errors import counted
 
 if TYPE_CHECKING:
-    from bigrain import Collection
     from bigrain.evaluation import Comparison, Evaluation
 
 __all__ = ["evaluate", "measure_name"]
@@ -98,7 +103,7 @@ def evaluate(
     brought = query_vectors(named(vectors, "--vector"), read_terms(vocabulary)) if vectors else []
     with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
         found = col.evaluate(
-            _by_field(col, texts, brought) if brought else texts,
+            queries_by_field(col, texts, brought) if brought else texts,
             beir_judgments(beir, split) if beir is not None else str(judgments),
             k=k,
             measures=asked,
@@ -114,22 +119,6 @@ def evaluate(
         _print(found, state)
         if save is not None and not state.quiet:
             click.echo(f"saved: {save}/evaluation.json, evaluation.png, runs/")
-
-
-def _by_field(
-    col: Collection, texts: Mapping[str, str], brought: Sequence[tuple[str | None, dict[str, Any]]]
-) -> dict[str, Any]:
-    """A query for each field by id: the text where fields read text, and the vectors."""
-    reading = [name for name, field in col.fields.items() if field.reads_text]
-    found = {}
-    for identifier, vectors in brought:
-        if identifier is None:
-            raise click.BadParameter("name a file with the ids of queries", param_hint="--vector")
-        if not texts:
-            found[identifier] = vectors
-        elif identifier in texts:
-            found[identifier] = {**dict.fromkeys(reading, texts[identifier]), **vectors}
-    return found
 
 
 def measure_name(name: str) -> str:

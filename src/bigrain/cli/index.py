@@ -41,6 +41,10 @@ NO_VECTORS: Mapping[str, Any] = MappingProxyType({})
 @click.option("--chunk-chars", type=click.IntRange(min=16), metavar="N",
               help="Longest passage in characters (default: 2000).")  # fmt: skip
 @click.option("--no-chunks", is_flag=True, help="Leave long texts whole.")
+@click.option("--encoder", metavar="NAME",
+              help="A registered encoder, or a transformer model: folder or hub name.")  # fmt: skip
+@click.option("--families", metavar="NAMES",
+              help="The encoder's vectors: some of dense,sparse,multivector (all).")  # fmt: skip
 @click.option("--no-dense", is_flag=True, help="Words only (BM25), no vectors.")
 @click.option("--substrings", is_flag=True,
               help="Index every substring too, for bigrain count and n-grams.")  # fmt: skip
@@ -59,6 +63,8 @@ def index(
     title_weight: int,
     chunk_chars: int | None,
     no_chunks: bool,
+    encoder: str | None,
+    families: str | None,
     no_dense: bool,
     substrings: bool,
     vectors: tuple[str, ...],
@@ -81,9 +87,10 @@ def index(
       bigrain index papers/ --to docs.grain
       bigrain index corpus.jsonl --to docs.grain --vectors splade=splade.jsonl --no-dense
       bigrain index corpus.jsonl.gz --to docs.grain --language de --memory 2GB
+      bigrain index papers/ --to docs.grain --encoder sentence-transformers/all-MiniLM-L6-v2
       zcat dump.gz | bigrain index - --to docs.grain --chunk-chars 1000
     """
-    from bigrain import Chunking, DenseField, LexicalField, SubstringField
+    from bigrain import Chunking, LexicalField, SubstringField, fields_of
     from bigrain.collection import DEFAULT_CHUNKING
     from bigrain.config import STATIC_ENCODER
 
@@ -94,12 +101,18 @@ def index(
         chunking = None
     elif chunk_chars is not None:
         chunking = Chunking("sentence", max_chars=chunk_chars, overlap_chars=chunk_chars // 10)
+    if encoder and no_dense:
+        raise click.UsageError("--encoder and --no-dense exclude each other; see --families")
+    if (encoder or families) and not sources:
+        raise click.UsageError("--encoder reads texts: name a SOURCE")
     spoken = None if language.lower() == "none" else language
     fields: dict[str, Field] = {}
     if sources:
         fields["lexical"] = LexicalField(language=spoken, title_weight=title_weight)
         if not no_dense:
-            fields["dense"] = DenseField(encoder=STATIC_ENCODER)
+            usual = None if encoder else ["dense"]
+            wanted = usual if families is None else [one.strip() for one in families.split(",")]
+            fields = fields_of(encoder or STATIC_ENCODER, wanted) | fields
         if substrings:
             fields["substrings"] = SubstringField()
     elif not vectors:

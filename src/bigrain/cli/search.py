@@ -38,8 +38,8 @@ POSTINGS = ("lexical", "sparse")  # families without codes of single documents
 @click.option("--operators", is_flag=True,
               help='Signs in QUERY are operators: "a phrase" +must -not word^2 begin* nearly~ '
                    "title:word.")  # fmt: skip
-@click.option("--feedback", type=click.Choice(["rm3", "rocchio"]), metavar="METHOD",
-              help="rm3 or rocchio: the best documents of a first search change it.")  # fmt: skip
+@click.option("--feedback", type=click.Choice(["rm3", "rocchio", "average"]), metavar="METHOD",
+              help="rm3, rocchio or average: the best documents change the query.")  # fmt: skip
 @click.option("--explain", is_flag=True, help="Show how each score came about.")
 @memory_option
 @common

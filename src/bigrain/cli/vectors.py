@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from bigrain import Collection
     from bigrain.config import Field
 
 __all__ = [
     "field_for",
     "named",
+    "queries_by_field",
     "query_vectors",
     "read_file",
     "read_terms",
@@ -107,6 +109,22 @@ def query_vectors(
         (identifier, {**single, **{name: rows[i] for name, rows in files.items()}})
         for i, identifier in enumerate(ids)
     ]
+
+
+def queries_by_field(
+    col: Collection, texts: Mapping[str, str], brought: Sequence[tuple[str | None, dict[str, Any]]]
+) -> dict[str, Any]:
+    """A query for each field by id: the text where fields read text, and the vectors."""
+    reading = [name for name, field in col.fields.items() if field.reads_text]
+    found = {}
+    for identifier, vectors in brought:
+        if identifier is None:
+            raise click.BadParameter("name a file with the ids of queries", param_hint="--vector")
+        if not texts:
+            found[identifier] = vectors
+        elif identifier in texts:
+            found[identifier] = {**dict.fromkeys(reading, texts[identifier]), **vectors}
+    return found
 
 
 def _vector(text: str, where: str, terms: Sequence[str] | None) -> Any:

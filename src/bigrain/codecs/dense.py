@@ -99,11 +99,12 @@ class PreparedQueries:
 
 @dataclass(frozen=True)
 class DenseCodec:
-    """A fitted codec."""
+    """A fitted codec, or one learned from `learned_from` queries, which is kept as it is."""
 
     frame: Frame
     quantiser: Quantiser
     reduction: str = "pca"
+    learned_from: int = 0
 
     @classmethod
     def fit(cls, frame: Frame, settings: CodeSettings, residuals: Floats | None) -> DenseCodec:
@@ -122,9 +123,14 @@ class DenseCodec:
         return self.frame.fitted_on
 
     @property
-    def trust(self) -> tuple[bool, int]:
-        """The greater, the rather to be kept: one whose frame saw queries, then by vectors."""
-        return self.frame.n_queries > 0, self.frame.fitted_on
+    def trust(self) -> tuple[bool, bool, int]:
+        """The greater, the rather to be kept: learned; its frame saw queries; then by vectors."""
+        return self.learned_from > 0, self.frame.n_queries > 0, self.frame.fitted_on
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it saw queries, so that what comes later is coded with it as well."""
+        return self.learned_from > 0 or self.frame.n_queries > 0
 
     @property
     def centre(self) -> Floats:

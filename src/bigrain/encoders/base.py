@@ -62,19 +62,15 @@ class Model(Protocol):
     def encode_queries(self, texts: Sequence[str], families: Sequence[str]) -> Encoded: ...
 
 
-def _nothing_to_tell(texts: Sequence[str]) -> tuple[str, ...]:
-    return ()
-
-
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One family of a model. `identity` is its fingerprint."""
+    """One family of a model. `identity` is its fingerprint, `tell` gives its notices."""
 
     model: Model
     family: str
     dim: int | None
     identity: Mapping[str, Any]
-    tell: Callable[[Sequence[str]], tuple[str, ...]] = _nothing_to_tell
+    tell: Callable[[Sequence[str]], tuple[str, ...]] | None = None
 
     def fingerprint(self) -> dict[str, Any]:
         return dict(self.identity)
@@ -86,7 +82,7 @@ class Head:
         return self.model.encode_queries(texts, (self.family,))[self.family]
 
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
-        return self.tell(texts)
+        return () if self.tell is None else self.tell(texts)
 
 
 def check_fingerprint(field: str, stored: dict[str, Any], found: dict[str, Any]) -> None:

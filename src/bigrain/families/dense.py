@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from bigrain.codecs.adapter import QueryAdapter, fingerprint_digest
+from bigrain.codecs.dense import CodeSettings, DenseCodec
 from bigrain.config import DenseField
 from bigrain.encoders.one_pass import OnePass
-from bigrain.errors import InvalidQueryError, InvalidVectorsError
+from bigrain.errors import (
+    DamagedError,
+    EncoderMismatchError,
+    InvalidQueryError,
+    InvalidVectorsError,
+    StorageError,
+)
 from bigrain.families.base import (
     ALONE,
     LARGEST,
@@ -30,9 +39,10 @@ from bigrain.families.base import (
 )
 from bigrain.index.base import View
 from bigrain.index.coded import code_bytes_of
+from bigrain.index.coded_codec import read_codec
 from bigrain.index.coded_writing import learned_bytes
 from bigrain.index.dense import DenseIndex, DenseSegment, DenseSpec
-from bigrain.index.dense_writing import DenseBuilder, merge_dense
+from bigrain.index.dense_writing import Asked, DenseBuilder, merge_dense
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_dense
 from bigrain.storage.files import Files
@@ -64,7 +74,7 @@ class _Given:
 
 class DenseFamily:
     per_passage = True
-    fits_queries = True
+    fits_queries: ClassVar[bool] = True
 
     def __init__(self, name: str, spec: DenseField) -> None:
         self.encoder = encoder_of(name, spec.encoder, "dense", spec.dim)
@@ -75,13 +85,62 @@ class DenseFamily:
         self.dim = spec.dim
         self._segment_spec = _segment_spec(spec)
         self._like: Floats | None = None
+        self._codec: DenseCodec | None = None
+        self._keeps = True
+        self.adapter: QueryAdapter | None = None
 
     def recoded(self, spec: DenseField, like: Floats | None = None) -> DenseFamily:
         require_same_originals(self.name, self.spec, spec, RECODED)
         family = copy.copy(self)
-        family.spec, family._like = spec, like
+        family.spec, family._like, family._codec = spec, like, None
         family._segment_spec = _segment_spec(spec)
         return family
+
+    def coding(self, codec: DenseCodec) -> DenseFamily:
+        """The same field whose merges take this codec; it must suit the field."""
+        family = copy.copy(self)
+        family._codec = codec
+        return family
+
+    def forgetting(self) -> DenseFamily:
+        """The same field whose merges fit codes anew, though there are learned ones."""
+        family = copy.copy(self)
+        family._keeps = False
+        return family
+
+    def coding_like(self, files: Iterable[SegmentFile]) -> DenseFamily:
+        """The same field coded with the best of the codecs that lie in these segments, if any.
+
+        Segments may be damaged; only codecs that saw queries are taken over.
+        """
+        found = []
+        for file in files:
+            with suppress(DamagedError, StorageError):
+                found.append(read_codec(file, self.dim, self.spec.metric))
+        lasting = [c for c in found if c.lasts and c.suits(self._segment_spec.settings)]
+        return self.coding(max(lasting, key=lambda c: c.trust)) if lasting else self
+
+    def adapted(self, adapter: QueryAdapter | None) -> DenseFamily:
+        """The same field asked through this adapter, or through none.
+
+        `EncoderMismatchError` if it was learned from another encoder's queries.
+        """
+        if adapter is not None:
+            known = fingerprint_digest(self.fingerprint())
+            if adapter.fingerprint != known:
+                raise EncoderMismatchError(
+                    f"field {self.name!r}: its query adapter was learned for an encoder with the "
+                    f"fingerprint {adapter.fingerprint}, and this one has {known}; bring that "
+                    "encoder, or take the adapter away with unlearn()"
+                )
+        family = copy.copy(self)
+        family.adapter = adapter
+        return family
+
+    @property
+    def code_settings(self) -> CodeSettings:
+        """What its codes are."""
+        return self._segment_spec.settings
 
     def alternatives(self, *, queries: bool) -> list[DenseField]:
         field, full = self.spec, ceil(self.dim / 8)
@@ -182,6 +241,14 @@ class DenseFamily:
         return shape_of(query) == (self.dim,)
 
     def queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> Floats:
+        """Text, or vectors of shape (dim,), as (Q, dim) through the adapter, if there is one."""
+        return self.asked(self.plain_queries(queries, one_pass))
+
+    def asked(self, queries: Floats) -> Floats:
+        """(Q, dim) plain queries as they are asked."""
+        return queries if self.adapter is None else self.adapter(queries, self.spec.metric)
+
+    def plain_queries(self, queries: Sequence[Any], one_pass: OnePass = ALONE) -> Floats:
         """Text, or vectors of shape (dim,), as (Q, dim); unit length under cosine."""
         out = self._vectors(queries)
         if out is not None:
@@ -252,9 +319,13 @@ class DenseFamily:
     ) -> DenseBuilder:
         settings = self._segment_spec.settings
         codecs = [s.codec for s in segments if s.codec.suits(settings)]
-        codec = max(codecs, key=lambda codec: codec.trust, default=None)
+        codec = self._codec or max(codecs, key=lambda codec: codec.trust, default=None)
         path = folder / f"{self.name}.rows"
-        return DenseBuilder(self._segment_spec, files, path, memory_bytes, codec)
+        return DenseBuilder(self._segment_spec, files, path, memory_bytes, codec, self._asked)
+
+    @property
+    def _asked(self) -> Asked | None:
+        return None if self.adapter is None else self.asked
 
     def open_segment(self, file: SegmentFile) -> DenseSegment:
         return DenseSegment(self._segment_spec, file)
@@ -263,10 +334,13 @@ class DenseFamily:
         return code_bytes_of(file)
 
     def index(self, views: Sequence[View[Any]], cache: ListCache) -> DenseIndex:
-        return DenseIndex(self._segment_spec, views)
+        return DenseIndex(self._segment_spec, views, self._asked)
 
     def merge(self, files: Files, path: Path, views: Sequence[View[Any]], memory_bytes: int) -> int:
-        return merge_dense(self._segment_spec, files, path, views, memory_bytes, self._like)
+        return merge_dense(
+            self._segment_spec, files, path, views, memory_bytes, self._like, self._codec,
+            self._asked, self._keeps,
+        )  # fmt: skip
 
     def salvage(self, file: SegmentFile, damaged: Collection[str]) -> Salvage | None:
         return salvage_dense(self._segment_spec, file, damaged)

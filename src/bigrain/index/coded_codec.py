@@ -48,7 +48,8 @@ def write_codec(writer: SegmentWriter, codec: DenseCodec) -> dict[str, Any]:
         "seed": frame.seed,
         "fitted_on": frame.fitted_on,
     }
-    if quantiser.code == Rabitq.code and quantiser.bits == 1 and codec.reduction == "pca":
+    plain = codec.reduction == "pca" and frame.query_projection is None and not codec.learned_from
+    if quantiser.code == Rabitq.code and quantiser.bits == 1 and plain:
         return {"codec": {**told, "name": ONE_BIT}}
     return {
         "codec": {
@@ -57,6 +58,7 @@ def write_codec(writer: SegmentWriter, codec: DenseCodec) -> dict[str, Any]:
             "reduction": codec.reduction,
             "projections": (frame.projection is not None) + (frame.query_projection is not None),
             **({"queries": frame.n_queries} if frame.n_queries else {}),
+            **({"learned_from": codec.learned_from} if codec.learned_from else {}),
             **quantiser.numbers(),
         }
     }
@@ -96,7 +98,8 @@ def read_codec(file: SegmentFile, dim: int, metric: str) -> DenseCodec:
         fitted_on=file.number("codec", "fitted_on"),
         n_queries=file.number("codec", "queries") if "queries" in told else 0,
     )
-    return DenseCodec(frame, _read_quantiser(file, code, width, bits), reduction)
+    learned_from = file.number("codec", "learned_from") if "learned_from" in told else 0
+    return DenseCodec(frame, _read_quantiser(file, code, width, bits), reduction, learned_from)
 
 
 def _read_quantiser(file: SegmentFile, code: str, width: int, bits: int) -> Quantiser:

@@ -62,14 +62,15 @@ def fit_codes(
 ) -> tuple[DenseCodec, Partition]:
     """The codec and the lists of n vectors, which `chunks` gives some at a time, again and again.
 
-    `codec`: taken over where it suits and was fitted to enough. `watch` is shown a sample of them.
+    `codec`: taken over where it suits and was fitted to enough; whole, where it was learned.
+    `watch` is shown a sample of them.
     """
     n_lists = list_count(n)
     sample = watch(sampled(chunks(), sample_step(n, SAMPLE_ROWS)))
     if codec is not None and not codec.suits(settings):
         codec = None
     trusted = codec is not None and codec.fitted_on >= min(n, TRUSTED_FIT_ROWS)
-    if codec is None or not (trusted or codec.frame.n_queries):
+    if codec is None or not (trusted or codec.lasts):
         codec = None
         frame = Frame.fit(
             sample, dim, settings.width(dim), metric=metric,
@@ -82,7 +83,7 @@ def fit_codes(
     partition = Partition.single(dim)
     if n_lists > 1:
         partition = _fit_partition(chunks, n, n_lists, frame, memory_bytes)
-    if codec is None or not codec.quantiser.scaled:
+    if codec is None or not (codec.learned_from or codec.quantiser.scaled):
         residuals = _residuals(chunks, n, frame, partition) if settings.learned else None
         codec = DenseCodec.fit(frame, settings, residuals)
     return codec, partition

@@ -6,7 +6,7 @@ A segment holds the records of the full vectors in ascending order of unit (`row
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -128,9 +128,15 @@ class DenseSegment(CodedSegment):
 class DenseIndex(CodedIndex[DenseSegment]):
     """All dense segments of a field at one snapshot. Queries are (Q, dim) float32."""
 
-    def __init__(self, spec: DenseSpec, views: Sequence[View[DenseSegment]]) -> None:
+    def __init__(
+        self,
+        spec: DenseSpec,
+        views: Sequence[View[DenseSegment]],
+        asked: Callable[[Floats], Floats] | None = None,
+    ) -> None:
+        """`asked`: what turns queries as they are given into queries as they are asked."""
         super().__init__(views)
-        self.spec = spec
+        self.spec, self._adapt = spec, asked
 
     def prepare(self, segment: DenseSegment, queries: Sequence[Any]) -> PreparedQueries:
         return segment.codec.prepare(np.asarray(queries, np.float32))
@@ -147,12 +153,14 @@ class DenseIndex(CodedIndex[DenseSegment]):
         return np.concatenate(parts)
 
     def among(self, views: Sequence[View[DenseSegment]]) -> DenseIndex:
-        return DenseIndex(self.spec, views)
+        return DenseIndex(self.spec, views, self._adapt)
 
     def queries_from(self, units: Units, seed: int) -> tuple[Floats, str]:
         queries, _ = sample_queries(
             self.vectors(units), self.n_rows, metric=self.spec.metric, seed=seed
         )
+        if self._adapt is not None:
+            queries = self._adapt(queries)
         return queries, "stored vectors and means of two or three"
 
     def score_pairs(

@@ -6,7 +6,7 @@ neighbours of the sample queries on the way.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from bigrain.storage.spill import Spill
 __all__ = ["DenseBuilder", "merge_dense", "write_dense"]
 
 SPILL_BUFFER = 1 << 18
+Asked = Callable[[Floats], Floats]  # queries (m, dim) as the user gives them -> as they are asked
 
 
 class DenseBuilder:
@@ -40,8 +41,10 @@ class DenseBuilder:
         spill: Path,
         memory_bytes: int,
         codec: DenseCodec | None,
+        asked: Asked | None = None,
     ) -> None:
         self._spec, self._memory_bytes, self._codec = spec, memory_bytes, codec
+        self._asked = asked
         self._rows = Spill(
             files, spill, np.uint8, (spec.rows.payload_bytes,), buffer_bytes=SPILL_BUFFER
         )
@@ -64,7 +67,10 @@ class DenseBuilder:
                 yield from self._read(rows if positions is None else positions[rows])
 
         if numbering.n_rows:
-            write_dense(self._spec, files, path, numbering, chunks, self._codec, self._memory_bytes)
+            write_dense(
+                self._spec, files, path, numbering, chunks, self._codec, self._memory_bytes,
+                asked=self._asked,
+            )  # fmt: skip
         return numbering.n_rows
 
     def _read(self, wanted: Rows) -> Iterator[Floats]:
@@ -89,14 +95,20 @@ def merge_dense(
     views: Sequence[View[DenseSegment]],
     memory_bytes: int,
     like: Floats | None = None,
+    codec: DenseCodec | None = None,
+    asked: Asked | None = None,
+    keep: bool = True,
 ) -> int:
     """One segment out of the live rows of several, its codes fitted anew; its number of rows.
 
-    A reduction that was fitted to queries is kept, unless there are others to fit it to, `like`.
+    What was learned from queries, or fitted to some, is kept, unless there is another `codec`, or
+    queries to fit a reduction to, `like`, or `keep` is false. `asked` turns sample queries into
+    what is asked with.
     """
     segments = [view.segment for view in views]
-    codecs = [s.codec for s in segments if s.codec.frame.n_queries and s.codec.suits(spec.settings)]
-    codec = None if like is not None else max(codecs, key=lambda c: c.trust, default=None)
+    if codec is None and like is None and keep:
+        codecs = [s.codec for s in segments if s.codec.lasts and s.codec.suits(spec.settings)]
+        codec = max(codecs, key=lambda c: c.trust, default=None)
     numbering = number_rows([s.units for s in segments], [view.live for view in views])
 
     def chunks() -> Iterator[Floats]:
@@ -109,7 +121,7 @@ def merge_dense(
                 yield segments[run].finite(spec.rows.decode(records))
 
     if numbering.n_rows:
-        write_dense(spec, files, path, numbering, chunks, codec, memory_bytes, like)
+        write_dense(spec, files, path, numbering, chunks, codec, memory_bytes, like, asked)
     return numbering.n_rows
 
 
@@ -122,6 +134,7 @@ def write_dense(
     codec: DenseCodec | None,
     memory_bytes: int,
     like: Floats | None = None,
+    asked: Asked | None = None,
 ) -> None:
     """Stream vectors, in ascending order of unit, into a segment file.
 
@@ -133,7 +146,7 @@ def write_dense(
         spec.settings, spec.metric, chunks, n, spec.dim,
         codec=codec, watch=some.watch, memory_bytes=memory_bytes, like=like,
     )  # fmt: skip
-    neighbours = Neighbours(spec.metric, some.rows(), n)
+    neighbours = Neighbours(spec.metric, some.rows(), n, asked)
     del some
     codes = ListedCodes(files, path.with_name(path.name + ".codes"), n, codec, partition)
     writer = SegmentWriter(files, path)

@@ -96,11 +96,29 @@ class MultiVectorBuilder:
         like: Sequence[MultiVectorSegment],
     ) -> None:
         self._spec, self._memory_bytes, self._like = spec, memory_bytes, like
-        self._codec = _waiting_codec(spec)
-        token_bytes = self._codec.token_bytes
-        self._tokens = Spill(files, spill, np.uint8, (token_bytes,), buffer_bytes=SPILL_BUFFER)
+        self._files, self._path = files, spill
+        self._wait_as(_waiting_codec(spec))
         self._log = UnitLog()
         self._counts: list[npt.NDArray[np.uint32]] = []
+
+    def _wait_as(self, codec: TokenCodec) -> None:
+        self._codec = codec
+        self._tokens = Spill(
+            self._files, self._path, np.uint8, (codec.token_bytes,), buffer_bytes=SPILL_BUFFER
+        )
+
+    def append_records(
+        self, units: Units, codec: TokenCodec, payload: npt.NDArray[np.uint8], counts: Counts
+    ) -> None:
+        """Add tokens as a codec wrote them; the records stay as they are if all are of it."""
+        if not self._tokens.n_rows and codec.kind == self._spec.heavy:
+            self._wait_as(codec)
+        if not _same(codec, self._codec):
+            self.append(units, Tokens(codec, payload, counts).ragged)
+            return
+        self._tokens.append(payload.reshape(-1, codec.token_bytes))
+        self._log.append(units)
+        self._counts.append(counts.astype(np.uint32))
 
     def append(self, units: Units, values: Any) -> None:
         """Add ragged tokens: (values (T, dim), offsets (n + 1,)); every document has some."""
@@ -127,9 +145,11 @@ class MultiVectorBuilder:
                     yield self._read(wanted[start:stop], counts, offsets)
 
         if numbering.n_rows:
+            waiting = self._codec if self._codec.kind == self._spec.heavy else None
             write_multivector(
-                self._spec, files, path, numbering, chunks, self._like, self._memory_bytes
-            )
+                self._spec, files, path, numbering, chunks, self._like, self._memory_bytes,
+                codec=waiting,
+            )  # fmt: skip
         return numbering.n_rows
 
     def _read(self, rows: Rows, counts: Counts, offsets: Counts) -> Tokens:
@@ -179,16 +199,19 @@ def write_multivector(
     like: Sequence[MultiVectorSegment],
     memory_bytes: int,
     *,
+    codec: TokenCodec | None = None,
     afresh: bool = False,
 ) -> None:
     """Stream records, in ascending order of unit, into a segment file.
 
     `chunks` gives them all, some at a time, again and again. Codecs are taken from the largest of
-    the segments `like` it, but for the codes where they are to be made `afresh`.
+    the segments `like` it, but for that of records, `codec`, if there is one, and for the codes
+    where they are to be made `afresh`.
     """
     n = numbering.n_rows
     sample, n_tokens = _sampled(chunks, n, spec.dim)
-    codec = _token_codec(spec, sample, n_tokens, like)
+    if codec is None:
+        codec = _token_codec(spec, sample, n_tokens, like)
     given = None if afresh else _largest(like, n)
     surrogate = given.surrogate if given is not None else _fitted(spec, sample)
     asked = _Asked.of(sample, n, n_tokens)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,11 +45,19 @@ class Best:
 class Neighbours:
     """The best rows of sample queries among vectors."""
 
-    def __init__(self, metric: str, sample: Floats, n_rows: int) -> None:
+    def __init__(
+        self,
+        metric: str,
+        sample: Floats,
+        n_rows: int,
+        asked: Callable[[Floats], Floats] | None = None,
+    ) -> None:
         self.metric = metric
         self.queries, self._skip = np.empty((0, sample.shape[1]), np.float32), np.empty(0, np.int64)
         if n_rows >= LEAST_ROWS:
             self.queries, self._skip = sample_queries(sample, n_rows, metric=metric)
+            if asked is not None:
+                self.queries = asked(self.queries)
         self._best = Best(len(self.queries))
 
     def look_at(self, start: int, vectors: Floats) -> None:

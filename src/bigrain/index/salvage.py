@@ -22,6 +22,7 @@ from bigrain.errors import DamagedError, StorageError
 from bigrain.index.base import Builder, UnitMap, Units
 from bigrain.index.coded import CHUNK_ROWS
 from bigrain.index.dense import DenseSpec
+from bigrain.index.multivector_writing import MultiVectorBuilder
 from bigrain.index.sparse_segment import record_bytes
 from bigrain.index.token_records import CRC_BYTES, read_token_codec, unsealed
 from bigrain.storage.segment import SegmentFile
@@ -374,9 +375,7 @@ def salvage_multivector(dim: int, file: SegmentFile, damaged: Collection[str]) -
     if units is None or "tokens" not in file.sections:
         return None
     try:
-        if any(name.startswith("tokens_") for name in damaged):
-            raise DamagedError(file.name, "tokens_", "a codec", "another")
-        codec = read_token_codec(file, dim)
+        codec = read_token_codec(file, dim, mend=True)
     except DamagedError:
         return Salvage(units, np.zeros(units.n_rows, bool), _nothing)
 
@@ -385,8 +384,8 @@ def salvage_multivector(dim: int, file: SegmentFile, damaged: Collection[str]) -
 
     def give(given: Units, records: Array, counts: npt.NDArray[np.int64], builder: Builder) -> None:
         payload = unsealed(records, np.concatenate(([0], np.cumsum(length(counts)))))
-        offsets = np.concatenate(([0], np.cumsum(counts)))
-        builder.append(given, (codec.decode(payload, counts), offsets))
+        assert isinstance(builder, MultiVectorBuilder)
+        builder.append_records(given, codec, payload, counts)
 
     return _salvage_records(file, _Kind("tokens", "token_counts", length, give), units, damaged)
 

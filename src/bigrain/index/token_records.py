@@ -128,19 +128,20 @@ def unsealed(records: Bytes, places: Offsets) -> Bytes:
 def write_token_codec(writer: SegmentWriter, codec: TokenCodec) -> dict[str, Any]:
     """Write the arrays; returns what belongs into the segment's meta."""
     for name, array in codec.arrays().items():
-        writer.add(f"tokens_{name}", array)
+        writer.add(f"tokens_{name}", array, spare=True)
     return {"tokens": codec.numbers()}
 
 
-def read_token_codec(file: SegmentFile, dim: int) -> TokenCodec:
-    """The codec of a segment's records."""
+def read_token_codec(file: SegmentFile, dim: int, *, mend: bool = False) -> TokenCodec:
+    """The codec of a segment's records; `mend`: also where a stretch of it is damaged."""
+    read = file.mended if mend else file.read
     told = file.meta.get("tokens")
     told = told if isinstance(told, dict) else {}
     if told.get("dim") != dim:
         raise DamagedError(file.name, "table", f"tokens of {dim} numbers", told.get("dim"))
     try:
         arrays = {
-            name: file.read(f"tokens_{name}", kind, shape)
+            name: read(f"tokens_{name}", kind, shape)
             for name, (kind, shape) in TokenCodec.shapes(told).items()
         }
         for name, array in arrays.items():

@@ -8,7 +8,11 @@ Words, with `share` as w, of the documents D that came first:
 
 p keeps the `terms` heaviest words, without those that more than a tenth of all documents hold.
 Rocchio moves vectors too, towards the mean of the documents' own: q' = (1 - w) q + w mean(d) (Li et
-al. 2021, papers/B-4 section 4.2). RM3 is about words and leaves vectors alone.
+al. 2021, papers/B-4 section 4.2). RM3 is about words and leaves vectors alone. `average` is about
+vectors alone: q' = (q + sum of the documents' own) / (1 + how many).
+
+Where several fields are asked, the first search may believe what all of them together say best, or
+each field what it says itself (Li et al., SIGIR 2022; papers/B-4 section 4.3): `interpolation`.
 
 Recall grows where many documents are relevant; with one right answer it often loses: opt-in.
 Measured in benchmarks/sparse/feedback.json.
@@ -17,7 +21,7 @@ Measured in benchmarks/sparse/feedback.json.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,13 +32,14 @@ from bigrain.errors import ConfigError, InvalidQueryError, shown
 from bigrain.families.lexical import LexicalFamily
 from bigrain.index.dense import DenseIndex
 from bigrain.index.lexical import LexicalIndex
-from bigrain.search.pipeline import Answer
+from bigrain.search.pipeline import Answer, Answers, answer
 from bigrain.search.plan import FieldPlan, Plan
 from bigrain.search.view import SnapshotView
 
 __all__ = ["Feedback", "checked", "with_feedback"]
 
-METHODS = ("rm3", "rocchio")
+METHODS = ("rm3", "rocchio", "average")
+INTERPOLATIONS = ("both", "before", "after")
 COMMON = 0.1  # share of all documents beyond which a word tells nothing
 FEW = 10  # documents that may always hold a word
 LARGEST_DOCUMENTS, LARGEST_TERMS = 100, 1000
@@ -44,19 +49,27 @@ LARGEST_DOCUMENTS, LARGEST_TERMS = 100, 1000
 class Feedback:
     """How the best documents of a first search change the query.
 
-    `method`: "rm3" changes the words of lexical fields, "rocchio" those and dense vectors.
-    `documents`: how many are believed. `terms`: the most words that are taken from them. `share`
-    of the new query that is theirs, from 0 to 1. Raises ConfigError.
+    `method`: "rm3" changes the words of lexical fields, "rocchio" those and dense vectors,
+    "average" dense vectors. `documents`: how many are believed. `terms`: the most words that are
+    taken from them. `share` of the new query that is theirs, from 0 to 1; "average" counts the
+    query as one of the documents instead.
+
+    `interpolation` matters where several fields are asked: "both" searches are fused; "before":
+    the second asks only fields that feedback changes; "after": each of these believes its own best
+    documents, and the second search is fused. Raises ConfigError.
     """
 
     method: str = "rm3"
     documents: int = 10
     terms: int = 20
     share: float = 0.3
+    interpolation: str = "both"
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise ConfigError(f"method={shown(self.method)} is not one of {', '.join(METHODS)}")
+        for name, known in (("method", METHODS), ("interpolation", INTERPOLATIONS)):
+            value = getattr(self, name)
+            if not isinstance(value, str) or value not in known:
+                raise ConfigError(f"{name}={shown(value)} is not one of {', '.join(known)}")
         for name, most in (("documents", LARGEST_DOCUMENTS), ("terms", LARGEST_TERMS)):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= most:
@@ -73,59 +86,69 @@ def checked(feedback: object) -> Feedback | None:
     if feedback is None or isinstance(feedback, Feedback):
         return feedback
     raise InvalidQueryError(
-        f"feedback={shown(feedback)}: use bigrain.Feedback(), 'rm3', 'rocchio', or None"
+        f"feedback={shown(feedback)}: use bigrain.Feedback(), 'rm3', 'rocchio', 'average', or None"
     )
 
 
-def with_feedback(
-    view: SnapshotView, plan: Plan, answers: Sequence[Answer], feedback: Feedback, k: int
-) -> Plan:
+def with_feedback(view: SnapshotView, plan: Plan, feedback: Feedback, k: int) -> Plan:
     """The plan for the best k with what the answers to `plan` say added to its queries."""
     if not any(_changes(field, feedback) for field in plan.fields):
-        hint = (
-            "; 'rocchio' moves dense vectors" if feedback.method == "rm3" else ", nor a dense one"
-        )
-        raise InvalidQueryError(
-            f"feedback {feedback.method!r} changes the words of lexical fields, and none was asked"
-            + hint
-        )
-    best = [answer.documents[: feedback.documents] for answer in answers]
-    believed = [_shares(answer, feedback) for answer in answers]
-    texts: dict[int, str] = {}
-    if any(isinstance(field.field.family, LexicalFamily) for field in plan.fields):
-        numbers = sorted({number for found in best for number in found.tolist()})
-        for number, document in view.catalogue.documents(numbers).items():
-            texts[number] = f"{document.title}\n{document.text}"
+        raise InvalidQueryError(_NOTHING_TO_CHANGE[feedback.method])
+    together = None if feedback.interpolation == "after" else answer(view, plan)
     fields = []
     for column, field in enumerate(plan.fields):
-        index = field.field.index
-        queries: Any = field.queries
-        if isinstance(index, LexicalIndex):
-            counts = _counts(field, texts)
-            queries = [
-                _expanded(query, [counts[n] for n in found.tolist()], weights, index, feedback)
-                for query, found, weights in zip(queries, best, believed, strict=True)
-            ]
-        elif _changes(field, feedback):
-            assert isinstance(index, DenseIndex)
-            cosine = getattr(field.field.family.spec, "metric", "") == "cosine"
-            queries = np.array(
-                [
-                    _moved(query, index.vectors(a.units[: feedback.documents, column]),
-                           feedback.share, cosine)
-                    for query, a in zip(queries, answers, strict=True)
-                ],
-                np.float32,
-            ).reshape(len(answers), -1)  # fmt: skip
-        fields.append(replace(field, queries=queries))
+        if not _changes(field, feedback):
+            if feedback.interpolation != "before":
+                fields.append(field)
+        elif together is None:
+            own = answer(view, replace(plan, fields=(field,)))
+            fields.append(_changed(view, field, own, 0, feedback))
+        else:
+            fields.append(_changed(view, field, together, column, feedback))
     return replace(plan, k=k, fields=tuple(fields))
 
 
-def _changes(field: FieldPlan, feedback: Feedback) -> bool:
+_NOTHING_TO_CHANGE = {
+    "rm3": "feedback 'rm3' changes the words of lexical fields, and none was asked; 'rocchio' "
+    "moves dense vectors",
+    "rocchio": "feedback 'rocchio' changes the words of lexical fields and moves dense vectors, "
+    "and neither was asked",
+    "average": "feedback 'average' moves dense vectors, and none was asked; 'rm3' changes words",
+}
+
+
+def _changed(
+    view: SnapshotView, field: FieldPlan, answers: Answers, column: int, feedback: Feedback
+) -> FieldPlan:
+    """The field with what the answers, in which it is the column, say added to its queries."""
     index = field.field.index
-    return isinstance(index, LexicalIndex) or (
-        feedback.method == "rocchio" and isinstance(index, DenseIndex)
-    )
+    if isinstance(index, LexicalIndex):
+        best = [one.documents[: feedback.documents].tolist() for one in answers]
+        numbers = sorted({number for found in best for number in found})
+        texts = {
+            number: f"{document.title}\n{document.text}"
+            for number, document in view.catalogue.documents(numbers).items()
+        }
+        counts = _counts(field, texts)
+        words = [
+            _expanded(query, [counts[n] for n in found], _shares(one, feedback), index, feedback)
+            for query, found, one in zip(field.queries, best, answers, strict=True)
+        ]
+        return replace(field, queries=words)
+    assert isinstance(index, DenseIndex)
+    cosine = getattr(field.field.family.spec, "metric", "") == "cosine"
+    moved: Any = [
+        _moved(query, index.vectors(one.units[: feedback.documents, column]), feedback, cosine)
+        for query, one in zip(field.queries, answers, strict=True)
+    ]
+    moved = np.array(moved, np.float32).reshape(len(answers), -1)
+    return replace(field, queries=moved)
+
+
+def _changes(field: FieldPlan, feedback: Feedback) -> bool:
+    if isinstance(field.field.index, LexicalIndex):
+        return feedback.method != "average"
+    return feedback.method != "rm3" and isinstance(field.field.index, DenseIndex)
 
 
 def _shares(answer: Answer, feedback: Feedback) -> npt.NDArray[np.float64]:
@@ -179,15 +202,19 @@ def _expanded(
 def _moved(
     query: npt.NDArray[np.float32],
     vectors: npt.NDArray[np.float32],
-    share: float,
+    feedback: Feedback,
     cosine: bool,
 ) -> npt.NDArray[np.float32]:
     if not len(vectors):
         return query
-    mean = vectors.mean(axis=0)
+    if feedback.method == "average":
+        moved = (query + vectors.sum(axis=0)) / (1 + len(vectors))
+    else:
+        mean = vectors.mean(axis=0)
+        size = np.linalg.norm(mean) if cosine else 1.0
+        mean = mean / size if size > 0 else mean
+        moved = (1 - feedback.share) * query + feedback.share * mean
     if not cosine:
-        return np.asarray((1 - share) * query + share * mean, np.float32)
-    size = np.linalg.norm(mean)
-    moved = (1 - share) * query + share * (mean / size if size > 0 else mean)
+        return np.asarray(moved, np.float32)
     size = np.linalg.norm(moved)
     return np.asarray(moved / size if size > 0 else query, np.float32)

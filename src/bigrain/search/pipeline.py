@@ -15,7 +15,7 @@ from bigrain.search.plan import BYTES_PER_CANDIDATE, Plan
 from bigrain.search.verify import Verified, verify
 from bigrain.search.view import SnapshotView
 
-__all__ = ["Answer", "Answers", "answer"]
+__all__ = ["Answer", "Answers", "answer", "side_by_side"]
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,22 @@ def _joined(parts: Sequence[Answers]) -> Answers:
         for array in arrays:
             columns[-1][start : start + len(array), : array.shape[1]] = array
             start += len(array)
+    return Answers(*columns)
+
+
+def side_by_side(answers: Sequence[Answer], n_fields: int) -> Answers:
+    """Answers of several queries as one, each short row ended as `Answers` says."""
+    widest = max((len(one.documents) for one in answers), default=0)
+    columns = []
+    for one in fields(Answers):
+        flat = one.name in ("documents", "scores")
+        whole = one.name in ("documents", "units")
+        shape = (len(answers), widest) if flat else (len(answers), widest, n_fields)
+        light = one.name in ("heavy", "light")
+        kind = np.int64 if whole else np.float32 if light else np.float64
+        columns.append(np.full(shape, -1 if whole else np.nan, kind))
+        for row, found in enumerate(answers):
+            columns[-1][row, : len(found.documents)] = getattr(found, one.name)
     return Answers(*columns)
 
 

@@ -370,6 +370,16 @@ class Catalogue(CatalogueReader):
                 raise DamagedError(self._path.name, "fields", f"a field {name!r}", "none")
             set_setting(db, schema.DEFINITION, schema.definition_checksum(db))
 
+    def redefine_settings(self, settings: Mapping[str, Any]) -> None:
+        """Change settings, visible with the next commit; a value of None takes one away."""
+        with self._changing("change the settings") as db:
+            for key, value in settings.items():
+                if value is None:
+                    db.execute("DELETE FROM settings WHERE key = ?", (key,))
+                else:
+                    set_setting(db, key, value)
+            set_setting(db, schema.DEFINITION, schema.definition_checksum(db))
+
     def add_segment(self, row: SegmentRow) -> None:
         with self._changing("list a segment") as db:
             db.execute(

@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.errors import DamagedError, FormatError, StorageError
+from bigrain.storage import parity
 from bigrain.storage.files import Files, Readable, Writable
 
 __all__ = ["FORMAT_VERSION", "Section", "SectionWriter", "SegmentFile", "SegmentWriter"]
@@ -46,6 +47,7 @@ BUFFER_BYTES = 1 << 20
 MAX_TABLE_BYTES = 1 << 24
 SEARCHED_BYTES = 1 << 20  # at the end of a damaged file
 BLOCK = 512
+SPARE, SUMS = ":spare", ":sums"  # of a section, in names
 MAX_LENGTH = 1 << 40  # of one axis
 MAX_AXES = 8
 
@@ -144,10 +146,16 @@ class SegmentWriter:
             raise ValueError(f"section {name!r}: dtype {kind.str} or name not possible")
         return SectionWriter(self, name, kind, row)
 
-    def add(self, name: str, array: Array) -> None:
-        """Write a whole array as one section."""
+    def add(self, name: str, array: Array, *, spare: bool = False) -> None:
+        """Write a whole array as one section; `spare`: with what `SegmentFile.mended` needs."""
         with self.section(name, array.dtype, array.shape[1:]) as section:
             section.append(array)
+        if spare:
+            kind = self.sections[name].dtype
+            data = np.ascontiguousarray(array, kind).reshape(-1).view(np.uint8)
+            blocks, sums = parity.spare_of(data)
+            self.add(name + SPARE, blocks)
+            self.add(name + SUMS, sums)
 
     def finish(self, meta: dict[str, Any], *, sync: bool = True) -> int:
         """Write table and trailer twice, sync, rename, sync the folder; returns the file's size.
@@ -357,6 +365,26 @@ class SegmentFile:
         if found != section.crc32:
             raise self._damaged(name, f"crc32 {section.crc32:08x}", f"{found:08x}")
         return array
+
+    def mended(
+        self,
+        name: str,
+        dtype: npt.DTypeLike | None = None,
+        shape: tuple[int | None, ...] | None = None,
+    ) -> Array:
+        """`read`, also where a stretch is damaged if the section has spare blocks; for repair."""
+        section = self.section(name, dtype, shape)
+        try:
+            return self.read(name, dtype, shape)
+        except (DamagedError, StorageError):
+            if name + SPARE not in self.sections:
+                raise
+        data = np.frombuffer(self._read_or_blank(section.offset, section.n_bytes), np.uint8)
+        spare, sums = self.read(name + SPARE, "|u1"), self.read(name + SUMS, "<u4")
+        found = parity.mended(data, spare, sums)
+        if found is None or zlib.crc32(found.data) != section.crc32:
+            raise self._damaged(name, "at most one damaged block in a group", "more")
+        return found.view(section.dtype).reshape(section.shape)
 
     def read_rows(self, name: str, start: int, stop: int) -> Array:
         """Rows start..stop of a section; no checksum covers a part."""

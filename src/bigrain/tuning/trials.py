@@ -23,6 +23,7 @@ __all__ = [
     "make_trial",
     "sample_rows",
     "without",
+    "write_trial",
 ]
 
 CHUNK = 1 << 16
@@ -100,9 +101,17 @@ def make_trial(
 ) -> Trial:  # fmt: skip
     """Write and open the segment of one way to code the sampled rows."""
     recoded = family.recoded(field, like)
+    return write_trial(recoded, index, sampled.searched, files, folder, memory_bytes)
+
+
+def write_trial(
+    family: CodedFamily, index: CodedIndex[Any], searched: Sequence[View[Any]], files: Files,
+    folder: Path, memory_bytes: int,
+) -> Trial:  # fmt: skip
+    """Write and open the segment of some rows of an index as a family codes them."""
     path = folder / f"{family.name}-trial.seg"
-    recoded.merge(files, path, sampled.searched, memory_bytes)
+    family.merge(files, path, searched, memory_bytes)
     file = SegmentFile(files, path)
-    segment = recoded.open_segment(file)
+    segment = family.open_segment(file)
     view = View(segment, None, segment.units.n_rows)
-    return Trial(field, index.among([view]), file)
+    return Trial(family.spec, index.among([view]), file)

@@ -21,6 +21,7 @@ from bigrain.errors import (
     StorageError,
     counted,
 )
+from bigrain.families.learned import Learned
 from bigrain.index.base import UnitMap
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
@@ -105,6 +106,8 @@ def check_collection(folder: Folder, reporter: Reporter) -> Report:
         try:
             # Pinned, so that a writer at work does not remove what is being read.
             report.snapshot, counted, pin = folder.pin_newest(catalogue.snapshot)
+            settings, fields = catalogue.definition()
+            Learned.of(settings).check(fields)
             flags = check_rows(catalogue, counted, report, reporter)
             _check_segments(folder, catalogue, flags, report, reporter)
         except (DamagedError, StorageError) as error:

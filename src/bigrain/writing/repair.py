@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import numpy.typing as npt
 from bigrain import config
 from bigrain.budget import Budget
 from bigrain.errors import BigrainError, DamagedError, NotACollectionError, StorageError
+from bigrain.families.dense import DenseFamily
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow, Stored
 from bigrain.storage.files import Lock, open_kept
@@ -208,6 +209,8 @@ class _Repair:
         path, kept = self.folder.new_segment(plan.name), Flags()
         self.made.append(path)
         self.reporter.stage(f"rebuilding {plan.name}", plan.rows, "rows")
+        if isinstance(family, DenseFamily):
+            family = self._coding_as_before(family, plan)
         builder = family.builder(self.files, self.folder.staging, self.budget.build, [])
         try:
             for piece, chosen in plan.saved:
@@ -236,6 +239,17 @@ class _Repair:
             )
         finally:
             file.close()
+
+    def _coding_as_before(self, family: DenseFamily, plan: FieldPlan) -> DenseFamily:
+        """The family with the learned codec of the field's segments, where one can be read."""
+        with ExitStack() as opened:
+            files = [piece.file for piece in plan.pieces if piece.file is not None]
+            for piece in plan.kept:
+                if piece.file is None:
+                    file = SegmentFile(self.files, self.folder.segments / piece.row.file)
+                    opened.callback(file.close)
+                    files.append(file)
+            return family.coding_like(files)
 
     def _documents_with(self, units: Units, contents: Contents) -> Iterator[list[Stored]]:
         """The documents that own passages, in batches."""

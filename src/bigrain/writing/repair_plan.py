@@ -18,6 +18,7 @@ from bigrain.errors import (
     StorageError,
 )
 from bigrain.families import Family, make_family
+from bigrain.families.learned import Learned
 from bigrain.index.base import UnitMap
 from bigrain.index.salvage import Salvage, again, damaged_sections, unreadable
 from bigrain.progress import Reporter
@@ -112,18 +113,18 @@ def define(
     families: dict[str, Family | None] = {}
     for name in contents.fields:
         try:
-            families[name] = _family(name, contents.fields)
+            families[name] = _family(name, contents.fields, contents)
         except (ConfigError, EncoderMismatchError):
             families[name] = None
     return contents.fields, families
 
 
-def _family(name: str, definition: Definition) -> Family:
-    """The family of a field, or the error that says what is missing."""
+def _family(name: str, definition: Definition, contents: Contents) -> Family:
+    """The family of a field with what it has learned, or the error that says what is missing."""
     spec, fingerprint = definition[name]
     family = make_family(name, config.field_from_dict(spec))
     check_fingerprint(name, fingerprint, family.fingerprint())
-    return family
+    return Learned.of(contents.settings or {}).applied(family)
 
 
 # -- segments -----------------------------------------------------------------------------------
@@ -287,7 +288,7 @@ def plan_field(
         if piece.file is None:
             continue
         if plan.family is None:
-            plan.family = _family(name, definition)
+            plan.family = _family(name, definition, contents)
         piece.salvage = plan.family.salvage(piece.file, piece.damaged)
         if piece.salvage is not None and piece.current is not None:
             chosen = piece.current & piece.salvage.sound
@@ -298,7 +299,7 @@ def plan_field(
         plan.encode = np.concatenate([EMPTY, *lacking])
         if len(plan.encode):
             if plan.family is None:
-                plan.family = _family(name, definition)
+                plan.family = _family(name, definition, contents)
             if not plan.retire:
                 report.problems.append(f"field {name!r}: {len(plan.encode)} passages have no row")
     return plan

@@ -1,0 +1,71 @@
+"""Vectors and judgments of sets with a train split, encoded once and kept in a folder.
+
+Documents are title and text as one. MiniLM is run as `training/teacher.py` runs it; its vectors
+are float16 files that the benchmark of the bundled encoder shares.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from common import DATA
+
+TRAINING = Path(__file__).parents[2] / "training"
+ENCODERS = ("minilm", "static")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Unit vectors of one encoder, and which rows of `vectors` each query is judged to want."""
+
+    name: str
+    vectors: np.ndarray  # (n, d) float32
+    train: np.ndarray  # (q, d)
+    train_positives: list[np.ndarray]
+    test: np.ndarray
+    test_positives: list[np.ndarray]
+    grades: list[dict[int, int]]  # of the test queries
+
+
+def judged(name: str, encoder: str, cache: Path) -> Judged:
+    """A set by its name, with the vectors of 'minilm' or of the bundled encoder, 'static'."""
+    sys.path.insert(0, str(TRAINING))
+    data = importlib.import_module("data")
+    parts = {split: data.read_set(DATA, name, split) for split in ("train", "test")}
+    row = {key: i for i, key in enumerate(parts["train"].document_ids)}
+    texts = parts["train"].documents
+    vectors = _encode(texts, encoder, cache, queries=False)
+    out: dict[str, tuple[np.ndarray, list[np.ndarray]]] = {}
+    for split, part in parts.items():
+        # In sorted order, as training/data.py has them: the vectors may be there already.
+        asked = sorted(set(part.queries)) if split == "train" else part.queries
+        place = {text: i for i, text in enumerate(asked)}
+        encoded = _encode(asked, encoder, cache, queries=True)
+        rows = np.array([place[text] for text in part.queries])
+        wanted = [np.array([row[d] for d in part.judgments[q]]) for q in part.query_ids]
+        out[split] = encoded[rows], wanted
+    grades = [
+        {row[d]: g for d, g in parts["test"].judgments[q].items()} for q in parts["test"].query_ids
+    ]
+    return Judged(name, vectors, *out["train"], *out["test"], grades)
+
+
+def _encode(texts: list[str], encoder: str, cache: Path, *, queries: bool) -> np.ndarray:
+    if encoder == "minilm":
+        teacher = importlib.import_module("teacher").Teacher(cache=cache, threads=1)
+        return np.asarray(teacher.encode(texts), np.float32)
+    digest = hashlib.sha256("\0".join(texts).encode()).hexdigest()[:20]
+    path = cache / f"static-{digest}.npy"
+    if not path.exists():
+        from bigrain.encoders.static import StaticEncoder
+
+        cache.mkdir(parents=True, exist_ok=True)
+        model = StaticEncoder()
+        found = model.encode_queries(texts) if queries else model.encode_documents(texts)
+        np.save(path, np.asarray(found, np.float32))
+    return np.load(path)

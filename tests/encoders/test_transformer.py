@@ -1,0 +1,421 @@
+"""Transformer models as encoders: the same vectors as the reference libraries, every family."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+import bigrain
+from bigrain.encoders.transformer import TransformerEncoder, runtimes
+from bigrain.registry import make_encoder
+from tests.encoders import tiny
+from tests.encoders.tiny import TEXTS, VOCABULARY, WINDOW, hidden_states, ids_of
+
+CLS, SEP, MASK = (VOCABULARY.index(mark) for mark in ("[CLS]", "[SEP]", "[MASK]"))
+FAMILIES = ("dense", "sparse", "multivector")
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tiny.sentence(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def unit(rows):
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def near(a, b):
+    np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("options", "settings"),
+    [
+        ({"pooling": "mean"}, {}),
+        ({"pooling": "cls", "normalise": False}, {}),
+        ({"pooling": "max", "dense": 8}, {}),
+        ({"pooling": "mean", "prompts": {"query": "moon a ", "document": "zoo "}}, {}),
+        ({"pooling": "mean", "dense": 8, "normalise": False}, {"dim": 5}),
+    ],
+)
+def test_dense_vectors_are_those_of_sentence_transformers(tmp_path, options, settings):
+    library = pytest.importorskip("sentence_transformers")
+    folder = tiny.sentence(tmp_path / "model", **options)
+    reference = library.SentenceTransformer(
+        str(folder), device="cpu", truncate_dim=settings.get("dim"), local_files_only=True
+    )
+    texts = [*TEXTS, "moon " * 40]
+    encoder = TransformerEncoder(folder, runtime="torch", **settings)
+    near(encoder.encode_documents(texts, ["dense"])["dense"], reference.encode_document(texts))
+    near(encoder.encode_queries(texts, ["dense"])["dense"], reference.encode_query(texts))
+
+
+def test_last_token_pooling(tmp_path):
+    folder = tiny.sentence(tmp_path / "model", pooling="last", normalise=False)
+    found = TransformerEncoder(folder).encode_documents(["moon of earth", "zoo"], ["dense"])
+    for row, text in zip(found["dense"], ["moon of earth", "zoo"], strict=True):
+        near(row, hidden_states(folder, [CLS, *ids_of(text), SEP])[-1])
+
+
+def test_a_prompt_is_left_out_of_the_mean_where_the_folder_says_so(tmp_path):
+    folder = tiny.sentence(tmp_path / "model", prompts={"document": "zoo jazz "}, normalise=False)
+    told = json.loads((folder / "1_Pooling" / "config.json").read_text())
+    tiny.write(folder / "1_Pooling" / "config.json", {**told, "include_prompt": False})
+    (found,) = TransformerEncoder(folder).encode_documents(["moon water"], ["dense"])["dense"]
+    near(found, hidden_states(folder, [CLS, *ids_of("zoo jazz moon water"), SEP])[3:].mean(axis=0))
+
+
+def test_splade_weights_are_those_of_sentence_transformers(tmp_path):
+    library = pytest.importorskip("sentence_transformers")
+    if not hasattr(library, "SparseEncoder"):
+        pytest.skip("a Sentence-Transformers without SPLADE")
+    folder = tiny.plain(tmp_path / "model", "BertForMaskedLM")
+    library.SparseEncoder(str(folder), device="cpu").save(str(tmp_path / "splade"))
+    reference = library.SparseEncoder(str(tmp_path / "splade"), device="cpu")
+    expected = np.array(reference.encode(TEXTS, convert_to_tensor=True).to_dense())
+    encoder = TransformerEncoder(tmp_path / "splade", top=1000)
+    assert encoder.families == ("sparse",)
+    found = dense_of(encoder.encode_documents(TEXTS, ["sparse"])["sparse"])
+    expected[:, :5] = 0  # marks are nobody's words
+    near(found, expected)
+    pruned = TransformerEncoder(tmp_path / "splade", top=3)
+    few = dense_of(pruned.encode_documents(TEXTS, ["sparse"])["sparse"])
+    assert ((few > 0).sum(axis=1) == 3).all()
+    near(np.sort(few, axis=1)[:, -3:], np.sort(found, axis=1)[:, -3:])
+
+
+def dense_of(matrix):
+    out = np.zeros(matrix.shape, np.float32)
+    for row, (a, b) in enumerate(zip(matrix.indptr, matrix.indptr[1:], strict=False)):
+        out[row, matrix.indices[a:b]] = matrix.data[a:b]
+    return out
+
+
+def test_the_untrained_sparse_head_is_its_formula(folder):
+    import transformers
+
+    table = np.array(
+        transformers.AutoModel.from_pretrained(folder).embeddings.word_embeddings.weight.detach()
+    )
+    encoder = TransformerEncoder(folder, top=1000)
+    found = dense_of(encoder.encode_documents(["moon of earth", ""], ["sparse"])["sparse"])
+    hidden = hidden_states(folder, [CLS, *ids_of("moon of earth"), SEP])[1:-1]
+    expected = np.log1p(np.maximum(hidden @ table.T, 0)).max(axis=0)
+    expected[:5] = 0
+    near(found[0], expected)
+    assert not found[1].any()
+
+
+def test_proposed_columns_are_weighed_exactly_and_the_heaviest_mostly_kept():
+    from bigrain.encoders.transformer.heads.vocabulary import VocabularyHead
+
+    rng = np.random.default_rng(0)
+    mixed = rng.normal(size=(96, 96)) * np.linspace(3, 0.3, 96)
+    head = VocabularyHead((rng.normal(size=(5000, 96)) @ mixed).astype(np.float32), np.arange(9))
+    hidden = [(rng.normal(size=(n, 96)) @ mixed).astype(np.float32) for n in (12, 0, 5)]
+    for tokens in hidden:
+        tokens[::3] *= 3  # some words say more than others
+    exact, proposed = (head.rows(hidden, 50, exactly=e)[0] for e in (True, False))
+    both, i, j = np.intersect1d(exact[0], proposed[0], return_indices=True)
+    assert len(both) >= 40 and exact[0].min() >= 9
+    assert len(head.rows(hidden, 50, exactly=False)[1][0]) == 0
+    near(exact[1][i], proposed[1][j])
+
+
+def test_token_vectors_are_the_last_layer_without_marks_and_punctuation(folder):
+    encoder = TransformerEncoder(folder)
+    text = "grain , moon !"
+    hidden = unit(hidden_states(folder, [CLS, *ids_of(text), SEP]))
+    values, offsets = encoder.encode_documents([text, "!", ""], ["multivector"])["multivector"]
+    near(values[:2], hidden[[1, 3]])
+    assert offsets.tolist() == [0, 2, 5, 7]  # what has no word keeps all it has
+    values, _ = encoder.encode_queries([text], ["multivector"])["multivector"]
+    near(values, hidden[1:-1])
+
+
+def test_rare_tokens_of_queries_weigh_more(folder):
+    encoder = TransformerEncoder(folder)
+    weights = encoder.rarity(["the moon", "the the earth", "the zoo"])
+    the, moon, never = (weights[VOCABULARY.index(word)] for word in ("the", "moon", "pizza"))
+    assert 0 < the < moon < never
+    weighed = TransformerEncoder(folder, token_weights=weights)
+    values, _ = weighed.encode_queries(["the moon"], ["multivector"])["multivector"]
+    near(np.linalg.norm(values, axis=1), [the, moon])
+    assert weighed.head("multivector").fingerprint() == encoder.head("multivector").fingerprint()
+
+
+def test_colbert_marks_masks_and_projects(tmp_path):
+    from safetensors.numpy import load_file, save_file
+
+    folder = tiny.plain(tmp_path / "colbert")
+    projection = np.random.default_rng(3).normal(size=(6, 16)).astype(np.float32)
+    arrays = load_file(folder / "model.safetensors")
+    arrays["linear.weight"] = projection
+    save_file(arrays, folder / "model.safetensors", {"format": "pt"})
+    tiny.write(folder / "artifact.metadata", {"query_maxlen": 8, "doc_maxlen": 20, "dim": 6})
+    encoder = TransformerEncoder(folder)
+    assert encoder.families == ("multivector",) and encoder.head("multivector").dim == 6
+    query, document = VOCABULARY.index("[unused0]"), VOCABULARY.index("[unused1]")
+    values, _ = encoder.encode_documents(["moon , zoo"], ["multivector"])["multivector"]
+    hidden = hidden_states(folder, [CLS, document, *ids_of("moon , zoo"), SEP])
+    near(values, unit(hidden[[0, 1, 2, 4, 5]] @ projection.T))
+    values, _ = encoder.encode_queries(["moon"], ["multivector"])["multivector"]
+    ids = [CLS, query, *ids_of("moon"), SEP, MASK, MASK, MASK, MASK]
+    near(values, unit(hidden_states(folder, ids, [1] * 4 + [0] * 4) @ projection.T))
+
+
+def test_bge_m3_gives_all_three(tmp_path):
+    import torch
+
+    folder = tiny.plain(tmp_path / "m3")
+    torch.manual_seed(5)
+    heads = {"sparse": torch.nn.Linear(16, 1), "colbert": torch.nn.Linear(16, 16)}
+    for name, linear in heads.items():
+        torch.save(linear.state_dict(), folder / f"{name}_linear.pt")
+    found = TransformerEncoder(folder).encode_documents(["moon zoo moon"], FAMILIES)
+    hidden = hidden_states(folder, [CLS, *ids_of("moon zoo moon"), SEP])
+    near(found["dense"][0], unit(hidden[0]))
+    with torch.inference_mode():
+        weights = torch.relu(heads["sparse"](torch.tensor(hidden)))[:, 0].numpy()
+        vectors = heads["colbert"](torch.tensor(hidden[1:])).numpy()
+    moon, zoo = VOCABULARY.index("moon"), VOCABULARY.index("zoo")
+    sparse = dense_of(found["sparse"])[0]
+    near(sparse[[moon, zoo]], [max(weights[1], weights[3]), weights[2]])
+    assert set(np.flatnonzero(sparse)) <= {moon, zoo}
+    near(found["multivector"][0], unit(vectors))
+
+
+def test_long_texts_by_windows(folder):
+    text = " ".join(["moon", "zoo", "jazz", "water"] * 12)
+    cut = TransformerEncoder(folder)
+    whole = TransformerEncoder(folder, long="windows")
+    assert "1 of 2 texts are longer than the 24 tokens" in cut.notices([text, "moon"])[0]
+    assert whole.notices([text, "moon"]) == ()
+    found = whole.encode_documents([text, "moon"], FAMILIES)
+    parts = [text.split()[start : start + WINDOW - 2] for start in (0, 20, 40)]
+    each = cut.encode_documents([" ".join(part) for part in parts], FAMILIES)
+    near(found["dense"][0], unit(each["dense"].mean(axis=0)))
+    near(dense_of(found["sparse"])[0], dense_of(each["sparse"]).max(axis=0))
+    near(found["multivector"][0][:-1], each["multivector"][0])
+    near(found["dense"][1], cut.encode_documents(["moon"], ["dense"])["dense"][0])
+    other = whole.head("dense").fingerprint(), cut.head("dense").fingerprint()
+    assert other[0] != other[1]
+
+
+@pytest.mark.parametrize("runtime", ["openvino", "onnx"])
+def test_every_runtime_gives_the_same_vectors(tmp_path, folder, runtime):
+    pytest.importorskip({"openvino": "openvino", "onnx": "onnxruntime"}[runtime])
+    splade = tiny.plain(tmp_path / "mlm", "BertForMaskedLM")
+    for model, families, options in (
+        (folder, FAMILIES, {}),
+        (splade, ("sparse",), {"sparse": "mlm"}),
+    ):
+        reference = TransformerEncoder(model, runtime="torch", **options)
+        other = TransformerEncoder(model, runtime=runtime, **options)
+        expected = reference.encode_documents(TEXTS, families)
+        found = other.encode_documents(TEXTS, families)
+        assert other.runtime == runtime
+        near(dense_of(found["sparse"]), dense_of(expected["sparse"]))
+        if "dense" in families:
+            near(found["dense"], expected["dense"])
+            near(found["multivector"][0], expected["multivector"][0])
+        assert other.head("sparse").fingerprint() == reference.head("sparse").fingerprint()
+
+
+def test_auto_measures_once_enough_texts_have_come(folder, monkeypatch):
+    made = []
+
+    def twice_as_far(name, network, threads):
+        made.append(name)
+        run = torch_run(network, threads)
+        if name == "onnx":
+            return lambda ids, mask: [one + 5 * (ids[:, :, None] % 3) for one in run(ids, mask)]
+        return run
+
+    torch_run = runtimes._torch
+    monkeypatch.setattr(runtimes, "make_runtime", twice_as_far)
+    monkeypatch.setattr(runtimes, "candidates", lambda: ["torch", "onnx"])
+    encoder = TransformerEncoder(folder)
+    before = encoder.encode_documents(["moon"], ["dense"])["dense"]
+    assert encoder.runtime == "torch" and made == ["torch"]
+    encoder.encode_documents(["moon zoo"] * runtimes_few(), ["dense"])
+    assert encoder.runtime == "torch", "the other is not faithful"
+    assert encoder.measurements["onnx"][1] < runtimes.FAITHFUL <= encoder.measurements["torch"][1]
+    n = len(made)
+    near(encoder.encode_documents(["moon"] * 300, ["dense"])["dense"][:1], before)
+    assert len(made) == n
+
+
+def runtimes_few():
+    from bigrain.encoders.transformer.model import FEW
+
+    return FEW
+
+
+def test_batches_by_length_change_nothing(folder):
+    encoder = TransformerEncoder(folder, runtime="torch")
+    texts = ["moon " * n for n in (1, 20, 3, 17, 5, 2)] * 40
+    together = encoder.encode_documents(texts, ["dense"])["dense"]
+    near(together[:6], [encoder.encode_documents([t], ["dense"])["dense"][0] for t in texts[:6]])
+
+
+# -- in a collection ----------------------------------------------------------------------------
+
+
+def test_a_folder_is_an_encoders_name(tmp_path, folder):
+    name = str(folder)
+    assert list(bigrain.fields_of(name)) == ["lexical", *FAMILIES]
+    with bigrain.create(tmp_path / "c.grain", bigrain.fields_of(name)) as col:
+        col.add([text for text in TEXTS if text])
+        col.commit()
+        assert col.search("moon earth", k=1)[0].text == TEXTS[0]
+        assert set(col.search("moon earth", k=1)[0].parts) == {"lexical", *FAMILIES}
+        assert make_encoder(name, "dense").model is make_encoder(name, "sparse").model
+    with bigrain.open(tmp_path / "c.grain") as col:
+        assert col.search("grain", fields="dense", k=1)
+
+
+def test_one_pass_serves_all_families(tmp_path, folder, monkeypatch):
+    encoder = TransformerEncoder(folder)
+    passed = []
+    monkeypatch.setattr(
+        encoder, "_ready", lambda families, windows: passed.append(len(windows)) or run
+    )
+    networks = TransformerEncoder(folder)
+    run = networks._ready((), [])
+    encoder._network = networks._network
+    bigrain.register_encoder("tiny", lambda: encoder)
+    with bigrain.create(tmp_path / "c.grain", bigrain.fields_of("tiny")) as col:
+        col.add([text for text in TEXTS if text])
+        assert passed == [4]
+        col.commit()
+        col.search("moon")
+        assert passed == [4, 1]
+
+
+def test_a_moved_folder_is_the_same_model_and_other_weights_are_not(tmp_path, folder):
+    shutil.copytree(folder, tmp_path / "moved")
+    here = TransformerEncoder(folder, runtime="torch")
+    moved = TransformerEncoder(tmp_path / "moved")
+    assert here.head("dense").fingerprint() == moved.head("dense").fingerprint()
+    int8 = TransformerEncoder(folder, runtime="onnx-int8")
+    assert int8.head("dense").fingerprint()["precision"] == "int8"
+    weights = bytearray((tmp_path / "moved" / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (tmp_path / "moved" / "model.safetensors").write_bytes(weights)
+    other = TransformerEncoder(tmp_path / "moved")
+    assert here.head("dense").fingerprint() != other.head("dense").fingerprint()
+
+
+# -- bad input ----------------------------------------------------------------------------------
+
+
+def refused(folder, said, error=bigrain.ConfigError, **options):
+    with pytest.raises(error, match=said):
+        TransformerEncoder(folder, **options)
+
+
+def test_folders_that_are_no_whole_model(tmp_path, folder):
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "is no model folder: config.json is missing")
+    refused(tmp_path / "nowhere" / "at" / "all", "there is no such folder")
+    refused(folder / "config.json", "is a file; name the model's folder")
+    for name, said in (
+        ("model.safetensors", "holds no weights"),
+        ("1_Pooling/config.json", "is no pooling module: config.json is missing"),
+    ):
+        broken = tmp_path / name.replace("/", "-")
+        shutil.copytree(folder, broken)
+        (broken / name).unlink()
+        refused(broken, said)
+    bare = tmp_path / "bare"
+    shutil.copytree(folder, bare)
+    for name in ("tokenizer.json", "vocab.txt"):
+        (bare / name).unlink(missing_ok=True)
+    refused(bare, "holds no tokeniser: tokenizer.json is missing")
+    cut = tmp_path / "cut"
+    shutil.copytree(folder, cut)
+    whole = (cut / "model.safetensors").read_bytes()
+    (cut / "model.safetensors").write_bytes(whole[:-10])
+    refused(cut, "cut short", bigrain.DamagedError)
+
+
+def test_the_tokeniser_of_another_model_is_refused(tmp_path, folder):
+    wrong = tmp_path / "wrong"
+    shutil.copytree(folder, wrong)
+    told = json.loads((wrong / "tokenizer.json").read_text())
+    told["model"]["vocab"]["another"] = len(VOCABULARY) + 70
+    tiny.write(wrong / "tokenizer.json", told)
+    refused(wrong, r"the tokeniser has 1\d\d tokens, but .* rows; they belong to different models")
+
+
+def test_modules_that_are_not_known_are_refused(tmp_path):
+    folder = tiny.sentence(tmp_path / "model")
+    listed = json.loads((folder / "modules.json").read_text())
+    tiny.write(folder / "modules.json", [*listed, {"path": "4", "type": "a.LSTM"}])
+    refused(folder, "modules.json names a LSTM, which is not supported")
+    tiny.write(folder / "modules.json", listed)
+    tiny.write(folder / "1_Pooling" / "config.json", {"pooling_mode_weightedmean_tokens": True})
+    refused(folder, "weightedmean_tokens is not supported; one of mean, cls, max and last is")
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"sparse": "mlm"}, "has no head of a masked language model.*sparse='tokens'"),
+        ({"pooling": "sum"}, "pooling='sum' is not one of 'cls', 'mean'"),
+        ({"dim": 17}, "dim=17 must be a whole number from 1 to 16"),
+        ({"max_tokens": 65}, "max_tokens=65 must be a whole number from 8 to 64"),
+        ({"long": "cut"}, "long='cut' is not one of 'truncate', 'windows'"),
+        ({"runtime": "tensorrt"}, "runtime='tensorrt' is not 'auto' or one of torch"),
+        ({"token_weights": [1.0, 2.0]}, r"token_weights must be \d+ numbers"),
+        ({"top": 0}, "top=0"),
+    ],
+)
+def test_settings_that_do_not_fit(folder, options, said):
+    refused(folder, said, **options)
+
+
+def test_a_dimension_that_does_not_match_the_field(tmp_path, folder):
+    field = bigrain.DenseField(dim=384, encoder=str(folder))
+    with pytest.raises(bigrain.ConfigError, match="dim=384, but encoder .* gives 16"):
+        bigrain.create(tmp_path / "c.grain", {"d": field})
+    with pytest.raises(bigrain.ConfigError, match="gives dense, sparse, multivector, not 'x'"):
+        bigrain.fields_of(str(folder), ["x"])
+
+
+def test_a_licence_that_forbids_commerce_is_told(tmp_path):
+    folder = tiny.sentence(tmp_path / "model")
+    assert TransformerEncoder(folder).notices(["moon"]) == ()
+    (folder / "README.md").write_text("---\nlicense: cc-by-nc-4.0\n---\nA model.\n")
+    bigrain.register_encoder("nc", lambda: TransformerEncoder(folder))
+    with bigrain.create(tmp_path / "c.grain", bigrain.fields_of("nc")) as col:
+        with pytest.warns(UserWarning, match="licence cc-by-nc-4.0: it does not allow commercial"):
+            counts = col.add(["moon"])
+    assert len(counts.warnings) == 1
+
+
+def test_an_unknown_hub_name_says_what_to_do(tmp_path, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def offline(name, **_):
+        raise OSError(f"cannot find {name} in the cache")
+
+    monkeypatch.setattr(hub, "snapshot_download", offline)
+    field = bigrain.DenseField(encoder="acme/nothing")
+    with pytest.raises(bigrain.ConfigError, match=r"neither registered, nor a folder.*the cache"):
+        bigrain.create(tmp_path / "c.grain", {"d": field})
+    assert not (tmp_path / "c.grain").exists()
+
+
+def test_a_hub_name_is_taken_from_the_cache(folder, monkeypatch):
+    hub = pytest.importorskip("huggingface_hub")
+    asked = []
+    monkeypatch.setattr(
+        hub, "snapshot_download", lambda name, **_: asked.append(name) or str(folder)
+    )
+    assert make_encoder("acme/tiny", "dense").dim == 16 and asked == ["acme/tiny"]

@@ -1,0 +1,500 @@
+"""`learn`: what is published is better on other questions, lasts, and can be taken back."""
+
+import json
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import bigrain
+from bigrain.codecs.adapter import QueryAdapter, fingerprint_digest
+from bigrain.errors import (
+    BigrainError,
+    CancelledError,
+    DamagedError,
+    EncoderMismatchError,
+    InvalidInputError,
+    MissingExtraError,
+    PendingChangesError,
+    ReadOnlyError,
+)
+from bigrain.families.learned import Learned
+from bigrain.learning import light, of_collection, task
+from bigrain.learning.adapter import AdapterSettings, train_adapter
+from bigrain.progress import reporting
+from bigrain.search.fuse import Fusion
+from bigrain.storage.catalogue import Catalogue
+from bigrain.testing import QuickDisk, vfs
+from bigrain.testing.vfs import FaultySqlite
+from tests.collection.faulting import WAYS, copy_killed, faulty
+from tests.learning.making import (
+    ASKING,
+    BY_FIELD,
+    DIM,
+    IDS,
+    JUDGMENTS,
+    QUERIES,
+    VECTORS,
+    answers,
+    codec_ids,
+    made,
+    ndcg,
+    stand_in,
+)
+
+needs_vfs = pytest.mark.skipif(
+    not vfs.available(), reason="the functions of this Python's SQLite cannot be reached"
+)
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return made(tmp_path_factory.mktemp("made") / "a.grain")
+
+
+@pytest.fixture
+def path(original: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(original, tmp_path / "a.grain"))
+
+
+@pytest.fixture
+def col(path: Path) -> Iterator[Any]:
+    with bigrain.open(path, files=QuickDisk()) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = AdapterSettings(rank=8, epochs=8, rate=1e-2)
+    monkeypatch.setattr(task, "train_adapter", partial(train_adapter, settings=settings))
+
+
+@pytest.fixture
+def codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Codes are learned by the stand-in, with torch or without."""
+    monkeypatch.setattr(light, "learn_codec", stand_in)
+    monkeypatch.setattr(of_collection, "has_torch", lambda: True)
+
+
+def learned_all(col: Any) -> Any:
+    """Everything, published whether it is better or not."""
+    return col.learn(BY_FIELD, JUDGMENTS, force=True)
+
+
+# -- what is published ----------------------------------------------------------------------------
+
+
+def test_an_adapter_ranks_other_questions_better_and_is_taken_back(col: Any) -> None:
+    before, plain = answers(col), ndcg(col)
+    report = col.learn(QUERIES, JUDGMENTS, what="adapter")
+    (gain,) = report.gains
+    assert report.published == ("adapter",) and gain.low > 0 and gain.questions == 75
+    assert report.snapshot == col.snapshot == 4 and report.adapter_bytes == 2 * 4 * 8 * DIM
+    assert ndcg(col) > plain + 0.1 and gain.difference > 0.1
+    assert col.stats()["fields"]["vec"]["learned"] == {"adapter_rank": 8}
+    assert answers(col) != before and col.verify().ok
+    assert col.unlearn() == col.snapshot == 5
+    assert answers(col) == before and "learned" not in col.stats()["fields"]["vec"]
+    with pytest.raises(InvalidInputError, match="nothing was learned"):
+        col.unlearn()
+
+
+def test_scores_are_those_of_the_adapted_query(col: Any) -> None:
+    col.learn(QUERIES, JUDGMENTS, what="adapter")
+    adapter = col._families["vec"].adapter
+    moved = ASKING[0] + adapter.up @ (adapter.down.T @ ASKING[0])
+    moved /= np.linalg.norm(moved)
+    for hit in col.search(ASKING[0], 5, fields="vec"):
+        stored = VECTORS[IDS.index(hit.id)].astype(np.float16).astype(np.float32)
+        assert abs(float(moved @ stored) - hit.score) < 1e-5
+    many = col.search_many(list(ASKING[:3]), 5, fields="vec")
+    assert [h.score for h in many[0]] == [h.score for h in col.search(ASKING[0], 5, fields="vec")]
+
+
+def test_an_asked_recall_is_reached_by_adapted_queries(col: Any) -> None:
+    col.learn(QUERIES, JUDGMENTS, what="adapter")
+    truth, _ = col.search_many(list(ASKING), 10, fields="vec", recall=1.0, arrays=True)
+    found, _ = col.search_many(list(ASKING), 10, fields="vec", recall=0.9, arrays=True)
+    shares = [len(set(a) & set(b)) / 10 for a, b in zip(found, truth, strict=True)]
+    assert np.mean(shares) >= 0.9
+
+
+def test_weights_of_the_fusion_are_learned(col: Any) -> None:
+    report = col.learn(BY_FIELD, JUDGMENTS, what=["fusion"])
+    assert report.published == ("fusion",) and report.gains[0].low > 0
+    assert report.weights["dense"] > 0.8 > report.weights["lexical"]
+    assert col._fusion.weights == report.weights
+    with bigrain.open(col.path, read_only=True) as other:
+        assert other._fusion == col._fusion
+    col.unlearn()
+    assert col._fusion == Fusion()
+
+
+def test_what_is_not_better_is_not_published_unless_forced(col: Any, codes: None) -> None:
+    before = answers(col)
+    shuffled = dict(zip(QUERIES, np.random.default_rng(0).permutation(ASKING), strict=True))
+    report = col.learn(shuffled, JUDGMENTS)
+    assert report.published == () and report.snapshot == -1 and col.snapshot == 3
+    assert answers(col) == before and "nothing was published" in str(report)
+    report = col.learn(QUERIES, JUDGMENTS, what="light", force=True, light_bytes=2)
+    assert report.published == ("light",) and report.light_bytes == (4, 2)
+    assert [g.measure for g in report.gains][:2] == [
+        "recall@10 of candidates", "recall@100 of candidates"
+    ]  # fmt: skip
+    rows = {(row.codes, row.light_bytes, row.k) for row in report.candidates}
+    assert rows == {(c, 4 if c == "present" else 2, k) for c in ("present", "fitted", "learned")
+                    for k in (10, 100)}  # fmt: skip
+    assert col.fields["vec"].light_bytes == 2 and len(codec_ids(col)) == 1
+    col.unlearn()
+    assert col.fields["vec"].light_bytes == 4 and answers(col) == before
+
+
+def test_the_same_seed_learns_the_same(original: Path, tmp_path: Path) -> None:
+    found = []
+    for name in ("one", "two"):
+        copy = Path(shutil.copytree(original, tmp_path / name))
+        with bigrain.open(copy, files=QuickDisk()) as col:
+            report = col.learn(QUERIES, JUDGMENTS, what="adapter", seed=5)
+            found.append((report.gains, col._learned))
+    assert found[0] == found[1]
+
+
+def test_learning_again_begins_from_what_is_there(col: Any) -> None:
+    col.learn(QUERIES, JUDGMENTS, what="adapter")
+    first = col._learned
+    report = col.learn(QUERIES, JUDGMENTS, what="adapter", seed=1)
+    assert report.gains[0].before > 0.5 and report.published == ()
+    assert col._learned == first
+
+
+def test_codes_are_learned_from_the_documents_alone(col: Any, codes: None) -> None:
+    report = col.learn(force=True)
+    assert report.published == ("light",) and "since no queries were given" in str(report)
+    assert len(codec_ids(col)) == 1
+    report = col.learn(list(ASKING[:200]), force=True, seed=1)
+    assert "200 queries without judgments" in report.questions_from
+
+
+def test_a_function_may_ask_the_questions(tmp_path: Path) -> None:
+    texts = [f"{a} {b} {c}" for a in "abcdef" for b in "ghijkl" for c in "mnopqrst"]
+    with bigrain.create(tmp_path / "t.grain", files=QuickDisk()) as col:
+        col.add({"text": f"about {text}", "id": text} for text in texts)
+        col.commit()
+        report = col.learn(
+            lambda documents: [None if "a" in d.id else f"which {d.id}" for d in documents],
+            what="adapter",
+        )
+        assert "240 questions that a function asked" in report.questions_from
+        with pytest.raises(InvalidInputError, match="one each"):
+            col.learn(lambda documents: ["one"])
+
+
+# -- what is learned lasts ------------------------------------------------------------------------
+
+
+def lasts(col: Any, expected: Any, adapter: Any) -> None:
+    assert codec_ids(col) == expected
+    found = col._families["vec"].adapter
+    assert np.array_equal(found.up, adapter.up) and np.array_equal(found.down, adapter.down)
+    assert col.stats()["fields"]["vec"]["learned"]["codes_from_queries"] == 225
+
+
+def test_learned_parts_survive_what_happens_to_a_collection(
+    path: Path, tmp_path: Path, codes: None
+) -> None:
+    with bigrain.open(path, files=QuickDisk()) as col, bigrain.open(path, files=QuickDisk()) as old:
+        report = learned_all(col)
+        assert report.published == ("adapter", "light", "fusion")
+        expected, adapter, fusion = codec_ids(col), col._families["vec"].adapter, col._fusion
+        assert len(expected) == 1 and fusion.weights == report.weights
+        found = answers(col)
+        before = answers(old)
+        assert before != found
+        old.refresh()
+        assert answers(old) == found and old._fusion == fusion
+        for turn in range(2):
+            col.add_vectors("vec", [IDS[turn]], VECTORS[[turn]])
+            col.commit()
+            lasts(col, expected, adapter)
+        col.compact()
+        lasts(col, expected, adapter)
+        assert answers(col) == found and col.verify().ok
+        col.backup(tmp_path / "copy.grain")
+    for left in (path, tmp_path / "copy.grain"):
+        with bigrain.open(left, files=QuickDisk()) as col:
+            lasts(col, expected, adapter)
+            assert answers(col) == found and col._fusion == fusion
+
+
+@pytest.mark.parametrize("what", ["the catalogue", "a code", "rows"])
+def test_repair_keeps_what_was_learned(path: Path, codes: None, what: str) -> None:
+    with bigrain.open(path, files=QuickDisk()) as col:
+        learned_all(col)
+        col.add_vectors("vec", IDS[:1], VECTORS[:1])
+        col.commit()
+        expected, adapter, fusion = codec_ids(col), col._families["vec"].adapter, col._fusion
+        found = answers(col)
+        largest = max(
+            (v.segment for v in col._view.fields["vec"].index.views), key=lambda s: s.units.n_rows
+        ).file
+        section = largest.sections["blocks" if what == "a code" else "rows"]
+    file = path / ("catalogue.sqlite" if what == "the catalogue" else f"segments/{largest.name}")
+    data = bytearray(file.read_bytes())
+    at = section.offset + 5
+    if what == "the catalogue":
+        at = data.rindex(b"snapshot INTEGER PRIMARY KEY")
+    data[at : at + 4] = bytes(4 * [255])
+    file.write_bytes(data)
+    report = bigrain.repair(path, files=QuickDisk())
+    assert report.snapshot >= 0
+    with bigrain.open(path, files=QuickDisk()) as col:
+        lasts(col, expected, adapter)
+        assert col._fusion == fusion and col.verify().ok
+        if what != "rows":
+            assert answers(col) == found
+
+
+def test_tuning_takes_the_place_of_learned_codes(col: Any, codes: None) -> None:
+    learned_all(col)
+    family = col._families["vec"]
+    with reporting(None) as reporter:
+        col._recode(family.recoded(replace(family.spec, light_bytes=2)), reporter)
+    assert "codes_from_queries" not in col.stats()["fields"]["vec"]["learned"]
+    col.unlearn()
+    assert col.fields["vec"].light_bytes == 2 and col._fusion == Fusion()
+
+
+# -- what fails changes nothing -------------------------------------------------------------------
+
+
+def publish(col: Any) -> None:
+    """All three parts, without the training."""
+    view = col._require_open().fields["vec"].index.views[0]
+    codec, _ = stand_in(None, "", VECTORS, SimpleNamespace(queries=[1]), seed=0,
+                        initial=view.segment.codec, progress=SimpleNamespace(
+                            stage=lambda *_: None, advance=lambda: None))  # fmt: skip
+    family = col._families["vec"]
+    up = np.full((DIM, 2), 0.1, np.float32)
+    adapter = QueryAdapter(up, up, fingerprint_digest(family.fingerprint()))
+    done = SimpleNamespace(family=family, target=family.spec)
+    with reporting(None) as reporter:
+        of_collection._publish(
+            col, done, adapter, replace(codec, learned_from=7),  # type: ignore[arg-type]
+            Fusion(weights={"dense": 0.9, "lexical": 0.1}), reporter,
+        )  # fmt: skip
+
+
+def state(col: Any) -> Any:
+    return answers(col), sorted(codec_ids(col)), dict(col._fusion.weights)
+
+
+@pytest.mark.parametrize("kind", ["file", pytest.param("sqlite", marks=needs_vfs)])
+def test_a_failing_disk_leaves_what_was_or_all_that_was_learned(
+    path: Path, tmp_path: Path, kind: str
+) -> None:
+    with bigrain.open(path, read_only=True) as col:
+        old = state(col)
+    copy = tmp_path / "docs.grain"
+    failed, seen, new = 0, set(), None
+    for point, n in enumerate(count(1, 14 if kind == "file" else 23)):
+        shutil.copytree(path, copy)
+        files = faulty(kind, WAYS[point % len(WAYS)], n)
+        col = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                col = bigrain.open(copy, files=files)
+                publish(col)
+            except (BigrainError, OSError) as error:
+                assert files.tripped, error
+                failed += 1
+            copy_killed(copy)
+            if col is not None:
+                with suppress(BigrainError):
+                    col.close()
+            if isinstance(files, FaultySqlite):
+                files.let_go()
+        operation = files.log[n - 1] if files.tripped else "nothing"
+        for left in (copy, tmp_path / "killed"):
+            with bigrain.open(left, files=QuickDisk()) as col:
+                found = state(col)
+                if found != old:
+                    new = new or found
+                assert found in (old, new), (operation, left.name)
+                assert bool(col._learned) == (found == new)
+                seen.add(found == old)
+                if point % 4 == 0:
+                    col.add_vectors("vec", IDS[:1], VECTORS[:1])
+                    col.commit()
+                    assert col.verify().ok, (operation, left.name)
+            shutil.rmtree(left)
+        if not files.tripped:
+            break
+    assert failed > 4 and seen == {True, False}
+
+
+def test_cancelling_changes_nothing(col: Any, path: Path, codes: None) -> None:
+    before, listed = answers(col), sorted(p.name for p in (path / "segments").iterdir())
+    stages: set[str] = set()
+    some = dict(list(BY_FIELD.items())[:100])
+
+    def stop(update: Any) -> None:
+        if update.stage not in stages:
+            stages.add(update.stage)
+            raise CancelledError("enough")
+
+    for turn in count():
+        try:
+            col.learn(some, JUDGMENTS, force=True, progress=stop)
+        except CancelledError:
+            assert col.snapshot == 3 and not col._learned, stages
+            assert sorted(p.name for p in (path / "segments").iterdir()) == listed
+            assert turn > 4 or answers(col) == before
+            continue
+        break
+    assert {"questions", "candidates", "adapter", "learning codes", "merging"} <= stages
+    assert col.snapshot == 4 and col.verify().ok
+
+
+# -- what is refused ------------------------------------------------------------------------------
+
+
+def test_what_cannot_be_learned_from_is_refused_with_advice(col: Any) -> None:
+    few = dict(list(QUERIES.items())[:50])
+    strangers = {name: {"x": 1} for name in QUERIES}
+    for told, (queries, judgments, options) in {
+        "too few": (few, JUDGMENTS, {}),
+        "no judged document is in this collection": (QUERIES, strangers, {}),
+        "judgments without queries": (None, JUDGMENTS, {}),
+        "same ids": ({"x": ASKING[0]}, JUDGMENTS, {}),
+        "with judgments, queries map": (list(ASKING), JUDGMENTS, {}),
+        "without judgments": (list(ASKING), None, {"what": "adapter"}),
+        "what='all' must name": (QUERIES, JUDGMENTS, {"what": "all"}),
+        "minutes=0": (QUERIES, JUDGMENTS, {"minutes": 0}),
+        "hold_out=": (QUERIES, JUDGMENTS, {"hold_out": "nothing"}),
+        "grade of 'd0'": (QUERIES, {"q0": {"d0": "good"}}, {}),
+        "cannot be held out": ({q: ASKING[0] for q in QUERIES}, JUDGMENTS, {}),
+        "light_bytes": (QUERIES, JUDGMENTS, {"light_bytes": 99}),
+    }.items():
+        with pytest.raises(InvalidInputError, match=told):
+            col.learn(queries, judgments, **options)
+    with pytest.raises(bigrain.UnknownFieldError, match="only dense fields are learned"):
+        col.learn(QUERIES, JUDGMENTS, field="lex")
+    with pytest.raises(bigrain.InvalidQueryError, match="shape"):
+        col.learn({q: v[:5] for q, v in QUERIES.items()}, JUDGMENTS)
+    assert col.snapshot == 3
+    col.add(["pending"])
+    with pytest.raises(PendingChangesError):
+        col.learn(QUERIES, JUDGMENTS)
+    col.rollback()
+    with bigrain.open(col.path, read_only=True) as reader:
+        for call in (lambda: reader.learn(QUERIES, JUDGMENTS), reader.unlearn):
+            with pytest.raises(ReadOnlyError):
+                call()
+
+
+def test_unknown_documents_and_equal_scores(col: Any, tmp_path: Path) -> None:
+    some = {**JUDGMENTS, **{f"q{i}": {"x": 1} for i in range(20)}}
+    report = col.learn(QUERIES, some, what="adapter")
+    assert any("1 judged document of 281 not there" in note for note in report.notes)
+    assert report.questions + report.held_out == 280
+    with bigrain.create(
+        tmp_path / "b.grain", {"vec": bigrain.DenseField(dim=DIM)}, files=QuickDisk()
+    ) as same:
+        same.add_vectors("vec", IDS, np.ones((len(IDS), DIM), np.float32))
+        same.commit()
+        with pytest.raises(InvalidInputError, match="every document scores the same"):
+            same.learn(QUERIES, JUDGMENTS, what="adapter")
+
+
+def test_questions_about_one_document_stay_together(
+    col: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty documents are asked about fifteen times each, from places that tell nothing of others.
+
+    What is learned then holds for these documents alone.
+    """
+    settings = AdapterSettings(rank=32, epochs=20, rate=1e-2)
+    monkeypatch.setattr(task, "train_adapter", partial(train_adapter, settings=settings))
+    rng = np.random.default_rng(0)
+    places = rng.standard_normal((20, DIM))
+    asked = {f"q{i}": places[i % 20] + 0.3 * rng.standard_normal(DIM) for i in range(300)}
+    judged = {f"q{i}": {IDS[i % 20]: 1} for i in range(300)}
+    assert col.learn(asked, judged, what="adapter").published == ()
+    report = col.learn(asked, judged, what="adapter", hold_out="questions")
+    assert report.published == ("adapter",) and report.gains[0].difference > 0.3
+    col.unlearn()
+    all_one = {q: {IDS[0]: 1, IDS[i]: 1} for i, q in enumerate(QUERIES)}
+    report = col.learn(QUERIES, all_one, what="adapter")
+    assert any("most questions share" in note for note in report.notes)
+
+
+def test_codes_need_the_extra(col: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(of_collection, "has_torch", lambda: False)
+    with pytest.raises(MissingExtraError, match=r"bigrain\[learn\]"):
+        col.learn(QUERIES, JUDGMENTS, what="light")
+    report = col.learn(QUERIES, JUDGMENTS, what=("light", "adapter"))
+    assert report.published == ("adapter",) and "bigrain[learn]" in str(report)
+
+
+def test_an_adapter_meets_its_own_encoder_only(col: Any) -> None:
+    col.learn(QUERIES, JUDGMENTS, what="adapter")
+    family = col._families["vec"]
+    foreign = replace(family.adapter, fingerprint="0" * 32)
+    with pytest.raises(EncoderMismatchError, match="learned for an encoder"):
+        family.adapted(foreign)
+
+
+def test_a_setting_that_was_tampered_with_is_damage(path: Path) -> None:
+    with bigrain.open(path, files=QuickDisk()) as col:
+        publish(col)
+        told = col._learned.settings()["learned"]
+    adapter = told["adapters"]["vec"]
+    for change in (
+        {"rank": 3}, {"dim": 31}, {"up": "AAAA"}, {"up": "ä"}, {"down": None}, {"fingerprint": 1}
+    ):  # fmt: skip
+        bad = {"learned": {**told, "adapters": {"vec": {**adapter, **change}}}}
+        with pytest.raises(DamagedError, match="query adapter"):
+            Learned.of(bad).check(col_fields(path))
+    for wrong in ({"adapters": {}}, [], {"adapters": {"lex": adapter}, "before": {"fields": {}}}):
+        with pytest.raises(DamagedError, match="what was learned"):
+            Learned.of({"learned": wrong}).check(col_fields(path))
+    file = path / "catalogue.sqlite"
+    data = file.read_bytes()
+    at = data.index(adapter["up"][:40].encode())
+    file.write_bytes(data[:at] + b"B" + data[at + 1 :])
+    with pytest.raises(DamagedError, match="settings or fields"):
+        bigrain.open(path)
+
+
+def col_fields(path: Path) -> Any:
+    catalogue = Catalogue(QuickDisk(), path, cache_bytes=1 << 18)
+    try:
+        return catalogue.definition()[1]
+    finally:
+        catalogue.close()
+
+
+# -- the report -----------------------------------------------------------------------------------
+
+
+def test_the_report_tells_and_draws(col: Any, codes: None, tmp_path: Path) -> None:
+    report = learned_all(col)
+    told = json.loads(json.dumps(report.to_dict()))
+    assert told["published"] == ["adapter", "light", "fusion"]
+    assert told["gains"][0]["difference"] == report.gains[0].difference
+    text = str(report)
+    assert "published in snapshot 4: adapter, light, fusion" in text and "held out" in text
+    assert "4 bytes a code" in text and "bytes of adapter" in text
+    pytest.importorskip("matplotlib")
+    report.plot(tmp_path / "recall.png")
+    assert (tmp_path / "recall.png").read_bytes()[:4] == b"\x89PNG"
