@@ -43,9 +43,7 @@ def test_families_that_are_not_there(families, said):
 
 
 def test_an_unknown_name_says_what_could_be_one():
-    with pytest.raises(
-        bigrain.ConfigError, match="'lettres' is not registered.*known: .*letters"
-    ):
+    with pytest.raises(bigrain.ConfigError, match="'lettres' is not registered.*known: .*letters"):
         bigrain.fields_of("lettres")
 
 
