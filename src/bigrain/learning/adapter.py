@@ -36,7 +36,7 @@ class AdapterSettings:
     """How an adapter is trained; `temperature` is in units of the spread of a query's scores."""
 
     rank: int = 64
-    sampler: str = "walk"
+    sampler: str = "snowball"
     batch: int = 256  # at most; a 16th of the questions, if they are few, but 64
     epochs: int = 40
     patience: int = 10
