@@ -8,6 +8,7 @@ best one, or a step of it, is kept; the identity is one of the choices.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -269,5 +270,5 @@ class _Judge:
         for query, (row, right) in zip(adapted, self._lists, strict=True):
             if right.any():
                 scores = _scores(query[None], self._vectors[row], self._metric)[0]
-                total += 1 / np.log2(2 + int((scores > scores[right].max()).sum()))
+                total += 1 / math.log2(2 + int((scores > scores[right].max()).sum()))
         return total / max(1, len(self._lists))
