@@ -21,6 +21,7 @@ from bigrain import errors, evaluation, tables, testing, text
 from bigrain.cli import main as program
 from bigrain.cli import program as program_module
 from bigrain.cli.bench_tables import bench_tables
+from bigrain.encoders import corpus
 
 FOLDER = Path(__file__).parent / "reference"
 NOTICE = "<!-- Made by docs/generate.py from the code; edit the docstrings, then run it. -->\n"
@@ -127,6 +128,7 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("The collection", ("Collection",)),
     ("Documents and hits", ("Document", "Hit", "Part", "Passage", "Occurrences", "AddCounts")),
     ("Recall", ("AuditReport", "FieldAudit", "TuneReport", "TuneRow")),
+    ("Learning", ("LearnReport",)),
     ("Fields", (*FIELDS, "fields_of")),
     ("Settings", ("Chunking", "Fusion")),
     (
@@ -171,7 +173,7 @@ def python() -> str:
         builtin = [b.__name__ for b in error.__bases__ if b.__module__ == "builtins"]
         rows.append(f"| `{name}` | `{error.kind}` | {', '.join(f'`{b}`' for b in builtin)} |")
     parts.append("\n".join(rows) + "\n")
-    for module in (text, evaluation, tables, testing):
+    for module in (text, corpus, evaluation, tables, testing):
         parts += [f"## {module.__name__}\n", _docstring(module)]
         for name in module.__all__:
             parts.append(_entry(getattr(module, name), f"{module.__name__}.{name}", name))

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +37,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "pmi": {"kind": "pmi", "dim": BITS},
     "fastrp": {"kind": "fastrp", "dim": BITS},
     "bit-cipher": {"kind": "bit-cipher", "dim": BITS},
-    "rand-walk": {"kind": "rand-walk", "dim": BITS, "epochs": 3},
-    "skip-gram": {"kind": "skip-gram", "dim": BITS, "epochs": 10},
-    "pv": {"kind": "pv", "dim": BITS, "epochs": 12},
-    "binary-pv": {"kind": "binary-pv", "bits": BITS, "epochs": 12},
-    "rb-pv": {"kind": "rb-pv", "dim": BITS, "bits": BITS, "epochs": 12},
+    "rand-walk": {"kind": "rand-walk", "dim": BITS},
+    "skip-gram": {"kind": "skip-gram", "dim": BITS},
+    "pv": {"kind": "pv", "dim": BITS},
+    "binary-pv": {"kind": "binary-pv", "bits": BITS},
+    "rb-pv": {"kind": "rb-pv", "dim": BITS, "bits": BITS},
 }
 MEASURES = ("nDCG@10", "AP", "R@100")
 MOST_QUERIES, SEED = 300, 7
@@ -82,6 +83,8 @@ def of_kind(
     encoder = corpus.learn(texts=texts, language=language, **KINDS[name])
     row: dict[str, Any] = {"learning_s": round(time.process_time() - began, 1)}
     encoder.save(folder / "encoder")
+    if name in ("pv", "rb-pv"):
+        row["inference"] = f"{encoder.settings['rule']} {encoder.settings['steps']}"
     row["encoder_bytes"] = sum(f.stat().st_size for f in (folder / "encoder").iterdir())
     field = bigrain.DenseField(encoder=str(folder / "encoder"), dim=encoder.dim, light_bytes=16)
     bigrain.register_encoder(str(folder / "encoder"), lambda: encoder)
@@ -93,7 +96,7 @@ def of_kind(
         row["bytes_a_document"] = {"light": 16, "heavy": 2 * encoder.dim}
         row |= measured(
             col, queries, judgments,
-            default={}, exact={"recall": 1.0}, candidates={"n_candidates": CANDIDATES},
+            default={}, exact={"recall": 1.0},
         )  # fmt: skip
         if name in ("binary-pv", "rb-pv"):
             row["own codes"] = with_own_codes(col, encoder, documents, queries, judgments)
@@ -122,8 +125,8 @@ def with_own_codes(
     return measures | found | {"recall of the field's codes": round(float(np.mean(kept)), 4)}
 
 
-def judge(name: str, kinds: list[str]) -> dict[str, Any]:
-    """Words, and all kinds, on one set."""
+def judge(name: str, kinds: list[str]) -> Iterator[dict[str, Any]]:
+    """Words, and all kinds, on one set; what is known after each of them."""
     documents, queries, judgments = load_set(name)
     documents = [d for d in documents if d.text.strip() or d.title.strip()]
     if len(judgments) > MOST_QUERIES:
@@ -142,7 +145,7 @@ def judge(name: str, kinds: list[str]) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             rows[kind] = of_kind(kind, Path(folder), documents, queries, judgments, SETS[name])
         print(f"{name:10} {kind:10} {rows[kind]}", flush=True)
-    return {"documents": len(documents), "queries": len(judgments), "systems": rows}
+        yield {"documents": len(documents), "queries": len(judgments), "systems": rows}
 
 
 def main() -> None:
@@ -155,8 +158,9 @@ def main() -> None:
     warnings.simplefilter("ignore")
     rows = {}
     for name in options.sets.split(","):
-        rows[name] = judge(name, options.kinds.split(","))
-        save(options.out, {"sets": rows})
+        for row in judge(name, options.kinds.split(",")):
+            rows[name] = row
+            save(options.out, {"sets": rows})
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from bigrain.encoders.base import Encoder, Head, Model
     from bigrain.encoders.callable import CallableEncoder
     from bigrain.encoders.transformer import TransformerEncoder
+    from bigrain.learning.report import LearnReport
     from bigrain.search.audit_report import AuditReport, FieldAudit
     from bigrain.search.expansion import HyDE, MultiQuery
     from bigrain.search.feedback import Feedback
@@ -62,6 +63,7 @@ __all__ = [
     "Head",
     "Hit",
     "HyDE",
+    "LearnReport",
     "LexicalField",
     "Model",
     "MultiQuery",
@@ -102,6 +104,7 @@ _LATER = {
     "HyDE": "bigrain.search.expansion",
     "MultiQuery": "bigrain.search.expansion",
     "Query": "bigrain.search.query",
+    "LearnReport": "bigrain.learning.report",
     "Occurrences": "bigrain.search.occurrences",
     "TransformerEncoder": "bigrain.encoders.transformer",
     "TuneReport": "bigrain.tuning.report",

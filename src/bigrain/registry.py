@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["encoder_families", "encoder_names", "make_encoder", "register_encoder"]
 
 
-def _bundled() -> Encoder:
+def _bundled() -> Model:
     from bigrain.encoders.static import StaticEncoder
 
     return StaticEncoder()

@@ -8,6 +8,7 @@ import sys
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 import bigrain
@@ -538,6 +539,13 @@ def test_explain_speaks_of_codes_only_where_there_are_codes(program, grain):
 # -- learn-encoder --------------------------------------------------------------------------------
 
 
+def test_learn_encoder_knows_every_kind():
+    from bigrain.cli.learn_encoder import KINDS
+    from bigrain.encoders import corpus
+
+    assert KINDS == corpus.KINDS
+
+
 def test_learn_encoder_makes_one_that_a_field_names(program, tmp_path):
     rows = [{"_id": str(i), "text": f"wheat and grain in silo {i % 3}"} for i in range(8)]
     rows += [{"_id": f"m{i}", "text": f"the moon in orbit {i % 3}"} for i in range(8)]
@@ -557,3 +565,30 @@ def test_learn_encoder_makes_one_that_a_field_names(program, tmp_path):
         assert "moon" in col.search("moon", k=1)[0].text
     again = program("learn-encoder", source, "--to", folder, code=2)
     assert "already there" in again.stderr
+
+
+def test_learn_publishes_what_is_better_and_takes_it_back(program, tmp_path):
+    rng = np.random.default_rng(0)
+    words = np.array([f"w{i}" for i in range(40)])
+    texts = [" ".join(rng.choice(words, 6)) for _ in range(300)]
+    rows = "".join(json.dumps({"_id": f"d{i}", "text": t}) + "\n" for i, t in enumerate(texts))
+    (tmp_path / "docs.jsonl").write_text(rows)
+    path = tmp_path / "a.grain"
+    program("index", tmp_path / "docs.jsonl", "--to", path)
+    asked = {f"q{i}": " ".join(texts[i].split()[::-1][:3]) for i in range(160)}
+    (tmp_path / "q.tsv").write_text("".join(f"{q}\t{text}\n" for q, text in asked.items()))
+    (tmp_path / "j.txt").write_text("".join(f"q{i} 0 d{i} 1\n" for i in range(160)))
+    given = ("--queries", tmp_path / "q.tsv", "--judgments", tmp_path / "j.txt")
+    told = program.json("learn", path, *given, "--only", "adapter", "--only", "fusion", "--force")
+    assert told["held_out"] == 40 and told["questions"] == 120
+    assert told["published"] and told["snapshot"] == 2
+    text = program("learn", path, *given, "--only", "adapter", "--hold-out", "questions").stdout
+    assert "learned from 160 judged queries with 160 right documents; 40 held out" in text
+    assert "without what it had learned since snapshot" in program("learn", path, "--undo").stdout
+    again = program("learn", path, "--undo", code=2)
+    assert "nothing was learned" in again.stderr
+    both = program("learn", path, *given, "--undo", code=2)
+    assert "or --undo" in both.stderr
+    few = program("learn", path, "--queries", tmp_path / "q.tsv", "--only", "fusion", code=2)
+    assert "without judgments" in few.stderr
+    assert "sound" in program("verify", path).stdout

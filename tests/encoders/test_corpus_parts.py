@@ -13,6 +13,7 @@ from bigrain.encoders.corpus.bitcipher import bit_cipher_vectors, ciphers
 from bigrain.encoders.corpus.dbow import Dbow, Noise, infer
 from bigrain.encoders.corpus.factorise import singular
 from bigrain.encoders.corpus.fastrp import projection
+from bigrain.encoders.corpus.findable import most_findable
 from bigrain.encoders.corpus.pmi import cooccurrences, pmi
 from bigrain.encoders.corpus.sif import common_directions, sif_rows
 from bigrain.encoders.corpus.squared_norm import squared_norm_loss, squared_norm_vectors
@@ -93,13 +94,14 @@ def test_sampled_sums_are_right_on_average() -> None:
     assert np.mean(sums) == pytest.approx(np.exp(scores).sum(), rel=0.05)
 
 
-def test_inference_finds_the_best_vector() -> None:
+@pytest.mark.parametrize(("rule", "steps"), [("adam", 300), ("gradient", 3000)])
+def test_inference_finds_the_best_vector(rule: str, steps: int) -> None:
     texts, _ = topical(60)
     encoder = corpus.learn("pv", texts, dim=8, epochs=10)
     model = Dbow(encoder.arrays["output"], encoder.arrays["bias"])
     bags = encoder.words.bags(texts[:3])
     noise = Noise(encoder.arrays["noise"], encoder.arrays["correction"])
-    z = infer(model, bags, noise, dim=8, ridge=1.0, steps=300)
+    z = infer(model, bags, noise, dim=8, ridge=1.0, rule=rule, steps=steps)
     said = bags.pooled(model.output)
     mass = np.add.reduceat(bags.weights, bags.offsets[:-1])
     best, gradient, _ = model.loss(z, said, mass, noise, 1.0)
@@ -253,3 +255,27 @@ def test_fastrp_finds_planted_groups() -> None:
 def test_graphs_are_checked(links: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(bigrain.InvalidInputError, match=message):
         corpus.fastrp(links, **options)
+
+
+def test_the_way_that_finds_texts_is_chosen() -> None:
+    texts, _ = topical(80)
+    words, sequences = read_corpus(texts, Analyser(None), min_documents=1, max_words=999)
+    good = np.random.default_rng(0).normal(size=(len(words), 32)).astype(np.float32)
+
+    bags = counted(sequences)
+    ways = [lambda some: some.pooled(good[:, :1]), lambda some: some.pooled(good)]
+    assert most_findable([*ways, lambda some: some.pooled(good[:, :2])], bags, 0) == 1
+
+
+def test_the_first_gradient_step_sums_the_words() -> None:
+    texts, _ = topical(40)
+    encoder = corpus.learn("pv", texts, dim=8, epochs=5)
+    model = Dbow(encoder.arrays["output"], encoder.arrays["bias"])
+    noise = Noise(encoder.arrays["noise"], encoder.arrays["correction"])
+    bags = encoder.words.bags(texts[:4])
+    z = infer(model, bags, noise, dim=8, ridge=10.0, rule="gradient", steps=1)
+    expected = np.exp(model.bias) @ model.output / np.exp(model.bias).sum()
+    sums = bags.pooled(model.output)
+    sums -= np.add.reduceat(bags.weights, bags.offsets[:-1])[:, None] * expected
+    cosines = (z * sums).sum(axis=1) / np.linalg.norm(z, axis=1) / np.linalg.norm(sums, axis=1)
+    np.testing.assert_allclose(cosines, 1, atol=1e-4)

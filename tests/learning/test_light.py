@@ -322,6 +322,9 @@ def test_what_cannot_be_learned_from_is_refused() -> None:
     refused("positive numbers", vectors,
             Supervision(given.queries, given.positives, np.zeros(400, np.float32)))  # fmt: skip
     refused("all queries are equal", vectors, Supervision(np.repeat(given.queries[:1], 50, 0)))
+    refused("all documents score alike", np.repeat(vectors[:1], N, 0), given)
+    even = [(np.arange(5), np.ones(5, np.float32))] * 400
+    refused("nothing to follow", vectors, Supervision(given.queries, teacher_scores=even))
     broken = given.queries.copy()
     broken[3, 1] = np.nan
     refused("query 3 holds NaN", vectors, Supervision(broken))

@@ -9,6 +9,7 @@ best one, or a step of it, is kept; the identity is one of the choices.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -199,12 +200,11 @@ class _Model:
         adapted, inner, length = self.forward(q)
         logits = _scores(adapted, some, self.metric) / np.float32(scale)
         chosen = np.searchsorted(documents, batch.positives)
-        for row, query in enumerate(batch.queries.tolist()):
-            left_out = np.isin(documents, graph.right[query])  # the others that are right as well
-            if settings.sampler == "ann":
-                left_out |= ~np.isin(documents, graph.candidates[query])
-            left_out[chosen[row]] = False
-            logits[row, left_out] = -np.inf
+        left_out = _among(documents, [graph.right[i] for i in batch.queries.tolist()])
+        if settings.sampler == "ann":
+            left_out |= ~_among(documents, list(graph.candidates[batch.queries]))
+        left_out[np.arange(len(q)), chosen] = False
+        logits[left_out] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
         shares = np.exp(logits)
         shares /= shares.sum(axis=1, keepdims=True)
@@ -233,6 +233,17 @@ class _Model:
                 self.up = self.up - np.float32(rate) * move
             else:
                 self.down = self.down - np.float32(rate) * move
+
+
+def _among(documents: Numbers, lists: Sequence[Numbers]) -> npt.NDArray[np.bool_]:
+    """(lists, documents): which of the documents, ascending, are in each list."""
+    wanted = np.concatenate(lists)
+    row = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    at = np.minimum(np.searchsorted(documents, wanted), len(documents) - 1)
+    there = documents[at] == wanted
+    found = np.zeros((len(lists), len(documents)), bool)
+    found[row[there], at[there]] = True
+    return found
 
 
 class _Judge:

@@ -348,7 +348,9 @@ class _Training:
         """A share of how much exact scores of the first batch spread over documents."""
         if not self._temperature:
             spread = float(exact.std(axis=1).mean())
-            self._temperature = max(self._recipe.temperature * spread, 1e-12)
+            if spread <= 1e-6 * float(np.abs(exact).max()):
+                raise InvalidInputError("all documents score alike: there is nothing to learn")
+            self._temperature = self._recipe.temperature * spread
         return self._temperature
 
     def step(self, *parts: Any) -> None:

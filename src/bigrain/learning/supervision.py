@@ -75,6 +75,10 @@ class Supervision:
                         f"the teacher's scores of query {query} must be finite, one for each of "
                         f"its rows, which are 0 to {n - 1}"
                     )
+            if len(scored) and all(len(s) == 0 or s.min() == s.max() for _, s in scored):
+                raise InvalidInputError(
+                    "the teacher scores all rows of each query alike: there is nothing to follow"
+                )
         return Supervision(queries, positives, weights, scored)
 
     def take(self, some: Rows) -> Supervision:

@@ -1,11 +1,13 @@
 """Encoders learned from the raw texts of a corpus: no weights, no labels, any language.
 
 >>> from bigrain.encoders import corpus
->>> encoder = corpus.learn("lsa", texts, dim=128)
->>> encoder.save("my-encoder")
+>>> texts = ["wheat in silos", "grain in silos", "moon and earth", "the moon in orbit"]
+>>> encoder = corpus.learn("lsa", texts, dim=2)
+>>> encoder.encode_queries(["a silo on the moon"]).shape
+(1, 2)
 
-`DenseField(encoder="my-encoder")` then encodes documents and queries with it. `learn` needs the
-extra `corpus`; what was learned is used without.
+After `encoder.save("my-encoder")`, `DenseField(encoder="my-encoder")` encodes documents and queries
+with it. `learn` needs the extra `corpus`; what was learned is used without.
 
     kind        what it is                                            file
     lsa         truncated SVD of tf-idf                               lsa.py

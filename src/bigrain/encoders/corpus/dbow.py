@@ -22,6 +22,7 @@ and its vectors are worth little for searching: measured in benchmarks/quality/c
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,6 +76,14 @@ class Dbow:
     binary: bool = False
     projection: Floats | None = None
     threshold: Floats | None = None
+
+    @cached_property
+    def curvature(self) -> float:
+        """The largest second derivative of ln sum exp by x, at x = 0."""
+        shares = np.exp(self.bias - self.bias.max())
+        shares /= shares.sum()
+        centred = self.output - shares @ self.output
+        return float(np.linalg.eigvalsh((centred * shares[:, None]).T @ centred)[-1])
 
     def logits(self, z: Floats) -> Floats:
         """(n, b): what bits are made of; z itself where nothing is projected."""
@@ -136,10 +145,14 @@ class Step(NamedTuple):
     by_y: Floats
 
 
-def infer(model: Dbow, bags: Bags, noise: Noise, *, dim: int, ridge: float, steps: int) -> Floats:
+def infer(
+    model: Dbow, bags: Bags, noise: Noise, *, dim: int, ridge: float, rule: str, steps: int
+) -> Floats:
     """z (n, dim) of texts, their weights as in training, with all words held fixed.
 
-    Adam from zero with a falling rate: deterministic.
+    From zero, deterministic. `rule` "gradient" takes steps that cannot overshoot: the first is the
+    sum of the words' output vectors, less what is expected of any text. "adam" makes all numbers of
+    z move alike, with a falling rate.
     """
     said = bags.pooled(model.output)
     n = len(bags.offsets) - 1
@@ -147,10 +160,14 @@ def infer(model: Dbow, bags: Bags, noise: Noise, *, dim: int, ridge: float, step
     mass = np.bincount(text_of, bags.weights, minlength=n).astype(np.float32)
     z = np.zeros((n, dim), np.float32)
     own = _Adam(z)
+    rate = 1 / (ridge + mass.max(initial=0) * model.curvature)
     for step in range(steps):
-        own.n += 1
         _, by_z, _ = model.loss(z, said, mass, noise, ridge)
-        own.step(by_z, INFERENCE_RATE * (1 - step / steps))
+        if rule == "gradient":
+            z -= np.float32(rate) * by_z
+        else:
+            own.n += 1
+            own.step(by_z, INFERENCE_RATE * (1 - step / steps))
     return z
 
 

@@ -18,17 +18,20 @@ from bigrain.encoders.corpus.words import Bags
 __all__ = ["ParagraphEncoder", "weighted"]
 
 AT_ONCE = 256  # texts
+RULES = ("gradient", "adam")
 
 Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, eq=False)
 class ParagraphEncoder(LearnedEncoder):
-    """Settings: `bits` (0: none), `mass`, `ridge`, `steps`. Arrays: `output` (V, dim), `bias` (V,),
-    `idf` (V,), `noise` (S,) words with `correction` (S,), and `projection` (dim, bits) with
-    `threshold` (bits,) of codes, which are empty where the code is the vector's own signs.
+    """Settings: `bits` (0: none), `mass`, `ridge`, `rule`, `steps`.
 
-    Inference takes `steps` of Adam from zero: the same text, the same vector.
+    Arrays: `output` (V, dim), `bias` (V,), `idf` (V,), `noise` (S,) words with `correction` (S,),
+    and `projection` (dim, bits) with `threshold` (bits,) of codes, which are empty where the code
+    is the vector's own signs.
+
+    Inference takes `steps` by `rule` from zero (`dbow.infer`): the same text, the same vector.
     """
 
     expected: ClassVar[Mapping[str, type]] = {
@@ -60,6 +63,8 @@ class ParagraphEncoder(LearnedEncoder):
                 raise ValueError(f"{name}={self.settings.get(name)!r} is not a number")
         if a["output"].ndim != 2 or len(a["output"]) != n:
             raise ValueError(f"output {a['output'].shape} for {n} words")
+        if self.settings.get("rule") not in RULES:
+            raise ValueError(f"rule is one of {', '.join(RULES)}")
         width = a["output"].shape[1]
         good = a["bias"].shape == a["idf"].shape == (n,)
         good = good and a["noise"].ndim == 1 and a["noise"].shape == a["correction"].shape
@@ -88,19 +93,22 @@ class ParagraphEncoder(LearnedEncoder):
 
     def _inferred(self, texts: Sequence[str]) -> Floats:
         """(n, dim)"""
-        out = np.zeros((len(texts), self.dim), np.float32)
-        for start in range(0, len(texts), AT_ONCE):
-            some = slice(start, start + AT_ONCE)
-            bags = weighted(self.words.bags(texts[some]), self.arrays["idf"], self.settings["mass"])
-            out[some] = self._infer(bags)
-        return out
+        return self.of_bags(self.words.bags(texts))
 
-    def _infer(self, bags: Bags) -> Floats:
-        known = np.flatnonzero(np.diff(bags.offsets))
-        out = np.zeros((len(bags.offsets) - 1, self.dim), np.float32)
-        steps, ridge = self.settings["steps"], self.settings["ridge"]
-        found = infer(self._model, bags, self._noise, dim=self.dim, ridge=ridge, steps=steps)
-        out[known] = found[known]
+    def of_bags(self, bags: Bags) -> Floats:
+        """(n, dim) vectors of texts as counts of words, not yet at unit length."""
+        bags = weighted(bags, self.arrays["idf"], self.settings["mass"])
+        n = len(bags.offsets) - 1
+        out = np.zeros((n, self.dim), np.float32)
+        for start in range(0, n, AT_ONCE):
+            end = min(start + AT_ONCE, n)
+            some = bags.part(start, end)
+            known = np.flatnonzero(np.diff(some.offsets)) + start
+            found = infer(
+                self._model, some, self._noise, dim=self.dim, ridge=self.settings["ridge"],
+                rule=self.settings["rule"], steps=self.settings["steps"],
+            )  # fmt: skip
+            out[known] = found[known - start]
         return out
 
     @cached_property

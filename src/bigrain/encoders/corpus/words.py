@@ -36,6 +36,12 @@ class Bags(NamedTuple):
         arrays = self.weights, self.words, self.offsets
         return sparse().csr_matrix(arrays, shape=(len(self.offsets) - 1, n_words))
 
+    def part(self, start: int, end: int) -> Bags:
+        """The texts from `start` to before `end`."""
+        a, b = self.offsets[start], self.offsets[end]
+        offsets = self.offsets[start : end + 1] - a
+        return Bags(self.words[a:b], self.weights[a:b], offsets)
+
     def pooled(self, table: Floats) -> Floats:
         """(n, d): the rows of `table` (V, d) of each text's words, summed by weight."""
         out = np.zeros((len(self.offsets) - 1, table.shape[1]), np.float32)
