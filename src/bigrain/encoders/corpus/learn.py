@@ -37,6 +37,7 @@ INFERENCES = (
     {"rule": "gradient", "steps": 1},
     {"rule": "gradient", "steps": 3},
     {"rule": "gradient", "steps": 10},
+    {"rule": "gradient", "steps": 30},
     {"rule": "adam", "steps": 20},
 )
 
