@@ -4,7 +4,7 @@
 
 Old codes are OPQ of 32 bytes. The map from the new encoder's queries is learned from documents
 that both have encoded, from questions of the train split, or from these with their judgments.
-Writes `results/compatible.json`.
+Writes `results/compatible.json` row by row; rows that it holds are not measured again.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from bigrain.learning.compatible import learn_compatible
 from bigrain.learning.light import fitted_codec
 from bigrain.learning.mining import Coded, best_rows, exact_scores
 
-RESULTS = Path(__file__).parent / "results"
+PATH = Path(__file__).parent / "results" / "compatible.json"
 SETS = ("scifact", "medquad")
 LEFT_OUT = 4  # every so many-th document stands in for a query
 
@@ -50,7 +50,9 @@ def ndcg(asked: np.ndarray, documents: np.ndarray, data: Judged, k: int = 10) ->
     return np.array(out)
 
 
-def measured(name: str, old: Judged, new: Judged, told: dict[str, Any]) -> list[dict[str, Any]]:
+def measure(name: str, old: Judged, new: Judged, told: dict[str, Any]) -> None:
+    rows = json.loads(PATH.read_text())["rows"] if PATH.exists() else []
+    known = {(row["set"], row["old"], row["from"], row["steps"]) for row in rows}
     codec = fitted_codec(CodeSettings(32, "opq", 4), "cosine", old.vectors)
     codes = Coded(codec, old.vectors).stand_for()
     before = ndcg(old.test, codes, old)
@@ -62,9 +64,10 @@ def measured(name: str, old: Judged, new: Judged, told: dict[str, Any]) -> list[
         "questions": {"new": new.train, "old": old.train},
         "judgments": {"new": new.train, "old": old.train, "positives": old.train_positives},
     }
-    rows = []
     for way, given in ways.items():
         for steps in (0, 300):
+            if (name, told["old"], way, steps) in known:
+                continue
             began = time.process_time()
             matrix, report = learn_compatible(
                 given["new"], given["old"], codes, paired=paired,
@@ -84,21 +87,18 @@ def measured(name: str, old: Judged, new: Judged, told: dict[str, Any]) -> list[
                 "seconds": round(seconds, 1),
             })  # fmt: skip
             print(json.dumps(rows[-1]), flush=True)
-    return rows
+            PATH.parent.mkdir(exist_ok=True)
+            PATH.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--cache", type=Path, required=True)
     args = parser.parse_args()
-    rows = []
     for name in SETS:
         minilm, static = (judged(name, encoder, args.cache) for encoder in ("minilm", "static"))
-        rows += measured(name, minilm, static, {"old": "minilm", "new": "static"})
-        rows += measured(name, static, minilm, {"old": "static", "new": "minilm"})
-    RESULTS.mkdir(exist_ok=True)
-    text = json.dumps({"machine": machine(), "rows": rows}, indent=1)
-    (RESULTS / "compatible.json").write_text(text + "\n")
+        measure(name, minilm, static, {"old": "minilm", "new": "static"})
+        measure(name, static, minilm, {"old": "static", "new": "minilm"})
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
     import matplotlib.pyplot as plt
 
     places = [s for s in SETS if any((r["set"], r["encoder"]) == s for r in rows)]
-    figure, axes = plt.subplots(1, len(places), figsize=(3.4 * len(places), 3.6), squeeze=False)
+    figure, axes = plt.subplots(1, len(places), figsize=(3.4 * len(places), 3.8), squeeze=False)
     lines = (
         ("rabitq", "fitted", "RaBitQ", "C0--"), ("opq", "fitted", "OPQ", "C1--"),
         ("rabitq", "corpus", "RaBitQ, from the corpus", "C0:"),
@@ -227,8 +227,9 @@ def plot(rows: list[dict[str, Any]], path: Path) -> None:
         axis.set_title(", ".join(place), fontsize=9)
         axis.set_xlabel("bytes a vector")
     axes[0][0].set_ylabel("recall@10 of the judged documents")
-    axes[0][0].legend(fontsize=6)
-    figure.tight_layout()
+    handles, labels = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=7, loc="lower center", ncols=len(labels))
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
     figure.savefig(path, dpi=110)
 
 

@@ -185,7 +185,7 @@ def test_a_learned_codec_survives_a_segment_and_is_scanned_as_it_decodes(
     pytest.importorskip("torch")
     codec, _ = learned(code, bits)
     assert codec.frame.query_projection is not None
-    assert codec.suits(CodeSettings(4, code, bits)) and codec.trust[0]
+    assert codec.suits(CodeSettings(4, code, bits)) and codec.learned_from == 340
     writer = SegmentWriter(DISK, tmp_path / "codec.seg")
     writer.finish(write_codec(writer, codec))
     file = SegmentFile(DISK, tmp_path / "codec.seg")

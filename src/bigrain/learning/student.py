@@ -108,18 +108,16 @@ class Student(torch.nn.Module):
         return replace(quantiser, books=self.books.detach().numpy())
 
     def codec(self, n_queries: int) -> DenseCodec:
-        """As a codec that has seen so many queries."""
+        """As a codec learned from so many queries."""
         rows, columns = (
             np.ascontiguousarray(self._turn.T @ part.detach().numpy(), np.float32)
             for part in (self.rows, self.columns)
         )
-        frame = replace(
-            self._codec.frame, projection=rows, query_projection=columns, n_queries=n_queries
-        )
+        frame = replace(self._codec.frame, projection=rows, query_projection=columns)
         quantiser = self._quantiser()
         if self.books is not None:
             quantiser = replace(quantiser, books=quantiser.books.copy())
-        return DenseCodec(frame, quantiser, self._codec.reduction)
+        return DenseCodec(frame, quantiser, self._codec.reduction, n_queries)
 
 
 def _rotation(codec: DenseCodec) -> Floats:
