@@ -100,7 +100,7 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
 
 def encoded(n: int) -> Array:
     """(n, dim) unit vectors of the first n sentences."""
-    encoder = StaticEncoder()
+    encoder = StaticEncoder().head("dense")
     out = np.empty((n, encoder.dim), np.float32)
     texts: list[str] = []
     at = 0
@@ -124,7 +124,7 @@ def asked_texts() -> list[str]:
 
 def questions() -> Array:
     """(1000, dim) unit vectors of them."""
-    return np.asarray(StaticEncoder().encode_queries(asked_texts()), np.float32)
+    return np.asarray(StaticEncoder().head("dense").encode_queries(asked_texts()), np.float32)
 
 
 def lsa(texts: list[str], questions: list[str]) -> tuple[Array, Array]:

@@ -38,7 +38,7 @@ from bigrain.learning.sampling import SAMPLERS, batches  # noqa: E402
 
 VERIFIED = 100
 DEPTHS = (10, 20, 50, 100, 200, 500)
-MOST_TEST = 1500
+MOST_TEST = 600
 
 
 def ranking(col: Any, queries: np.ndarray, **options: Any) -> np.ndarray:

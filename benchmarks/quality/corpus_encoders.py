@@ -37,11 +37,11 @@ KINDS: dict[str, dict[str, Any]] = {
     "pmi": {"kind": "pmi", "dim": BITS},
     "fastrp": {"kind": "fastrp", "dim": BITS},
     "bit-cipher": {"kind": "bit-cipher", "dim": BITS},
-    "rand-walk": {"kind": "rand-walk", "dim": BITS, "epochs": 3},
-    "skip-gram": {"kind": "skip-gram", "dim": BITS, "epochs": 10},
-    "pv": {"kind": "pv", "dim": BITS, "epochs": 12},
-    "binary-pv": {"kind": "binary-pv", "bits": BITS, "epochs": 12},
-    "rb-pv": {"kind": "rb-pv", "dim": BITS, "bits": BITS, "epochs": 12},
+    "rand-walk": {"kind": "rand-walk", "dim": BITS},
+    "skip-gram": {"kind": "skip-gram", "dim": BITS},
+    "pv": {"kind": "pv", "dim": BITS},
+    "binary-pv": {"kind": "binary-pv", "bits": BITS},
+    "rb-pv": {"kind": "rb-pv", "dim": BITS, "bits": BITS},
 }
 MEASURES = ("nDCG@10", "AP", "R@100")
 MOST_QUERIES, SEED = 300, 7

@@ -93,15 +93,15 @@ def judge(name: str, options: argparse.Namespace) -> dict[str, Any]:
                 col.commit()
             seconds = round(time.process_time() - began, 1)
         with bigrain.open(path) as col:
-            found = ndcg(col, queries, judgments, systems())
+            found = ndcg(col, asked_of(encoder, queries), judgments, systems())
         rarity = encoder.rarity([f"{d.title} {d.text}" if d.title else d.text for d in documents])
-        register(model, token_weights=rarity)
+        encoder = register(model, token_weights=rarity)
         weighed = {
             "multivector": {"fields": ["multivector"], "recall": 1.0},
             "lexical + dense + multivector": systems()["lexical + dense + multivector"],
         }
         with bigrain.open(path) as col:
-            rare = ndcg(col, queries, judgments, weighed)
+            rare = ndcg(col, asked_of(encoder, queries), judgments, weighed)
     return {
         "documents": len(documents),
         "of": whole,
@@ -109,6 +109,24 @@ def judge(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "index_cpu_s": seconds,
         "nDCG@10": found | {f"{system}, rare tokens more": v for system, v in rare.items()},
     }
+
+
+def asked_of(encoder: bigrain.TransformerEncoder, queries: dict[str, str]) -> dict[str, Any]:
+    """What each field is asked with, encoded once for all systems."""
+    found = encoder.encode_queries(list(queries.values()), FAMILIES)
+    matrix, (values, offsets) = found["sparse"], found["multivector"]
+    asked = {}
+    for row, (query, text) in enumerate(queries.items()):
+        a, b = matrix.indptr[row : row + 2]
+        asked[query] = {
+            "lexical": text,
+            "dense": found["dense"][row],
+            "sparse": dict(
+                zip(matrix.indices[a:b].tolist(), matrix.data[a:b].tolist(), strict=True)
+            ),
+            "multivector": values[offsets[row] : offsets[row + 1]],
+        }
+    return asked
 
 
 def ndcg(col: bigrain.Collection, queries: Any, judgments: Any, asked: Any) -> dict[str, float]:

@@ -3,12 +3,14 @@
     python benchmarks/sparse/feedback.py [--sets cisi,npl] [--out feedback.json]
 
 Collections of the default fields; nDCG@10, recall at 100 and average precision over the judged
-queries, at most 400 of a set drawn at random, for words alone, vectors alone and both.
+queries, at most 400 of a set drawn at random, for words alone, vectors alone and both. Sets that
+the file has and that are not asked for stay as they are.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import sys
 import tempfile
@@ -107,7 +109,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("feedback.json"))
     options = parser.parse_args()
     warnings.simplefilter("ignore")
-    rows = {}
+    rows = json.loads(options.out.read_text())["sets"] if options.out.exists() else {}
     for name in options.sets.split(","):
         rows[name] = judge(name)
         for system, row in rows[name]["systems"].items():

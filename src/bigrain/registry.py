@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["encoder_families", "encoder_names", "make_encoder", "register_encoder"]
 
 
-def _bundled() -> Encoder:
+def _bundled() -> Model:
     from bigrain.encoders.static import StaticEncoder
 
     return StaticEncoder()
@@ -109,11 +109,15 @@ def _may_be_a_model(name: str) -> bool:
 
 
 def _from_folder_or_hub(name: str) -> Encoder | Model:
-    """What was learned from a corpus and saved, or a transformer model."""
+    """What was learned and saved, from a corpus or from the bundled encoder, or a transformer."""
     from bigrain.encoders import corpus
 
     if corpus.is_learned(name):
         return corpus.load(name)
+    if (Path(name) / "table.npy").is_file():
+        from bigrain.encoders.static import StaticEncoder
+
+        return StaticEncoder(Path(name))
     from bigrain.encoders.transformer import TransformerEncoder
 
     return TransformerEncoder(name)

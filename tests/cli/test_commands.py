@@ -539,6 +539,13 @@ def test_explain_speaks_of_codes_only_where_there_are_codes(program, grain):
 # -- learn-encoder --------------------------------------------------------------------------------
 
 
+def test_learn_encoder_knows_every_kind():
+    from bigrain.cli.learn_encoder import KINDS
+    from bigrain.encoders import corpus
+
+    assert KINDS == corpus.KINDS
+
+
 def test_learn_encoder_makes_one_that_a_field_names(program, tmp_path):
     rows = [{"_id": str(i), "text": f"wheat and grain in silo {i % 3}"} for i in range(8)]
     rows += [{"_id": f"m{i}", "text": f"the moon in orbit {i % 3}"} for i in range(8)]

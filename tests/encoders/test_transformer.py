@@ -105,6 +105,7 @@ def test_the_untrained_sparse_head_is_its_formula(folder):
     found = dense_of(encoder.encode_documents(["moon of earth", ""], ["sparse"])["sparse"])
     hidden = hidden_states(folder, [CLS, *ids_of("moon of earth"), SEP])[1:-1]
     expected = np.log1p(np.maximum(hidden @ table.T, 0)).max(axis=0)
+    expected[ids_of("moon of earth")] += 3
     expected[:5] = 0
     near(found[0], expected)
     assert not found[1].any()
@@ -115,14 +116,22 @@ def test_proposed_columns_are_weighed_exactly_and_the_heaviest_mostly_kept():
 
     rng = np.random.default_rng(0)
     mixed = rng.normal(size=(96, 96)) * np.linspace(3, 0.3, 96)
-    head = VocabularyHead((rng.normal(size=(5000, 96)) @ mixed).astype(np.float32), np.arange(9))
-    hidden = [(rng.normal(size=(n, 96)) @ mixed).astype(np.float32) for n in (12, 0, 5)]
-    for tokens in hidden:
+    table = (rng.normal(size=(5000, 96)) @ mixed).astype(np.float32)
+    head = VocabularyHead(table, np.arange(9))
+    texts = []
+    for n in (12, 0, 5):
+        tokens = (rng.normal(size=(n, 96)) @ mixed).astype(np.float32)
         tokens[::3] *= 3  # some words say more than others
-    exact, proposed = (head.rows(hidden, 50, exactly=e)[0] for e in (True, False))
+        texts.append((tokens, rng.integers(9, 5000, n)))
+    proposed = head.rows(texts, 50, query=False)[0]
+    exact = VocabularyHead(table, np.arange(9)).rows(texts[:1], 5000, query=False)[0]
+    order = np.argsort(-exact[1])[:50]
+    exact = exact[0][order], exact[1][order]
+    assert set(texts[0][1]) <= set(proposed[0])
     both, i, j = np.intersect1d(exact[0], proposed[0], return_indices=True)
     assert len(both) >= 40 and exact[0].min() >= 9
-    assert len(head.rows(hidden, 50, exactly=False)[1][0]) == 0
+    assert len(head.rows(texts, 50, query=False)[1][0]) == 0
+    assert len(head.rows(texts[:1], 1000, query=True)[0][0]) == 32 + len(set(texts[0][1]))
     near(exact[1][i], proposed[1][j])
 
 

@@ -209,10 +209,10 @@ def encoder_folder(data: bytes) -> None:
     """The weights of a static encoder; each file in turn, its digest right."""
     here = folder() / "encoder"
     here.mkdir(exist_ok=True)
-    names = ("vocab.txt", "table.npy", "scales.npy", "config.json")
-    chosen = names[data[0] % 4] if data else names[0]
+    names = ("vocab.txt", "table.npy", "scales.npy", "columns.npy", "config.json")
+    chosen = names[data[0] % 5] if data else names[0]
     contents = {**encoder_files(), chosen: data[1:]}
-    digests = {name: hashlib.sha256(contents[name]).hexdigest() for name in names[:3]}
+    digests = {name: hashlib.sha256(contents[name]).hexdigest() for name in names[:4]}
     if chosen != "config.json":
         config = {"name": "x", "tf_power": 0.5, "sha256": digests}
         contents["config.json"] = json.dumps(config).encode()
@@ -222,18 +222,22 @@ def encoder_folder(data: bytes) -> None:
         encoder = StaticEncoder(here)
     except (DamagedError, bigrain.ConfigError):
         return
-    assert np.isfinite(encoder.encode_documents(["a b", "ab ba"])).all()
+    found = encoder.encode_documents(["a b", "ab ba"])
+    assert np.isfinite(found["dense"]).all() and np.isfinite(found["multivector"][0]).all()
+    assert (found["sparse"].data > 0).all()
 
 
 @cache
 def encoder_files() -> dict[str, bytes]:
-    table, scales = io.BytesIO(), io.BytesIO()
+    table, scales, columns = io.BytesIO(), io.BytesIO(), io.BytesIO()
     np.save(table, np.arange(-8, 8, dtype=np.int8).reshape(4, 4))
     np.save(scales, np.ones(4, np.float32))
+    np.save(columns, np.array([-1, 1, 2, 3], np.int32))
     return {
         "vocab.txt": b"[UNK]\na\nb\n##b\n",
         "table.npy": table.getvalue(),
         "scales.npy": scales.getvalue(),
+        "columns.npy": columns.getvalue(),
         "config.json": b'{"name": "x", "tf_power": 0.5, "sha256": {}}',
     }
 

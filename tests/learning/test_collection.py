@@ -74,7 +74,7 @@ def col(path: Path) -> Iterator[Any]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = AdapterSettings(rank=8, epochs=8, rate=1e-2)
+    settings = AdapterSettings(rank=8, epochs=3, rate=2e-2)
     monkeypatch.setattr(task, "train_adapter", partial(train_adapter, settings=settings))
 
 
@@ -87,7 +87,8 @@ def codes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def learned_all(col: Any) -> Any:
     """Everything, published whether it is better or not."""
-    return col.learn(BY_FIELD, JUDGMENTS, force=True)
+    some = dict(list(BY_FIELD.items())[:120])
+    return col.learn(some, JUDGMENTS, force=True)
 
 
 # -- what is published ----------------------------------------------------------------------------
@@ -205,7 +206,7 @@ def lasts(col: Any, expected: Any, adapter: Any) -> None:
     assert codec_ids(col) == expected
     found = col._families["vec"].adapter
     assert np.array_equal(found.up, adapter.up) and np.array_equal(found.down, adapter.down)
-    assert col.stats()["fields"]["vec"]["learned"]["codes_from_queries"] == 225
+    assert col.stats()["fields"]["vec"]["learned"]["codes_from_queries"] == 90
 
 
 def test_learned_parts_survive_what_happens_to_a_collection(
@@ -305,7 +306,7 @@ def test_a_failing_disk_leaves_what_was_or_all_that_was_learned(
         old = state(col)
     copy = tmp_path / "docs.grain"
     failed, seen, new = 0, set(), None
-    for point, n in enumerate(count(1, 14 if kind == "file" else 23)):
+    for point, n in enumerate(count(1, 21 if kind == "file" else 37)):
         shutil.copytree(path, copy)
         files = faulty(kind, WAYS[point % len(WAYS)], n)
         col = None
@@ -423,7 +424,7 @@ def test_questions_about_one_document_stay_together(
 
     What is learned then holds for these documents alone.
     """
-    settings = AdapterSettings(rank=32, epochs=20, rate=1e-2)
+    settings = AdapterSettings(rank=32, epochs=8, rate=2e-2)
     monkeypatch.setattr(task, "train_adapter", partial(train_adapter, settings=settings))
     rng = np.random.default_rng(0)
     places = rng.standard_normal((20, DIM))

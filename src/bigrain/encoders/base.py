@@ -29,8 +29,9 @@ FAMILIES = ("dense", "sparse", "multivector")
 class Encoder(Protocol):
     """The interface; any object with these members will do.
 
-    Two more are looked for: `memory_bytes`, what it holds, counts against the memory budget;
-    `texts_at_once` bounds how many texts `encode_documents` is given.
+    Three more are looked for: `memory_bytes`, what it holds, counts against the memory budget;
+    `texts_at_once` bounds how many texts `encode_documents` is given. `weighs_by_idf`, true for a
+    sparse encoder, has the weights of text queries multiplied by the idf of their columns.
     """
 
     @property

@@ -130,8 +130,7 @@ class DenseFamily:
             if adapter.fingerprint != known:
                 raise EncoderMismatchError(
                     f"field {self.name!r}: its query adapter was learned for an encoder with the "
-                    f"fingerprint {adapter.fingerprint}, and this one has {known}; bring that "
-                    "encoder, or take the adapter away with unlearn()"
+                    f"fingerprint {adapter.fingerprint}, and this one has {known}; bring that one"
                 )
         family = copy.copy(self)
         family.adapter = adapter

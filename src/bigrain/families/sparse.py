@@ -58,6 +58,7 @@ class SparseFamily:
     def __init__(self, name: str, spec: SparseField) -> None:
         self.name, self.spec = name, spec
         self.encoder = encoder_of(name, spec.encoder, "sparse", None)
+        self.weighs_by_idf = bool(getattr(self.encoder, "weighs_by_idf", False))
 
     def fingerprint(self) -> dict[str, Any]:
         if self.encoder is None:

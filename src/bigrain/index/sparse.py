@@ -95,6 +95,22 @@ class SparseIndex:
     def n_rows(self) -> int:
         return sum(view.n_live for view in self.views)
 
+    def by_idf(self, query: Any) -> Any:
+        """The query, each weight times ln(1 + (N - df + .5)/(df + .5)): the idf of BM25.
+
+        N rows, df of them with the column; deleted ones count until they are merged away.
+        """
+        columns, weights = query
+        n, df = 0, np.zeros(len(columns))
+        for view in self.views:
+            segment = view.segment
+            n += segment.units.n_rows
+            for part in range(segment.n_parts):
+                at = segment.find(part, np.asarray(columns, np.uint32))
+                df[at >= 0] += segment.sizes[at[at >= 0]]
+        idf = np.log1p((n - df + 0.5) / (df + 0.5))
+        return columns, (np.asarray(weights) * idf).astype(np.float32)
+
     # -- how far to look --------------------------------------------------------------------
 
     def effort(self, recall: float | None, k: int) -> Effort:

@@ -12,6 +12,8 @@ Algorithms here are functions of arrays: no collection, no files. torch is impor
     adapter            `train_adapter`: a map of queries, trained on what the codes return
     sampling           its negatives: walks over questions and their candidates
     fusion             weights of families, from judged questions
+    static_encoder     `learn_static`: the table of the bundled encoder, learned on texts or pairs;
+                       `static_training` is its steps
 
 `Collection.learn` is `of_collection`: `asking` and `questions` are what is learned from, `rows`
 reads vectors, `task` learns each part and judges it on questions held out (`measuring`), `report`

@@ -8,7 +8,9 @@ best one, or a step of it, is kept; the identity is one of the choices.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,7 +37,7 @@ class AdapterSettings:
     """How an adapter is trained; `temperature` is in units of the spread of a query's scores."""
 
     rank: int = 64
-    sampler: str = "walk"
+    sampler: str = "snowball"
     batch: int = 256  # at most; a 16th of the questions, if they are few, but 64
     epochs: int = 40
     patience: int = 10
@@ -199,12 +201,11 @@ class _Model:
         adapted, inner, length = self.forward(q)
         logits = _scores(adapted, some, self.metric) / np.float32(scale)
         chosen = np.searchsorted(documents, batch.positives)
-        for row, query in enumerate(batch.queries.tolist()):
-            left_out = np.isin(documents, graph.right[query])  # the others that are right as well
-            if settings.sampler == "ann":
-                left_out |= ~np.isin(documents, graph.candidates[query])
-            left_out[chosen[row]] = False
-            logits[row, left_out] = -np.inf
+        left_out = _among(documents, [graph.right[i] for i in batch.queries.tolist()])
+        if settings.sampler == "ann":
+            left_out |= ~_among(documents, list(graph.candidates[batch.queries]))
+        left_out[np.arange(len(q)), chosen] = False
+        logits[left_out] = -np.inf
         logits -= logits.max(axis=1, keepdims=True)
         shares = np.exp(logits)
         shares /= shares.sum(axis=1, keepdims=True)
@@ -235,6 +236,17 @@ class _Model:
                 self.down = self.down - np.float32(rate) * move
 
 
+def _among(documents: Numbers, lists: Sequence[Numbers]) -> npt.NDArray[np.bool_]:
+    """(lists, documents): which of the documents, ascending, are in each list."""
+    wanted = np.concatenate(lists)
+    row = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+    at = np.minimum(np.searchsorted(documents, wanted), len(documents) - 1)
+    there = documents[at] == wanted
+    found = np.zeros((len(lists), len(documents)), bool)
+    found[row[there], at[there]] = True
+    return found
+
+
 class _Judge:
     """How high what is right stands among the candidates of validation questions: the mean of
 
@@ -258,5 +270,5 @@ class _Judge:
         for query, (row, right) in zip(adapted, self._lists, strict=True):
             if right.any():
                 scores = _scores(query[None], self._vectors[row], self._metric)[0]
-                total += 1 / np.log2(2 + int((scores > scores[right].max()).sum()))
+                total += 1 / math.log2(2 + int((scores > scores[right].max()).sum()))
         return total / max(1, len(self._lists))

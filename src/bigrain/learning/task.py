@@ -218,6 +218,7 @@ class Task:
         self.seconds["light"] = time.monotonic() - began
         if not told["improved"]:
             self.notes.append("no codes were learned that find more than fitted ones")
+            self._say_what_stays()
             return None
         learned = replace(learned, learned_from=len(asked.learned))
         with self._trial(recoded.coding(learned), sampled) as trial:
@@ -232,7 +233,17 @@ class Task:
         means = np.mean(before, axis=0), np.mean(after, axis=0)
         published = self._decide(gain_of("light", measure, *means, self.seed), force)
         self.seconds["light"] = time.monotonic() - began
+        if not published:
+            self._say_what_stays()
         return learned if published else None
+
+    def _say_what_stays(self) -> None:
+        old, new = self.family.spec.light_bytes, self.target.light_bytes
+        if old != new:
+            self.notes.append(
+                f"codes stay at {old} bytes; {new} without learning are chosen by tune, or made "
+                "when a collection is"
+            )
 
     def _add_rows(self, codes: str, documents: Numbers, wanted: Sequence[Numbers]) -> None:
         """Note which share of what is wanted is among the candidates by some codes."""

@@ -11,9 +11,11 @@ import numpy as np
 from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
 from bigrain.families.lexical import LexicalFamily
+from bigrain.families.sparse import SparseFamily
 from bigrain.index.base import Selection
 from bigrain.index.effort import Effort
 from bigrain.index.lexical import LexicalIndex
+from bigrain.index.sparse import SparseIndex
 from bigrain.search.asked import fields_of
 from bigrain.search.filter import Filter, parse
 from bigrain.search.fuse import Fusion
@@ -119,6 +121,12 @@ def make_plan(
             prepared[name] = family.queries(own, one_pass)
             if isinstance(family, LexicalFamily) and isinstance(index, LexicalIndex):
                 prepared[name] = [widened(one, family, index) for one in prepared[name]]
+            by_idf = isinstance(family, SparseFamily) and family.weighs_by_idf
+            if by_idf and isinstance(index, SparseIndex):
+                prepared[name] = [
+                    index.by_idf(one) if isinstance(query, str) else one
+                    for one, query in zip(prepared[name], own, strict=True)
+                ]
     asked = _with_rows(view, weights)
     # Scores are scaled among a query's candidates, so these are many however few are wanted.
     fused = max(FUSED_CANDIDATES, 2 * k) if len(asked) > 1 else k

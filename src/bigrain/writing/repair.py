@@ -169,6 +169,9 @@ class _Repair:
                 report.notes.append(f"known by number only: {some('document', nameless)}")
             if contents.settings is None:
                 report.settings_lost = sorted(self.default_settings)
+                report.notes.append(
+                    "a query adapter, if one was learned, went with the settings; learn again"
+                )
         definition, families = define(contents, self.given)
         pieces = examine(self.folder, contents, families, report, self.reporter)
         try:

@@ -30,12 +30,14 @@ __all__ = ["KINDS", "learn"]
 
 KINDS = tuple(FORMS)
 MAX_DIM = 4096
+LEARNED_FROM, LEAST_EPOCHS, MOST_EPOCHS = 60_000, 12, 40
 MASS = 100.0  # the weights of a text's words sum to this
 CODES_INFERENCE = {"rule": "adam", "steps": 30}
 INFERENCES = (
     {"rule": "gradient", "steps": 1},
     {"rule": "gradient", "steps": 3},
     {"rule": "gradient", "steps": 10},
+    {"rule": "gradient", "steps": 30},
     {"rule": "adam", "steps": 20},
 )
 
@@ -50,7 +52,7 @@ def learn(
     bits: int | None = None,
     language: str | None = None,
     window: int = 5,
-    epochs: int = 20,
+    epochs: int | None = None,
     min_documents: int = 2,
     max_words: int = 50_000,
     seed: int = 0,
@@ -63,7 +65,8 @@ def learn(
     "pmi". `bits`: of the code of "binary-pv" and "rb-pv" (None: 128). `language`: chooses stemmer
     and stop words (None: plain words, in scripts without blanks pairs of characters). `window`:
     words on each side that count as near, for kinds made of words. `epochs`: passes of kinds that
-    are trained. Known words occur in `min_documents` texts, and are the `max_words` most frequent.
+    are trained (None: 12 to 40, the fewer the more there is to learn from). Known words occur in
+    `min_documents` texts, and are the `max_words` most frequent.
 
     Same texts, settings and seed: same encoder. Raises `ConfigError`, `InvalidDocumentError` or
     `MissingExtraError` (extra `corpus`).
@@ -71,7 +74,7 @@ def learn(
     dim, bits = _widths(kind, dim, bits)
     for name, value, low, high in (
         ("window", window, 1, 100),
-        ("epochs", epochs, 1, 10_000),
+        ("epochs", 1 if epochs is None else epochs, 1, 10_000),
         ("min_documents", min_documents, 1, 1_000_000),
         ("max_words", max_words, 2, 10_000_000),
         ("seed", seed, 0, 2**63),
@@ -91,7 +94,8 @@ def learn(
             raise ConfigError(f"dim={dim} has fewer codes than there are words; 300 is usual")
         bags = counted(sequences)
         if kind in ("pv", "binary-pv", "rb-pv"):
-            return _paragraphs(kind, words, bags, dim, bits, epochs, seed, reporter)
+            passes = _passes(epochs, words.n_documents)
+            return _paragraphs(kind, words, bags, dim, bits, passes, seed, reporter)
         if kind == "lsa":
             reporter.stage("factorising")
             return _table(kind, words, "log", lsa(words, bags, dim, seed))
@@ -102,14 +106,20 @@ def learn(
         return _table(kind, words, "plain", rows, common_directions(rows, bags, seed))
 
 
+def _passes(epochs: int | None, n: int) -> int:
+    """How often to pass over `n` texts or words."""
+    return epochs or min(max(round(LEARNED_FROM / n), LEAST_EPOCHS), MOST_EPOCHS)
+
+
 def _word_vectors(
-    kind: str, pairs: Any, dim: int, epochs: int, seed: int, reporter: Reporter
+    kind: str, pairs: Any, dim: int, epochs: int | None, seed: int, reporter: Reporter
 ) -> Floats:
     """(V, d)"""
+    passes = _passes(epochs, pairs.shape[0])
     if kind == "rand-walk":
-        return squared_norm_vectors(pairs, dim, epochs=epochs, seed=seed, reporter=reporter)
+        return squared_norm_vectors(pairs, dim, epochs=passes, seed=seed, reporter=reporter)
     if kind == "skip-gram":
-        return _skip_gram(pairs, dim, epochs, seed, reporter)
+        return _skip_gram(pairs, dim, passes, seed, reporter)
     reporter.stage("factorising")
     if kind == "pmi":
         return pmi_vectors(pairs, dim, seed)

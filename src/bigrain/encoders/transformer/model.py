@@ -84,7 +84,8 @@ class TransformerEncoder:
                          of vectors, the largest of sparse weights and all tokens are kept
         sparse           "tokens" (the vocabulary), "mlm" (SPLADE), or "auto"
         top              sparse columns of a text
-        token_weights    (vocabulary,) of queries' tokens in MaxSim, such as `rarity(texts)` gives
+        token_weights    (vocabulary,) of queries' tokens, in MaxSim and in sparse="tokens", such as
+                         `rarity(texts)` gives
         runtime          "auto" measures torch and OpenVINO (or ONNX Runtime) with the first few
                          hundred texts and takes the quickest whose token vectors have a cosine of
                          0.999 with float32; or "torch", "openvino", "openvino-bf16", "onnx",
@@ -309,8 +310,11 @@ class TransformerEncoder:
             return [heaviest(row, self.top) for row in outputs[1]]
         if self.sparse == "tokens":
             marks = self._pieces.special
-            words = [states[~np.isin(own, marks)] for states, own in tokens]
-            rows: list[Row] = head.rows(words, self.top, exactly=query)
+            said = [~np.isin(own, marks) for _, own in tokens]
+            words = [(s[k], own[k]) for (s, own), k in zip(tokens, said, strict=True)]
+            rows: list[Row] = head.rows(words, self.top, query=query)
+            if query and self._token_weights is not None:
+                rows = [(columns, w * self._token_weights[columns]) for columns, w in rows]
             return rows
         return [head.row(states, own, self.top) for states, own in tokens]
 

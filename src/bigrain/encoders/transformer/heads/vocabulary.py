@@ -1,8 +1,11 @@
 """The sparse head that needs no training: what words would the last layer's vectors be?
 
-    w_j = max over tokens i of log(1 + relu(h_i . e_j))
+    w_j = max over tokens i of log(1 + relu(h_i . e_j)) + OWN if j is a token of the text
 
-e_j are the model's own input embeddings, h_i its last layer. All these products cost as much as the
+e_j are the model's own input embeddings, h_i its last layer. The last layer of a sentence encoder
+often drifts away from the word itself, so what the text says counts for sure (`OWN`, measured in
+benchmarks/quality/encoders.py: without it the head stays below BM25). Of queries fewer words that
+they do not say are kept. All these products cost as much as the
 model itself, so for documents they are taken in two grains: the longest third of the h_i, which win
 nearly all maxima, propose columns in the `RANK` principal directions of the embeddings, four times
 as many as are kept; and these are weighed exactly, with all tokens. Some five in six of the exact
@@ -23,6 +26,8 @@ __all__ = ["VocabularyHead"]
 
 Floats = npt.NDArray[np.float32]
 RANK = 96
+OWN = 3.0
+UNSAID = 32  # columns of a query that are not its own
 PROPOSED = 4
 PROPOSING = 3  # one token in so many
 BLOCK = 512  # columns at a time, so that products stay in the cache
@@ -35,36 +40,48 @@ class VocabularyHead:
         kept = np.ones(len(embeddings), bool)
         kept[special[special < len(kept)]] = False
         self._columns = np.flatnonzero(kept)
+        self._place = np.cumsum(kept) - 1  # of a token that is kept
         self._table = np.ascontiguousarray(embeddings[kept])
         _, directions = np.linalg.eigh(self._table.T @ self._table)
         self._directions = np.ascontiguousarray(directions[:, ::-1][:, :RANK])
         self._coarse = np.ascontiguousarray(self._table @ self._directions)
 
-    def rows(self, hidden: Sequence[Floats], top: int, *, exactly: bool) -> list[Row]:
-        """Of texts, each with the tokens (L, d)."""
-        some = [tokens for tokens in hidden if len(tokens)]
+    def rows(
+        self, texts: Sequence[tuple[Floats, npt.NDArray[np.int64]]], top: int, *, query: bool
+    ) -> list[Row]:
+        """Of texts, each with its tokens (L, d) and their ids, none of them special."""
+        some = [(tokens, self._place[np.unique(ids)]) for tokens, ids in texts if len(ids)]
         n = PROPOSED * top
-        if exactly or n >= len(self._columns) or not some:
-            found = [self._weighed(tokens, None, top) for tokens in some]
+        if query or n >= len(self._columns) or not some:
+            found = [self._weighed(tokens, own, None, top, query) for tokens, own in some]
         else:
-            loud = [_longest(tokens) @ self._directions for tokens in some]
+            loud = [_longest(tokens) @ self._directions for tokens, _ in some]
             starts = np.cumsum([0, *map(len, loud[:-1])])
             coarse = _largest(np.concatenate(loud), starts, self._coarse)
             found = []
-            for tokens, estimates in zip(some, coarse, strict=True):
-                proposed = np.sort(np.argpartition(estimates, -n)[-n:])
-                found.append(self._weighed(tokens, proposed, top))
+            for (tokens, own), estimates in zip(some, coarse, strict=True):
+                proposed = np.union1d(np.argpartition(estimates, -n)[-n:], own)
+                found.append(self._weighed(tokens, own, proposed, top, query))
         rest = iter(found)
         nothing = np.empty(0, np.int64), np.empty(0, np.float32)
-        return [next(rest) if len(tokens) else nothing for tokens in hidden]
+        return [next(rest) if len(ids) else nothing for _, ids in texts]
 
-    def _weighed(self, tokens: Floats, columns: npt.NDArray[np.int64] | None, top: int) -> Row:
-        table = self._table if columns is None else self._table[columns]
+    def _weighed(
+        self,
+        tokens: Floats,
+        own: npt.NDArray[np.int64],
+        proposed: npt.NDArray[np.int64] | None,
+        top: int,
+        query: bool,
+    ) -> Row:
+        table = self._table if proposed is None else self._table[proposed]
         best = _largest(tokens, np.zeros(1, np.int64), table)[0]
-        found, weights = heaviest(best, top)
-        if columns is not None:
-            found = columns[found]
-        return self._columns[found], np.log1p(weights)
+        weights = np.log1p(np.maximum(best, 0))
+        weights[own if proposed is None else np.searchsorted(proposed, own)] += OWN
+        found, weights = heaviest(weights, min(top, UNSAID + len(own)) if query else top)
+        if proposed is not None:
+            found = proposed[found]
+        return self._columns[found], weights
 
 
 def _longest(tokens: Floats) -> Floats:

@@ -1,0 +1,85 @@
+"""The three families of the bundled encoder beside BM25: nDCG@10 and CPU time of a query.
+
+    OMP_NUM_THREADS=1 python benchmarks/quality/static_families.py [--sets npl] [--out FILE]
+
+One collection a set with all four fields, questions in one batch, best 10.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from common import load_set, save
+
+import bigrain
+from bigrain import evaluation
+
+SETS = ("cranfield", "scifact", "npl", "cisi", "cosqa", "medquad", "selqa")
+NAME = "bigrain/static-v1"
+SYSTEMS: tuple[Any, ...] = (
+    ["lexical"],
+    ["dense"],
+    ["sparse"],
+    ["multi"],
+    {"lexical": 0.65, "dense": 0.35},
+    {"sparse": 0.65, "dense": 0.35},
+    {"lexical": 0.4, "dense": 0.25, "sparse": 0.35},
+    {"lexical": 0.5, "multi": 0.5},
+    {"lexical": 0.35, "dense": 0.2, "sparse": 0.25, "multi": 0.2},
+)
+
+
+def measured(name: str) -> dict[str, dict[str, float]]:
+    documents, queries, judgments = load_set(name)
+    fields = {
+        "lexical": bigrain.LexicalField(),
+        "dense": bigrain.DenseField(encoder=NAME),
+        "sparse": bigrain.SparseField(encoder=NAME),
+        "multi": bigrain.MultiVectorField(encoder=NAME),
+    }
+    found = {}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        bigrain.create(Path(folder) / "c.grain", fields=fields) as col,
+    ):
+        col.add(documents)
+        col.commit()
+        for system in SYSTEMS:
+            began = time.process_time()
+            answers = col.search_many(list(queries.values()), k=10, fields=system)
+            spent = time.process_time() - began
+            run = {
+                query: {hit.id: hit.score for hit in hits}
+                for query, hits in zip(queries, answers, strict=True)
+            }
+            score = evaluation.score(run, judgments, ["nDCG@10"]).means()["nDCG@10"]
+            found[json.dumps(system)] = {
+                "nDCG@10": round(float(score), 4),
+                "query_us": round(1e6 * spent / len(queries)),
+            }
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", default=",".join(SETS))
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).with_name("static_families.json")
+    )
+    given = parser.parse_args()
+    sets = {}
+    for name in given.sets.split(","):
+        sets[name] = measured(name)
+        print(name, sets[name], flush=True)
+    save(given.out, {"sets": sets})
+
+
+if __name__ == "__main__":
+    main()
