@@ -3,14 +3,13 @@
     w_j = max over tokens i of log(1 + relu(h_i . e_j)) + OWN if j is a token of the text
 
 e_j are the model's own input embeddings, h_i its last layer. The last layer of a sentence encoder
-often drifts away from the word itself, so what the text says counts for sure (`OWN`, measured in
-benchmarks/quality/encoders.py: without it the head stays below BM25). Of queries fewer words that
-they do not say are kept. All these products cost as much as the
-model itself, so for documents they are taken in two grains: the longest third of the h_i, which win
-nearly all maxima, propose columns in the `RANK` principal directions of the embeddings, four times
-as many as are kept; and these are weighed exactly, with all tokens. Some five in six of the exact
-heaviest 128 columns are found, those left out being among the lightest. Queries are short: all
-their columns are weighed.
+often drifts away from the word itself, so what the text says counts for sure: on parts of selqa
+`OWN` takes MiniLM from an nDCG@10 of about 0.77 to about 0.88. Of queries fewer words that they do
+not say are kept. All these products cost as much as the model itself, so for documents they are
+taken in two grains: the longest third of the h_i, which win nearly all maxima, propose columns in
+the `RANK` principal directions of the embeddings, four times as many as are kept; and these are
+weighed exactly, with all tokens. Some five in six of the exact heaviest 128 columns are found,
+those left out being among the lightest. Queries are short: all their columns are weighed.
 """
 
 from __future__ import annotations
