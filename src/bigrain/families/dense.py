@@ -37,6 +37,7 @@ from bigrain.families.base import (
     row_number,
     shape_of,
 )
+from bigrain.families.encoded import EncodedFamily
 from bigrain.index.base import View
 from bigrain.index.coded import code_bytes_of
 from bigrain.index.coded_codec import read_codec
@@ -72,8 +73,8 @@ class _Given:
         return self._family.stored_form(self._vectors[rows], lambda row: row_number(first + row))
 
 
-class DenseFamily:
-    per_passage = True
+class DenseFamily(EncodedFamily):
+    dim: int
     fits_queries: ClassVar[bool] = True
 
     def __init__(self, name: str, spec: DenseField) -> None:
@@ -171,17 +172,6 @@ class DenseFamily:
             squared = FITTING_BYTES_SQUARED * (5 if self.spec.reduction == "leanvec" else 1)
             n_bytes = max(n_bytes, squared * self.dim**2)
         return FITTING_BYTES + n_bytes if n_bytes else 0
-
-    def fingerprint(self) -> dict[str, Any]:
-        if self.encoder is None:
-            return {"name": "vectors brought by the user", "dim": self.dim}
-        return self.encoder.fingerprint()
-
-    def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
-        return () if self.encoder is None else self.encoder.notices(texts)
-
-    def titled(self, title: str, text: str) -> str:
-        return f"{title} {text}"
 
     def encode_documents(
         self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE

@@ -30,6 +30,7 @@ from bigrain.families.base import (
     shape_of,
 )
 from bigrain.families.dense import FLOAT16_MAX
+from bigrain.families.encoded import EncodedFamily
 from bigrain.index.base import View
 from bigrain.index.multivector import (
     MultiVectorIndex,
@@ -55,8 +56,8 @@ TRIED = (
 Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
 
-class MultiVectorFamily:
-    per_passage = True
+class MultiVectorFamily(EncodedFamily):
+    dim: int
     fits_queries = False
 
     def __init__(self, name: str, spec: MultiVectorField) -> None:
@@ -78,17 +79,6 @@ class MultiVectorFamily:
     def alternatives(self, *, queries: bool) -> list[MultiVectorField]:
         others = [replace(self.spec, light=light, light_bytes=n) for light, n in TRIED]
         return list(dict.fromkeys([self.spec, *others]))
-
-    def fingerprint(self) -> dict[str, Any]:
-        if self.encoder is None:
-            return {"name": "vectors brought by the user", "dim": self.dim}
-        return self.encoder.fingerprint()
-
-    def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
-        return () if self.encoder is None else self.encoder.notices(texts)
-
-    def titled(self, title: str, text: str) -> str:
-        return f"{title} {text}"
 
     def encode_documents(
         self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE

@@ -27,6 +27,7 @@ from bigrain.families.base import (
     require_count,
     row_number,
 )
+from bigrain.families.encoded import EncodedFamily
 from bigrain.index.base import View
 from bigrain.index.postings import ListCache
 from bigrain.index.salvage import Salvage, salvage_listed, salvage_sparse
@@ -52,24 +53,11 @@ class Csr(NamedTuple):
     shape: tuple[int, int]
 
 
-class SparseFamily:
-    per_passage = True
-
+class SparseFamily(EncodedFamily):
     def __init__(self, name: str, spec: SparseField) -> None:
         self.name, self.spec = name, spec
         self.encoder = encoder_of(name, spec.encoder, "sparse", None)
         self.weighs_by_idf = bool(getattr(self.encoder, "weighs_by_idf", False))
-
-    def fingerprint(self) -> dict[str, Any]:
-        if self.encoder is None:
-            return {"name": "vectors brought by the user"}
-        return self.encoder.fingerprint()
-
-    def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
-        return () if self.encoder is None else self.encoder.notices(texts)
-
-    def titled(self, title: str, text: str) -> str:
-        return f"{title} {text}"
 
     def encode_documents(
         self, texts: Sequence[str], where: Where = row_number, one_pass: OnePass = ALONE
