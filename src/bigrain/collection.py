@@ -847,7 +847,8 @@ class Collection:
     def stats(self) -> dict[str, Any]:
         """Documents, segments, bytes by field and grain, memory, encoders. All sizes in bytes.
 
-        For fields with codes `recall` tells how far a search looks, and what the audit found.
+        For fields with codes `recall` tells how far a search looks, and what the audit found;
+        `learned` what `learn` has given a field. `fusion`: its method, and the weights of families.
         """
         view = self._require_open()
         fields = {}
@@ -877,6 +878,7 @@ class Collection:
             "deleted_documents_kept": view.n_dead,
             "segments": sum(f["segments"] for f in fields.values()),
             "fields": fields,
+            "fusion": self._fusion.to_dict(),
             "bytes_on_disk": {
                 "catalogue": catalogue,
                 "segments": sum(f["bytes_on_disk"] for f in fields.values()),

@@ -181,3 +181,26 @@ def test_a_damaged_or_missing_file_is_refused(tmp_path: Path, name: str) -> None
     (folder / name).unlink()
     with pytest.raises(bigrain.ConfigError, match=name):
         StaticEncoder(folder)
+
+
+def test_words_that_the_encoder_does_not_know_count_little(tmp_path: Path) -> None:
+    texts = ["зерно хранится в высоких силосах", "мельницы мелют пшеницу", "grain in tall silos"]
+    with bigrain.create(tmp_path / "a.grain") as col:
+        with pytest.warns(UserWarning, match="outside what"):
+            col.add([{"id": str(i), "text": text} for i, text in enumerate(texts)])
+        col.commit()
+        for query, weight in (("зерно", 0.035 / 0.685), ("grain", 0.35)):
+            hit = col.search(query, k=1)[0]
+            assert hit.parts["dense"].weight == pytest.approx(weight)
+            assert sum(hit.parts.values()) == pytest.approx(hit.score)
+        together = col.search_many(["зерно", "grain"], k=3)
+        alone = [col.search(query, k=3) for query in ("зерно", "grain")]
+        assert [[(h.id, h.score) for h in row] for row in together] == [
+            [(h.id, h.score) for h in row] for row in alone
+        ]
+        (one,) = col.search("зерно", k=1, fields=["dense"])
+        assert one.parts["dense"].weight == 1
+    encoder = StaticEncoder()
+    assert encoder.covers(["grain", "зерно", "", "зерно: grain in tall silos of steel"]).tolist() == [
+        True, False, True, True,
+    ]  # fmt: skip

@@ -144,6 +144,7 @@ def test_fusion_finds_the_mixture_of_three_families() -> None:
     found = learn_fusion(scored, grades, present)
     assert scored.ndcg(found, grades).mean() > scored.ndcg(present, grades).mean() + 0.1
     assert found.weights["dense"] > 0.5 and np.isclose(sum(found.weights.values()), 1, atol=1e-3)
+    assert min(found.weights.values()) >= 0.0999, "no family is switched off"
     best = Fusion(weights={"dense": 1.0, "lexical": 0.0, "sparse": 0.0})
     assert learn_fusion(scored, [{99: 1.0}] * 60, best) == best, "nothing to gain: as it was"
 

@@ -258,7 +258,8 @@ def test_bad_arguments_are_refused(col: Any) -> None:
         ({"trial_rows": 10}, InvalidInputError, "trial_rows=10"),
         ({"queries": QUERIES[:3]}, InvalidQueryError, "at least 20"),
         ({"queries": "a question"}, InvalidQueryError, "a list"),
-        ({"queries": ["a question"] * 30}, InvalidQueryError, "no encoder"),
+        ({"queries": ["this", "that"] * 30}, InvalidQueryError, "2 different queries"),
+        ({"queries": [f"question {i}" for i in range(30)]}, InvalidQueryError, "no encoder"),
         (
             {"field": "lex"},
             UnknownFieldError,

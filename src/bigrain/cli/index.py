@@ -101,6 +101,10 @@ def index(
         chunking = None
     elif chunk_chars is not None:
         chunking = Chunking("sentence", max_chars=chunk_chars, overlap_chars=chunk_chars // 10)
+    if encoder is not None and not encoder.strip():
+        raise click.BadParameter("it is empty; name an encoder", param_hint="--encoder")
+    if encoder and Path(encoder).expanduser().is_dir():
+        encoder = str(Path(encoder).expanduser().resolve())  # found from other folders, too
     if encoder and no_dense:
         raise click.UsageError("--encoder and --no-dense exclude each other; see --families")
     if (encoder or families) and not sources:

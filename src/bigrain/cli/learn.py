@@ -166,6 +166,8 @@ def _print(report: LearnReport, state: State) -> None:
     before, after = report.light_bytes
     size = f"{after} bytes a code" if before == after else f"{before} -> {after} bytes a code"
     click.echo(size + (f", adapter {report.adapter_bytes:,} bytes" * bool(report.adapter_bytes)))
+    for line in report.changed_weights():
+        click.echo(line)
     click.echo(report.learned_from())
     click.echo(report.verdict())
     for told in report.notes:

@@ -43,8 +43,13 @@ def stats(state: State, path: Path, memory: int | None) -> None:
         left=3,
     )
     for name, field in told["fields"].items():
-        for line in _recall_lines(name, field):
+        for line in (*_learned_lines(name, field), *_recall_lines(name, field)):
             click.echo(line)
+    families = list(dict.fromkeys(field["family"] for field in told["fields"].values()))
+    if len(families) > 1:
+        weights = told["fusion"]["weights"]
+        shown = ", ".join(f"{family} {weights.get(family, 1.0):g}" for family in families)
+        click.echo(f"fused      {told['fusion']['method']}, weights: {shown}")
     texts = human_bytes(disk["catalogue"])
     click.echo(f"on disk    {human_bytes(sum(disk.values()))}, of it texts and metadata {texts}")
     click.echo(
@@ -78,6 +83,17 @@ def _field_row(name: str, field: dict[str, Any]) -> list[str]:
         human_bytes(field["light_bytes_in_memory"]) + per_row,
         human_bytes(field["bytes_on_disk"]),
     ]
+
+
+def _learned_lines(name: str, field: dict[str, Any]) -> list[str]:
+    """What `learn` has given a field."""
+    told = field.get("learned", {})
+    parts = []
+    if n := told.get("codes_from_queries"):
+        parts.append(f"codes from {counted(n, 'question')}")
+    if rank := told.get("adapter_rank"):
+        parts.append(f"an adapter of queries, rank {rank}")
+    return [f"learned    {name}: {', '.join(parts)}"] if parts else []
 
 
 def _recall_lines(name: str, field: dict[str, Any]) -> list[str]:

@@ -182,6 +182,12 @@ class StaticEncoder:
                 parts["multivector"].append(getattr(self._tokens, of)(ids, offsets, dense))
         return {family: _JOIN[family](some) for family, some in parts.items()}
 
+    def covers(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """(n,) whether at least half of the pieces of each text are ones it knows."""
+        ids, ends = self.tokenise(texts)
+        known = np.concatenate(([0], np.cumsum(self._latin[ids])))
+        return np.asarray(2 * np.diff(known[ends]) >= np.diff(ends))
+
     def notices(self, texts: Sequence[str]) -> tuple[str, ...]:
         """Says so when much of the text is in scripts this English encoder does not know."""
         ids, _ = self.tokenise(texts)

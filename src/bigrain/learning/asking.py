@@ -114,11 +114,11 @@ class Asked:
         cls, view: SnapshotView, family: DenseFamily, index: DenseIndex, questions: Questions,
         hold_out: str, seed: int,
     ) -> Asked:  # fmt: skip
-        notes, raw = list(questions.notes), list(questions.queries)
+        notes, raw, told = list(questions.notes), list(questions.queries), questions.told
         grades: list[dict[int, float]] | None = None
         if questions.judged is not None:
-            grades, told = _by_number(view, index, questions.judged)
-            notes += told
+            grades, left_out = _by_number(view, index, questions.judged)
+            notes += left_out
             usable = [i for i, g in enumerate(grades) if g]
             if len(usable) < LEAST_QUESTIONS:
                 raise InvalidInputError(
@@ -126,6 +126,9 @@ class Asked:
                     f"collection has are too few; at least {LEAST_QUESTIONS}"
                 )
             raw, grades = [raw[i] for i in usable], [grades[i] for i in usable]
+            if left_out:
+                n = sum(map(len, grades))
+                told = f"{len(usable):,} of {told} ({n:,} of these are here)"
         named = fields_of(raw[0])
         if named and family.name not in named:
             raise InvalidInputError(
@@ -142,8 +145,7 @@ class Asked:
         if grades is not None and hold_out == "documents":
             right = grades
         learned, held, groups, told_of_split = split(keys, right, seed)
-        return cls(raw, plain, grades, learned, held, groups, questions.told,
-                   (*notes, *told_of_split))  # fmt: skip
+        return cls(raw, plain, grades, learned, held, groups, told, (*notes, *told_of_split))
 
 
 def _by_number(

@@ -1,7 +1,8 @@
 """Weights of the fusion learned from judged questions: what mixture ranks what is right first.
 
-One family's weight after another is tried from 0 to 1, the others keeping their proportions; the
-mean nDCG@10 decides, and of weights that are as good the one nearest to the present stays.
+One family's weight after another is tried, the others keeping their proportions; the mean nDCG@10
+decides, and of weights that are as good the one nearest to the present stays. No family that had
+weight loses all of it: what others find must not be lost to questions that were not learned from.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bigrain.search.verify import Verified
 __all__ = ["Scored", "learn_fusion"]
 
 GRID = np.linspace(0, 1, 21)
+LEAST_SHARE = 0.1
 ROUNDS = 2
 AS_GOOD = 1e-4
 
@@ -57,6 +59,8 @@ def learn_fusion(scored: Scored, grades: Grades, present: Fusion) -> Fusion:
             for share in _by_distance(float(start[at])):
                 tried = base * ((1 - share) / others if others > 0 else 0.0)
                 tried[at] = share
+                if (tried[start > 0] < np.minimum(LEAST_SHARE, start[start > 0]) - 1e-9).any():
+                    continue
                 found = scored.ndcg(_with(present, names, tried), grades).mean()
                 if tried.any() and found > reached + AS_GOOD:
                     best, reached = tried, found

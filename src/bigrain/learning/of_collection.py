@@ -124,6 +124,7 @@ def learn_collection(
         ),
         adapter_bytes=0 if adapter is None else adapter.n_bytes,
         weights=None if fusion is None else dict(fusion.weights),
+        weights_before=dict(task.fusion.weights),
         seconds=task.seconds,
         notes=tuple(task.notes),
         snapshot=snapshot,

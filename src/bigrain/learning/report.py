@@ -76,6 +76,7 @@ class LearnReport:
     light_bytes: tuple[int, int]
     adapter_bytes: int
     weights: dict[str, float] | None  # of the families, where the fusion was learned
+    weights_before: dict[str, float]
     seconds: dict[str, float]
     notes: tuple[str, ...] = ()
     snapshot: int = -1
@@ -124,7 +125,19 @@ class LearnReport:
         size = f"{after} bytes a code" if before == after else f"{before} -> {after} bytes a code"
         if self.adapter_bytes:
             size += f", {self.adapter_bytes:,} bytes of adapter"
-        return [*told, size, self.learned_from(), *self.notes]
+        return [*told, size, *self.changed_weights(), self.learned_from(), *self.notes]
+
+    def changed_weights(self) -> Sequence[str]:
+        """The weights that are others now, in a line; none without any."""
+        if self.weights is None:
+            return []
+        before = self.weights_before
+        changed = [
+            f"{name} {before.get(name, 1.0):g} -> {weight:g}"
+            for name, weight in self.weights.items()
+            if weight != before.get(name, 1.0)
+        ]
+        return [f"weights of the families: {', '.join(changed)}"]
 
     def __str__(self) -> str:
         return "\n".join(self.lines())

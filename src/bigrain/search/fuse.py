@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bigrain.errors import ConfigError
 
-__all__ = ["DEFAULT_FUSION", "Fusion", "contributions"]
+__all__ = ["DEFAULT_FUSION", "Fusion", "contributions", "shares_of"]
 
 METHODS = ("minmax", "rrf")
 # Measured on seven judged collections (benchmarks/quality): flat from 0.3 to 0.4 of the sum.
@@ -57,11 +57,20 @@ DEFAULT_FUSION = Fusion()
 def contributions(
     scores: npt.NDArray[np.float32], weights: npt.NDArray[np.float64], fusion: Fusion
 ) -> npt.NDArray[np.float64]:
-    """(Q, documents, fields) shares that add up to the fused scores; NaN scores give 0."""
-    total = weights.sum()
-    shares = weights / total if total > 0 else weights
+    """(Q, documents, fields) shares that add up to the fused scores; NaN scores give 0.
+
+    `weights`: of the fields (fields,), or of each query's (Q, fields).
+    """
     part = _ranks(scores, fusion.rrf_c) if fusion.method == "rrf" else _scaled(scores)
-    return part * (weights if fusion.method == "rrf" else shares)
+    return part * shares_of(weights, fusion)[..., None, :]
+
+
+def shares_of(weights: npt.NDArray[np.float64], fusion: Fusion) -> npt.NDArray[np.float64]:
+    """What each field counts: under minmax the weights, made to add up to 1."""
+    if fusion.method == "rrf":
+        return weights
+    total = weights.sum(axis=-1, keepdims=True)
+    return np.asarray(weights / np.where(total > 0, total, 1))
 
 
 def _scaled(scores: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:

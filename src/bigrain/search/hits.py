@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.errors import DamagedError
+from bigrain.search.fuse import shares_of
 from bigrain.search.matching import matches
 from bigrain.search.pipeline import Answer, Answers
 from bigrain.search.plan import Plan
@@ -28,7 +29,7 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
     """Hits of one query, texts read from the catalogue."""
     numbers = answer.documents.tolist()
     stored = view.catalogue.documents(numbers)
-    parts = _parts(plan, answer)
+    parts = _parts(plan, query, answer)
     hits = []
     for row, (number, score) in enumerate(zip(numbers, answer.scores.tolist(), strict=True)):
         if number not in stored:
@@ -90,13 +91,11 @@ def _require_match(plan: Plan, identifier: str, metadata: Mapping[str, Any]) -> 
         )
 
 
-def _parts(plan: Plan, answer: Answer) -> list[dict[str, Part]]:
+def _parts(plan: Plan, query: int, answer: Answer) -> list[dict[str, Part]]:
     """What each field adds to every hit."""
-    weights = [field.weight for field in plan.fields]
-    if len(weights) == 1:
-        weights = [1.0]
-    elif plan.fusion.method == "minmax" and (total := sum(weights)) > 0:
-        weights = [weight / total for weight in weights]
+    weights = [1.0]
+    if len(plan.fields) > 1:
+        weights = shares_of(plan.weights[query], plan.fusion).tolist()
     named = list(zip((field.name for field in plan.fields), weights, strict=True))
     told = (answer.parts.tolist(), answer.heavy.tolist(), answer.light.tolist())
     return [

@@ -108,9 +108,8 @@ def _fused(plan: Plan, verified: Verified) -> Answers:
     parts = verified.scores.astype(np.float64)  # with one field the score is that field's own
     scores = parts[:, :, 0]
     if len(plan.fields) > 1:
-        weights = np.array([field.weight for field in plan.fields])
         nowhere = np.isnan(verified.scores).all(axis=2)
-        parts = contributions(verified.scores, weights, plan.fusion)
+        parts = contributions(verified.scores, plan.weights, plan.fusion)
         scores = np.where(nowhere, np.nan, parts.sum(axis=2))
     best = (-scores).argsort(axis=1, kind="stable")[:, : plan.k]  # documents ascend; NaN last
     query = np.arange(len(best))[:, None]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from bigrain.encoders.one_pass import OnePass
 from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, shown
@@ -28,19 +29,28 @@ __all__ = ["FieldPlan", "Plan", "check_k", "make_plan"]
 FUSED_CANDIDATES = 100
 COLUMNS_HINT = "; a sparse query maps column numbers, not text, to weights"
 MAX_K = 1_000_000
+NOT_COVERED = 0.1  # of a weight is left where the encoder does not know the words
 MAX_WEIGHT = 1e9
 BYTES_PER_CANDIDATE = 160  # measured: keys, scores, units and documents on the way
 
 
 @dataclass(frozen=True)
 class FieldPlan:
-    """One field's part: the queries in its form, and how far it looks for each."""
+    """One field's part: the queries in its form, and how far it looks for each.
+
+    Queries that are not `covered` count for little in it, as long as other fields answer them.
+    """
 
     name: str
     field: FieldView
     queries: Sequence[Any]
     effort: Effort
     weight: float
+    covered: npt.NDArray[np.bool_] | None = None  # (Q,): whether the encoder knows their words
+
+    def part(self, start: int, stop: int) -> FieldPlan:
+        covered = None if self.covered is None else self.covered[start:stop]
+        return replace(self, queries=self.queries[start:stop], covered=covered)
 
 
 @dataclass(frozen=True)
@@ -57,13 +67,22 @@ class Plan:
     fusion: Fusion
     meaning: Meaning | None = None  # of the only query, if it has operators
 
+    @property
+    def weights(self) -> npt.NDArray[np.float64]:
+        """(Q, fields): what each field counts for each query, before it is made to add up to 1."""
+        weights = np.tile(np.array([field.weight for field in self.fields]), (self.n_queries, 1))
+        for at, field in enumerate(self.fields):
+            if field.covered is not None:
+                weights[~field.covered, at] *= NOT_COVERED
+        return weights
+
     def parts(self, n: int) -> list[Plan]:
         """Plans of n of its queries each, in their order."""
         return [
             replace(
                 self,
                 n_queries=min(n, self.n_queries - start),
-                fields=tuple(replace(f, queries=f.queries[start : start + n]) for f in self.fields),
+                fields=tuple(f.part(start, start + n) for f in self.fields),
             )
             for start in range(0, self.n_queries, n)
         ]
@@ -142,7 +161,9 @@ def make_plan(
             effort = Effort(fused)
         elif len(asked) > 1:  # without an asked recall the others help to find what is missed
             effort = effort.deeper(fused if recall is None else max(effort.n, fused))
-        plans.append(FieldPlan(name, field, prepared[name], effort, weight))
+        own = [query[name] for query in plain] if named else plain
+        covered = _covered(field, own) if len(asked) > 1 else None
+        plans.append(FieldPlan(name, field, prepared[name], effort, weight, covered))
     _require_memory(view, plans)
     return Plan(k, len(plain), tuple(plans), parsed, selection, exact, explain, fusion, meaning)
 
@@ -176,6 +197,18 @@ def _plain(query: Query) -> str:
 def check_k(k: object) -> None:
     """A number of hits, or `InvalidQueryError`."""
     _check_int("k", k, 1, MAX_K)
+
+
+def _covered(field: FieldView, queries: Sequence[Any]) -> npt.NDArray[np.bool_] | None:
+    """(Q,) whether the field's encoder knows the words of each text; None: it does not tell."""
+    encoder = field.family.encoder
+    covers = getattr(getattr(encoder, "model", encoder), "covers", None)
+    texts = [i for i, query in enumerate(queries) if isinstance(query, str)]
+    if covers is None or not texts:
+        return None
+    covered = np.ones(len(queries), bool)
+    covered[texts] = covers([queries[i] for i in texts])
+    return None if covered.all() else covered
 
 
 def _require_memory(view: SnapshotView, plans: Sequence[FieldPlan]) -> None:

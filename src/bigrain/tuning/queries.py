@@ -56,10 +56,12 @@ def given(family: CodedFamily, queries: Any, seed: int) -> Questions:
     if isinstance(queries, str | bytes | Mapping) or not isinstance(queries, Iterable):
         raise InvalidQueryError(f"queries takes a list of texts or vectors, not {shown(queries)}")
     listed: Sequence[Any] = list(queries)
+    if all(isinstance(query, str) for query in listed):
+        listed = list(dict.fromkeys(listed))  # no query in both halves
     if len(listed) < LEAST_QUERIES:
         raise InvalidQueryError(
-            f"{len(listed)} queries are too few to choose by one half and state the result on the "
-            f"other; give at least {LEAST_QUERIES}, better 200, or leave queries out"
+            f"{len(listed)} different queries are too few to choose by one half and state the "
+            f"result on the other; give at least {LEAST_QUERIES}, better 200, or leave queries out"
         )
     told = f"{len(listed):,} queries that were given"
     if len(listed) > MOST_QUERIES:
