@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,12 @@ from bigrain.errors import DamagedError, StorageError
 from bigrain.index.base import Builder, UnitMap, Units
 from bigrain.index.coded import CHUNK_ROWS
 from bigrain.index.dense import DenseSpec
-from bigrain.index.multivector_writing import MultiVectorBuilder
 from bigrain.index.sparse_segment import record_bytes
 from bigrain.index.token_records import CRC_BYTES, read_token_codec, unsealed
 from bigrain.storage.segment import SegmentFile
+
+if TYPE_CHECKING:
+    from bigrain.index.multivector_writing import MultiVectorBuilder
 
 __all__ = [
     "LostList",
@@ -384,8 +386,7 @@ def salvage_multivector(dim: int, file: SegmentFile, damaged: Collection[str]) -
 
     def give(given: Units, records: Array, counts: npt.NDArray[np.int64], builder: Builder) -> None:
         payload = unsealed(records, np.concatenate(([0], np.cumsum(length(counts)))))
-        assert isinstance(builder, MultiVectorBuilder)
-        builder.append_records(given, codec, payload, counts)
+        cast("MultiVectorBuilder", builder).append_records(given, codec, payload, counts)
 
     return _salvage_records(file, _Kind("tokens", "token_counts", length, give), units, damaged)
 
