@@ -17,7 +17,7 @@ from bigrain.errors import ConfigError
 __all__ = ["Budget", "peak_bytes", "process_bytes"]
 
 MIB = 1 << 20
-ENGINE = 44 * MIB  # Python, NumPy, SQLite and bigrain at work: measured 38 to 42
+ENGINE = 46 * MIB  # Python, NumPy, SQLite and bigrain at work: measured 38 to 45
 LEAST_SHARED = 32 * MIB  # below it a batch of documents does not fit
 MINIMUM = 96 * MIB  # enough for the engine, the bundled encoder and LEAST_SHARED
 DEFAULT_SHARE = 4  # of the machine's memory

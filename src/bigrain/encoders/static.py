@@ -34,7 +34,7 @@ __all__ = ["FOLDER", "StaticEncoder"]
 FOLDER = Path(__file__).parent / "static_v1"
 BATCH = 2048
 FOREIGN_SHARE = 0.3
-BYTES_PER_PIECE = 120  # vocabulary, columns and tokeniser: enough for the memory test
+BYTES_PER_PIECE = 80  # vocabulary, columns and tokeniser: measured 72
 TOKEN_DIM, CONTEXT = 128, 1.0  # of tokens, and how much of the text is in each
 
 
