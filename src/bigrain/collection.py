@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain import config
-from bigrain.budget import Budget, peak_bytes, process_bytes
+from bigrain.budget import Budget
 from bigrain.encoders.base import check_fingerprint
 from bigrain.encoders.one_pass import source_of
 from bigrain.errors import (
@@ -41,12 +41,9 @@ from bigrain.errors import (
 )
 from bigrain.families import Family, make_family
 from bigrain.families.base import CodedFamily
-from bigrain.families.dense import DenseFamily
 from bigrain.families.learned import Learned
 from bigrain.index.base import Segment, View, open_views
-from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DEFAULT_RECALL
-from bigrain.index.live import in_figures
 from bigrain.index.postings import ListCache
 from bigrain.index.scratch import Scratch
 from bigrain.index.sparse import SparseIndex
@@ -97,7 +94,6 @@ EXPANDED = 1 << 14  # deleted documents looked at together
 DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
 QUERY_BATCH = 512
 AUDIT_SHARE = 0.05
-STATED_RECALLS = (0.9, 0.95, 0.99)
 AUDITED = ("dense", "sparse", "multivector")  # families that may miss something
 
 
@@ -850,60 +846,9 @@ class Collection:
         For fields with codes `recall` tells how far a search looks, and what the audit found;
         `learned` what `learn` has given a field. `fusion`: its method, and the weights of families.
         """
-        view = self._require_open()
-        fields = {}
-        for name, field in view.fields.items():
-            views = field.index.views
-            on_disk = sum(v.segment.file.n_bytes for v in views)
-            light = sum(v.segment.memory_bytes for v in views)
-            fields[name] = {
-                **field.family.spec.to_dict(),
-                "segments": len(views),
-                "rows": field.index.n_rows,
-                "light_bytes_in_memory": light,
-                "bytes_on_disk": on_disk,
-                "encoder_fingerprint": field.family.fingerprint(),
-            }
-            if learned := _learned_of(field):
-                fields[name]["learned"] = learned
-            if isinstance(field.index, CodedIndex):
-                fields[name]["recall"] = self._recall_stats(name, field.index)
-        catalogue = sum(
-            path.stat().st_size for path in self._folder.path.glob(f"{CATALOGUE}*") if path.exists()
-        )
-        return {
-            "path": str(self._folder.path),
-            "snapshot": view.number,
-            "documents": view.n_documents,
-            "deleted_documents_kept": view.n_dead,
-            "segments": sum(f["segments"] for f in fields.values()),
-            "fields": fields,
-            "fusion": self._fusion.to_dict(),
-            "bytes_on_disk": {
-                "catalogue": catalogue,
-                "segments": sum(f["bytes_on_disk"] for f in fields.values()),
-            },
-            "memory": {
-                "budget": self._budget.total,
-                "shares": self._budget.to_dict(),
-                "light_grains": sum(f["light_bytes_in_memory"] for f in fields.values()),
-                "list_cache": self._cache.n_bytes + self._cache.blocks.n_bytes,
-                "process_now": process_bytes(),
-                "process_peak": peak_bytes(),
-            },
-            "pending_changes": self._session is not None and self._session.changed,
-        }
+        from bigrain.statistics import stats_of
 
-    def _recall_stats(self, name: str, index: CodedIndex[Any]) -> dict[str, Any]:
-        """How far a field with codes looks for the top 10, and what the audit says of it."""
-        return {
-            "default": DEFAULT_RECALL,
-            "effort": {f"{r:g}": in_figures(index, index.effort(r, 10)) for r in STATED_RECALLS},
-            "looks_further": self._auditor.looks_further(name),
-            "audited": [verdict.to_dict() for verdict in self._auditor.known(name)],
-            "waiting_for_audit": self._auditor.sampler.n_waiting(name),
-            "audit_error": self._auditor.error,
-        }
+        return stats_of(self)
 
     def verify(self, progress: ProgressLike = None) -> Report:
         """Read everything through: checksums, counts, and that every code has its original."""
@@ -1319,16 +1264,6 @@ class _Held:
 def _worth_merging(field: FieldView) -> bool:
     views = field.index.views
     return len(views) > 1 or any(view.live is not None for view in views)
-
-
-def _learned_of(field: FieldView) -> dict[str, int]:
-    """Of how many queries the codes of a dense field were learned, and the rank of its adapter."""
-    if not isinstance(field.family, DenseFamily):
-        return {}
-    seen = max((v.segment.codec.learned_from for v in field.index.views), default=0)
-    adapter = field.family.adapter
-    told = {"codes_from_queries": seen, "adapter_rank": 0 if adapter is None else adapter.rank}
-    return {key: value for key, value in told.items() if value}
 
 
 def _close(sealed: Sequence[Sealed]) -> None:

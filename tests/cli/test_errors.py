@@ -233,6 +233,20 @@ def test_ctrl_c_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_ctrl_c_in_the_middle_of_an_exec_has_the_code_of_any_other(tmp_path):
+    """As where a dataclass is being made; `-m`, since Python looks at it there."""
+    (tmp_path / "interrupted.py").write_text(
+        "from bigrain.cli import main\n"
+        "main.commands['stats'].invoke = lambda context: exec('raise KeyboardInterrupt')\n"
+        "main(['stats', 'a.grain'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "interrupted"], env=environment(), cwd=tmp_path,
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 130 and done.stderr.startswith("cancelled")
+
+
 def test_help_loads_nothing_heavy():
     code = (
         "import sys, bigrain; before = set(sys.modules); import bigrain.cli; "

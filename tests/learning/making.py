@@ -61,7 +61,8 @@ def stand_in(settings: Any, metric: str, vectors: Any, supervision: Any, **kwarg
     turn = np.linalg.qr(np.random.default_rng(kwargs["seed"]).standard_normal((DIM, DIM)))[0]
     frame = initial.frame.turned(turn[: initial.frame.width, : initial.frame.width])
     frame = replace(frame, projection=frame.projection.astype(np.float32))
-    return replace(initial, frame=frame), {"improved": True}
+    learned = replace(initial, frame=frame, learned_from=len(supervision.queries))
+    return learned, {"improved": True}
 
 
 def ndcg(col: Any, held: range = range(ASKED)) -> float:

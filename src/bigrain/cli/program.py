@@ -140,6 +140,9 @@ def _report(error: BaseException, state: State) -> int:
     if state.debug:
         traceback.print_exception(error, file=sys.stderr)
     if code == 130:
+        # Where Ctrl-C came inside an exec, such as that which makes a dataclass, Python would end
+        # by the signal and not with this code; another exec makes it forget.
+        exec("pass")
         click.echo(f"cancelled; {state.after_cancel}", err=True)
     elif code == BUG:
         click.echo(

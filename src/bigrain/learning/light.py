@@ -10,6 +10,7 @@ the best round is kept, if it is better than none. The result is a codec like an
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import time
 from collections.abc import Callable
@@ -112,7 +113,8 @@ def learn_codec(
 
     Raises InvalidInputError for input that cannot be learned from, MissingExtraError without torch.
     """
-    _require_torch()
+    if not has_torch():
+        raise MissingExtraError("learning codes", "learn")
     if steps < 0:
         raise ConfigError(f"steps must not be negative, not {steps}")
     recipe = recipe or Recipe()
@@ -379,11 +381,9 @@ class _Training:
         self._done += 1
 
 
-def _require_torch() -> None:
-    try:
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError("learning codes", "learn") from error
+def has_torch() -> bool:
+    """Whether codes can be learned."""
+    return importlib.util.find_spec("torch") is not None
 
 
 def _sampled(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import tempfile
 import time
 from collections.abc import Sequence
@@ -25,6 +24,7 @@ from bigrain.families.dense import DenseFamily
 from bigrain.families.learned import LEARNED
 from bigrain.index.dense import DenseIndex
 from bigrain.learning.asking import Asked, questions_for
+from bigrain.learning.light import has_torch
 from bigrain.learning.report import LearnReport
 from bigrain.learning.task import Task
 from bigrain.progress import ProgressLike, Reporter, reporting
@@ -212,11 +212,6 @@ def _dense_field(col: Collection, field: str | None) -> DenseFamily:
             f"no dense field {shown(field)}; only dense fields are learned: {', '.join(dense)}"
         )
     return dense[field]
-
-
-def has_torch() -> bool:
-    """Whether codes can be learned."""
-    return importlib.util.find_spec("torch") is not None
 
 
 def _parts(what: Sequence[str] | str) -> tuple[str, ...]:

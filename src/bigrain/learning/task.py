@@ -220,7 +220,6 @@ class Task:
             self.notes.append("no codes were learned that find more than fitted ones")
             self._say_what_stays()
             return None
-        learned = replace(learned, learned_from=len(asked.learned))
         with self._trial(recoded.coding(learned), sampled) as trial:
             self._add_rows("learned", self._candidates(recoded, trial, questions), wanted)
         lasting = any(view.segment.codec.learned_from for view in self.index.views)
