@@ -15,7 +15,7 @@ import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -76,6 +76,7 @@ from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents, Hit, SparseMatrix
 from bigrain.writing.backup import back_up
 from bigrain.writing.checking import Report, check_collection
+from bigrain.writing.intake import DEFAULT_CHUNKING, usual_chunking
 from bigrain.writing.merging import merge_views, segments_to_merge
 from bigrain.writing.session import Sealed, WriteSession, expand
 
@@ -91,7 +92,6 @@ __all__ = ["Collection", "create", "open", "repair"]
 BYTES_ADDING_UP = 4 + 4  # a row: its score, and its place in the longest list
 BYTES_OF_NORM = 4
 EXPANDED = 1 << 14  # deleted documents looked at together
-DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
 QUERY_BATCH = 512
 AUDIT_SHARE = 0.05
 AUDITED = ("dense", "sparse", "multivector")  # families that may miss something
@@ -102,7 +102,7 @@ def create(
     fields: Mapping[str, config.Field] | None = None,
     memory_budget_bytes: int | None = None,
     *,
-    chunking: Chunking | None = DEFAULT_CHUNKING,
+    chunking: Chunking | Literal["auto"] | None = "auto",
     fusion: Fusion = DEFAULT_FUSION,
     files: Files | None = None,
 ) -> Collection:
@@ -110,7 +110,8 @@ def create(
 
     `fields` maps names to `LexicalField`, `DenseField`, `SparseField`, `MultiVectorField` or
     `SubstringField`; None means "lexical" (BM25) and "dense" (the bundled encoder). `chunking` says
-    how long texts are cut into passages (None: never); `fusion` how fields are joined.
+    how long texts are cut into passages (None: never); "auto" is at sentence ends after 2,000
+    characters, or fewer where an encoder reads fewer at once. `fusion` says how fields are joined.
     `memory_budget_bytes` bounds the memory of the process, as far as it is bigrain's; None is a
     quarter of the machine's.
 
@@ -134,6 +135,13 @@ def create(
                 "LexicalField, DenseField, SparseField, MultiVectorField or SubstringField"
             )
         families[name] = make_family(config.check_field_name(name), field)
+    if chunking == "auto":
+        chunking = usual_chunking(families.values())
+    elif not isinstance(chunking, Chunking | None):
+        raise ConfigError(
+            f"chunking={shown(chunking)} must be a bigrain.Chunking, None to leave texts whole, or "
+            "'auto'"
+        )
     budget = _with_fixed(budget, families)
     if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
         raise CollectionExistsError(

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +14,9 @@ import numpy.typing as npt
 from bigrain.encoders.base import Head
 from bigrain.encoders.transformer import network as networks
 from bigrain.encoders.transformer import runtimes
+from bigrain.encoders.transformer.choosing import Runner
 from bigrain.encoders.transformer.folder import (
+    LONGEST_WINDOW,
     POOLING,
     not_commercial,
     read_folder,
@@ -34,11 +35,12 @@ from bigrain.encoders.transformer.heads.sparse import (
 from bigrain.encoders.transformer.heads.vocabulary import VocabularyHead
 from bigrain.encoders.transformer.needs import require
 from bigrain.encoders.transformer.pieces import Pieces
+from bigrain.encoders.transformer.stretching import POSITIONS
+from bigrain.encoders.transformer.windows import LONG, Frame, Window, batched, windows_of
 from bigrain.errors import ConfigError, shown
 
 __all__ = ["TransformerEncoder"]
 
-LONG = ("truncate", "windows")
 SPARSE = ("auto", "tokens", "mlm")
 OF_KIND = {
     "sentence": ("dense", "sparse", "multivector"),
@@ -47,23 +49,10 @@ OF_KIND = {
     "colbert": ("multivector",),
 }
 MLM_HEADS = ("predictions.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "head.dense.")
-TOGETHER = 4096  # tokens in one run, padding included
-FEW = 200  # texts before it pays to measure runtimes
-MEASURED = 48  # texts that runtimes are measured with
 HELD_BYTES = 64 << 20  # token vectors of texts that are encoded together
-OVERLAP = 8  # windows share one token in so many
+CHARS_PER_TOKEN = 4  # of English: 3.2 (source code) to 5.4 (abstracts) with the tokens of BERT
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Token ids of a text, or of a part of a long one; `attended` may be fewer than there are."""
-
-    text: int
-    ids: list[int]
-    attended: int
-    prompt: int  # leading tokens that pooling leaves out
 
 
 class TransformerEncoder:
@@ -80,15 +69,22 @@ class TransformerEncoder:
         dim              keep so many leading dimensions, for models trained so (Matryoshka)
         query_prompt     put before each query; document_prompt before each document
         max_tokens       the window
-        long             what becomes of a longer text: "truncate", or "windows", of which the mean
-                         of vectors, the largest of sparse weights and all tokens are kept
+        long             what becomes of a longer text: "windows", of which the mean of vectors, the
+                         largest of sparse weights and all tokens are kept; "truncate"; or "late",
+                         where passages of one document are read together, so that the tokens of
+                         each are seen among those around them (late chunking; of pooling "mean")
+        temperature      of all attention, such as 0.9 against vectors of long texts that are much
+                         alike (TempScale); 1 is the model as it is
+        positions        "interpolate" or "group" lets `max_tokens` be more than the model has
+                         places for
         sparse           "tokens" (the vocabulary), "mlm" (SPLADE), or "auto"
         top              sparse columns of a text
         token_weights    (vocabulary,) of queries' tokens, in MaxSim and in sparse="tokens", such as
                          `rarity(texts)` gives
-        runtime          "auto" measures torch and OpenVINO (or ONNX Runtime) with the first few
-                         hundred texts and takes the quickest whose token vectors have a cosine of
-                         0.999 with float32; or "torch", "openvino", "openvino-bf16", "onnx",
+        runtime          "auto" begins with torch, measures it beside OpenVINO (or ONNX Runtime)
+                         once it has worked for 20 seconds, and takes the quickest whose token
+                         vectors have a cosine of 0.999 with float32; the choice is kept in the
+                         user's cache folder. Or "torch", "openvino", "openvino-bf16", "onnx",
                          "onnx-int8"
         threads          None leaves them to the runtime
 
@@ -108,7 +104,9 @@ class TransformerEncoder:
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         max_tokens: int | None = None,
-        long: str = "truncate",
+        long: str = "windows",
+        temperature: float = 1.0,
+        positions: str | None = None,
         sparse: str = "auto",
         top: int = 128,
         token_weights: Any = None,
@@ -120,6 +118,8 @@ class TransformerEncoder:
         _require("pooling", pooling, (None, *POOLING.values()))
         _require("long", long, LONG)
         _require("sparse", sparse, SPARSE)
+        _require("positions", positions, POSITIONS)
+        self.temperature, self.positions = _temperature(temperature), positions
         self._runtime_name = runtimes.check_name(runtime)
         self._threads = None if threads is None else _whole("threads", threads, 1, 1024)
         self.families = OF_KIND[folder.kind]
@@ -131,7 +131,7 @@ class TransformerEncoder:
         self.document_prompt = (
             folder.document_prompt if document_prompt is None else document_prompt
         )
-        most = _places(folder.config, folder.max_tokens)
+        most = LONGEST_WINDOW if positions else _places(folder.config, folder.max_tokens)
         self.max_tokens = (
             folder.max_tokens if max_tokens is None else _whole("max_tokens", max_tokens, 8, most)
         )
@@ -140,13 +140,11 @@ class TransformerEncoder:
         self._token_weights = self._checked_weights(token_weights)
         if folder.kind == "colbert" and self._pieces.mask is None:
             raise ConfigError(f"{folder.path}: the tokeniser has no [MASK], which queries need")
+        if long == "late":
+            self._require_late()
         self._weights_bytes = sum(file.stat().st_size for file in weight_files(folder.path))
         self.token_dim = self._token_width()
         self._identity = folder.fingerprint()
-        self._network: Any = None
-        self._run: runtimes.Run | None = None
-        self._chosen = ""
-        self._seen = 0
         self._loading = threading.RLock()
         self._heads: dict[str, Any] = {}
 
@@ -165,6 +163,38 @@ class TransformerEncoder:
         return {query: [self._pieces.id_of(mark)] if mark else [] for query, mark in marks.items()}
 
     @cached_property
+    def _runner(self) -> Runner:
+        vocabulary = self.sparse == "mlm" and "sparse" in self.families
+
+        def load() -> Any:
+            return networks.load_network(
+                self.folder,
+                vocabulary=vocabulary,
+                temperature=self.temperature,
+                positions=self.positions,
+            )
+
+        shape = [self._identity["config"], vocabulary, self.positions]
+        return Runner(self._runtime_name, load, self._threads, shape)
+
+    def _require_late(self) -> None:
+        if self.pooling not in ("mean", "max") and "dense" in self.families:
+            raise ConfigError(
+                f"{self.folder.path}: long='late' pools the tokens of each passage, but this model "
+                f"pools by {self.pooling!r}; use long='windows'"
+            )
+        if self.sparse == "mlm" and "sparse" in self.families:
+            raise ConfigError(
+                f"{self.folder.path}: long='late' cannot tell passages apart in the head of a "
+                "masked language model; use long='windows'"
+            )
+        if not self._pieces.tells_places:
+            raise ConfigError(
+                f"{self.folder.path}: long='late' needs a tokeniser that tells where tokens begin "
+                "(tokenizer.json); use long='windows'"
+            )
+
+    @cached_property
     def _vocabulary_size(self) -> int:
         return int(self.folder.config.get("vocab_size") or self._pieces.size)
 
@@ -177,6 +207,11 @@ class TransformerEncoder:
         return max(16, min(512, HELD_BYTES // each))
 
     @property
+    def window_chars(self) -> int:
+        """How many characters of English the window holds, about."""
+        return max(100, CHARS_PER_TOKEN * self._frame(query=False).room // 100 * 100)
+
+    @property
     def memory_bytes(self) -> int:
         """Of the weights, once for torch and once for another runtime."""
         return self._weights_bytes * (1 if self._runtime_name == "torch" else 2)
@@ -184,7 +219,12 @@ class TransformerEncoder:
     @property
     def runtime(self) -> str:
         """The runtime at work; "" before the first text."""
-        return self._chosen
+        return self._runner.chosen
+
+    @property
+    def measurements(self) -> dict[str, tuple[float, float]]:
+        """(seconds, least cosine with torch) of each runtime, once they have been measured."""
+        return self._runner.measurements
 
     def head(self, family: str) -> Head:
         """The encoder of one of `families`."""
@@ -203,6 +243,10 @@ class TransformerEncoder:
             "max_tokens": self.max_tokens,
             "long": self.long,
         }
+        if self.temperature != 1:
+            told["temperature"] = self.temperature
+        if self.positions is not None:
+            told["positions"] = self.positions
         if family == "dense":
             told |= {"dim": self.dim, "pooling": self.pooling, "normalise": self._normalise}
         elif family == "sparse":
@@ -221,14 +265,15 @@ class TransformerEncoder:
                 f"the model {self.folder.path.name} has the licence {self.folder.licence}: it "
                 "does not allow commercial use"
             )
-        room = self.max_tokens - len(self._pieces.before) - len(self._pieces.behind)
-        longer = sum(len(ids) > room for ids in self._pieces.ids(list(texts)))
-        if longer and self.long == "truncate":
-            told.append(
-                f"{longer} of {len(texts)} texts are longer than the {self.max_tokens} tokens that "
-                "the model reads, and are cut; make passages shorter (chunking=...), or use "
-                "TransformerEncoder(..., long='windows')"
-            )
+        frame = self._frame(query=False)
+        if self.long == "truncate":
+            given = self._pieces.ids([frame.prompt + text for text in texts])
+            if longer := sum(len(ids) > frame.room for ids in given):
+                told.append(
+                    f"{longer} of {len(texts)} texts are longer than the {frame.most} tokens that "
+                    "the model reads, and are cut; make passages shorter (chunking=...), or use "
+                    "TransformerEncoder(..., long='windows')"
+                )
         return tuple(told)
 
     def rarity(self, texts: Sequence[str]) -> Floats:
@@ -250,64 +295,54 @@ class TransformerEncoder:
     def _encode(
         self, texts: Sequence[str], families: Sequence[str], *, query: bool
     ) -> dict[str, Any]:
-        windows = self._windows(texts, query)
-        run = self._ready(families, windows)
-        parts: dict[str, list[list[Any]]] = {f: [[] for _ in texts] for f in families}
-        for some, ids, mask in _batched(windows, self._pieces.padding):
-            outputs = run(ids, mask)
+        windows = windows_of(texts, self._pieces, self._frame(query=query), self.long)
+        rows: dict[str, list[list[Any]]] = {f: [[] for _ in texts] for f in families}
+        for some, ids, mask in batched(windows, self._pieces.padding):
+            outputs = self._runner(ids, mask)
             for family in families:
-                rows = self._rows(family, some, ids, mask, outputs, query)
-                for window, row in zip(some, rows, strict=True):
-                    parts[family][window.text].append(row)
-        return {family: self._joined(family, rows) for family, rows in parts.items()}
+                given = iter(self._rows(family, some, ids, mask, outputs, query))
+                for window in some:
+                    for part in window.parts:
+                        rows[family][part.text].append(next(given))
+        return {family: self._joined(family, found) for family, found in rows.items()}
 
-    def _windows(self, texts: Sequence[str], query: bool) -> list[_Window]:
-        """Each text's tokens between the model's marks, cut to the window; in order of texts."""
-        prompt = self.query_prompt if query else self.document_prompt
-        before, behind = [*self._pieces.before, *self._marks[query]], self._pieces.behind
-        colbert = self.folder.colbert
-        most = self.max_tokens
+    def _frame(self, *, query: bool) -> Frame:
+        colbert, most = self.folder.colbert, self.max_tokens
         if colbert:
             most = min(most, colbert["query_tokens" if query else "document_tokens"])
-        room = most - len(before) - len(behind)
-        n_prompt = 0
-        if prompt and not self.folder.pools_prompt:
-            n_prompt = len(before) + len(self._pieces.ids([prompt])[0])
-        found = []
-        for text, ids in enumerate(self._pieces.ids([prompt + one for one in texts])):
-            step = room - max(1, room // OVERLAP)
-            cut = self.long == "windows" and len(ids) > room
-            for start in range(0, max(1, len(ids) - (room - step)), step) if cut else [0]:
-                whole = [*before, *ids[start : start + room], *behind]
-                attended = len(whole)
-                if colbert and query:
-                    whole += [self._pieces.mask] * (most - len(whole))  # type: ignore[list-item]
-                    attended = len(whole) if colbert["attend_to_masks"] else attended
-                found.append(_Window(text, whole, attended, 0 if start else n_prompt))
-        return found
+        return Frame(
+            [*self._pieces.before, *self._marks[query]],
+            self._pieces.behind,
+            most,
+            self.query_prompt if query else self.document_prompt,
+            self.folder.pools_prompt,
+            self._pieces.mask if colbert and query else None,
+            bool(colbert and colbert["attend_to_masks"]),
+        )
 
     def _rows(
         self,
         family: str,
-        some: Sequence[_Window],
+        some: Sequence[Window],
         ids: Ids,
         mask: Ids,
         outputs: Sequence[Floats],
         query: bool,
     ) -> Sequence[Any]:
+        """One for every part of every window, in their order."""
         head, hidden = self._head(family), outputs[0]
         if family == "dense":
-            kept = mask > 0
-            for row, window in enumerate(some):
-                if 0 < window.prompt < window.attended:
-                    kept[row, : window.prompt] = False
-            return list(head.rows(hidden, kept))
-        tokens = [(hidden[i, : len(w.ids)], ids[i, : len(w.ids)]) for i, w in enumerate(some)]
-        if family == "multivector":
-            return [head.row(states, own, query=query) for states, own in tokens]
-        if self.sparse == "mlm":
+            return self._pooled(head, some, mask, hidden)
+        if family == "sparse" and self.sparse == "mlm":
             outputs[1][:, self._pieces.special] = 0
             return [heaviest(row, self.top) for row in outputs[1]]
+        tokens = [
+            (hidden[i, part.start : part.stop], ids[i, part.start : part.stop])
+            for i, window in enumerate(some)
+            for part in window.parts
+        ]
+        if family == "multivector":
+            return [head.row(states, own, query=query) for states, own in tokens]
         if self.sparse == "tokens":
             marks = self._pieces.special
             said = [~np.isin(own, marks) for _, own in tokens]
@@ -317,6 +352,25 @@ class TransformerEncoder:
                 rows = [(columns, w * self._token_weights[columns]) for columns, w in rows]
             return rows
         return [head.row(states, own, self.top) for states, own in tokens]
+
+    def _pooled(
+        self, head: DenseHead, some: Sequence[Window], mask: Ids, hidden: Floats
+    ) -> Sequence[Floats]:
+        if all(window.whole for window in some):
+            kept = mask > 0
+            for row, window in enumerate(some):
+                if 0 < window.prompt < window.attended:
+                    kept[row, : window.prompt] = False
+            return list(head.rows(hidden, kept))
+        found = []
+        for row, window in enumerate(some):
+            for part in window.parts:
+                states = hidden[row : row + 1, part.start : part.stop]
+                kept = mask[row : row + 1, part.start : part.stop] > 0
+                if window.whole and 0 < window.prompt < window.attended:
+                    kept[:, : window.prompt] = False
+                found.append(head.rows(states, kept)[0])
+        return found
 
     def _joined(self, family: str, rows: list[list[Any]]) -> Any:
         if family == "multivector":
@@ -332,36 +386,6 @@ class TransformerEncoder:
 
     # -- loading ----------------------------------------------------------------------------
 
-    def _ready(self, families: Sequence[str], windows: Sequence[_Window]) -> runtimes.Run:
-        """The runtime; measured once enough texts have come to tell."""
-        with self._loading:
-            if self._network is None:
-                self._network = networks.load_network(
-                    self.folder, vocabulary=self.sparse == "mlm" and "sparse" in self.families
-                )
-            self._seen += len(windows)
-            if self._runtime_name != "auto":
-                wanted = self._runtime_name
-            else:
-                wanted = "measured" if self._seen >= FEW else self._chosen or "torch"
-            if wanted == "measured" and not self._measured():
-                self._measure(windows)
-            elif self._run is None:
-                self._run = runtimes.make_runtime(wanted, self._network, self._threads)
-                self._chosen = wanted
-            assert self._run is not None
-            return self._run
-
-    def _measured(self) -> bool:
-        return hasattr(self, "measurements")
-
-    def _measure(self, windows: Sequence[_Window]) -> None:
-        some = list(windows[:: max(1, len(windows) // MEASURED)])[:MEASURED]
-        batches = [(ids, mask) for _, ids, mask in _batched(some, self._pieces.padding)]
-        self._chosen, self._run, self.measurements = runtimes.quickest(
-            self._network, batches, self._threads
-        )
-
     def _head(self, family: str) -> Any:
         with self._loading:
             if family not in self._heads:
@@ -374,7 +398,7 @@ class TransformerEncoder:
             return DenseHead(self.pooling, folder.layers, folder.hidden, self.dim, self._normalise)
         if family == "sparse":
             if self.sparse == "tokens":
-                return VocabularyHead(networks.input_embeddings(self._network), special)
+                return VocabularyHead(networks.input_embeddings(self._runner.network), special)
             if self.sparse == "bge-m3":
                 linear = networks.load_linear(folder.path, folder.hidden, "sparse_linear.pt")
                 return TokenWeights(*linear, special)
@@ -427,22 +451,6 @@ class TransformerEncoder:
         return weights
 
 
-def _batched(windows: Sequence[_Window], padding: int) -> Iterator[tuple[list[_Window], Ids, Ids]]:
-    """Windows of like length together: (windows, ids (B, L), attention mask (B, L))."""
-    order = sorted(windows, key=lambda window: -len(window.ids))
-    start = 0
-    while start < len(order):
-        longest = len(order[start].ids)
-        some = order[start : start + max(1, TOGETHER // longest)]
-        start += len(some)
-        ids = np.full((len(some), longest), padding, np.int64)
-        mask = np.zeros_like(ids)
-        for row, window in enumerate(some):
-            ids[row, : len(window.ids)] = window.ids
-            mask[row, : window.attended] = 1
-        yield some, ids, mask
-
-
 def _sparse_kind(folder: Any, asked: str) -> str:
     if folder.kind == "splade":
         return "mlm"
@@ -462,6 +470,16 @@ def _sparse_kind(folder: Any, asked: str) -> str:
 def _places(config: Mapping[str, Any], window: int) -> int:
     """The most tokens the model has positions for."""
     return max(int(config.get("max_position_embeddings") or window), window)
+
+
+def _temperature(value: object) -> float:
+    known = isinstance(value, int | float) and not isinstance(value, bool)
+    if not known or not 0.1 <= value <= 10:  # type: ignore[operator]
+        raise ConfigError(
+            f"temperature={shown(value)} must be a number from 0.1 to 10; 0.8 to 0.95 sharpens "
+            "attention, 1 leaves it"
+        )
+    return float(value)  # type: ignore[arg-type]
 
 
 def _require(name: str, value: object, accepted: Sequence[object]) -> None:

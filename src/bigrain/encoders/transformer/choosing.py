@@ -1,0 +1,154 @@
+"""Which runtime works for "auto", chosen so that choosing costs no more than it can save.
+
+torch begins. Measuring the others takes some seconds (they have to be compiled), so it waits until
+torch itself has worked for `PATIENCE` seconds: few texts never pay for it, and many pay at most
+about twice what the best order would have cost (the ski-rental rule). What was chosen is kept in
+the user's cache folder for this machine, these libraries and this shape of network; then only
+compiling remains, after `PATIENCE_KNOWN` seconds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import tempfile
+import threading
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from bigrain.encoders.transformer import runtimes
+from bigrain.encoders.transformer.runtimes import Floats, Ids
+
+__all__ = ["Runner"]
+
+PATIENCE = 20.0  # seconds
+PATIENCE_KNOWN = 4.0
+ROWS_OF_BATCH = 4  # that are kept to measure with
+MEASURED = 12  # batches
+LIBRARIES = ("torch", "openvino", "onnxruntime", "transformers")
+FILE = "runtimes.json"
+
+
+class Runner:
+    """(ids, mask) to the network's outputs. `name` is a runtime or "auto"; `shape` says what the
+    network is, for the cache; `load` makes it."""
+
+    def __init__(
+        self, name: str, load: Callable[[], Any], threads: int | None, shape: object
+    ) -> None:
+        self.name, self._load, self._threads, self._shape = name, load, threads, shape
+        self.chosen = ""
+        self.measurements: dict[str, tuple[float, float]] = {}
+        self._run: runtimes.Run | None = None
+        self._network: Any = None
+        self._settled = name != "auto"
+        self._spent = 0.0
+        self._seen: deque[tuple[Ids, Ids]] = deque(maxlen=MEASURED)
+        self._lock = threading.RLock()
+
+    @property
+    def network(self) -> Any:
+        with self._lock:
+            if self._network is None:
+                self._network = self._load()
+            return self._network
+
+    def __call__(self, ids: Ids, mask: Ids) -> list[Floats]:
+        run = self._ready()
+        began = time.perf_counter()
+        outputs = run(ids, mask)
+        if not self._settled:
+            with self._lock:
+                self._spent += time.perf_counter() - began
+                step = -(-len(ids) // ROWS_OF_BATCH)
+                self._seen.append((ids[::step], mask[::step]))
+        return outputs
+
+    def _ready(self) -> runtimes.Run:
+        with self._lock:
+            if self._run is None:
+                self._take("torch" if self.name == "auto" else self.name)
+            if not self._settled and self._seen and self._spent >= PATIENCE_KNOWN:
+                self._choose()
+            assert self._run is not None
+            return self._run
+
+    def _take(self, name: str) -> None:
+        self._run = runtimes.make_runtime(name, self.network, self._threads)
+        self.chosen = name
+
+    def _choose(self) -> None:
+        others = [name for name in runtimes.candidates() if name != "torch"]
+        known = _remembered().get(self._key())
+        if not others or known == "torch":
+            self._settled = True
+        elif known in others:
+            try:
+                self._take(known)
+            except Exception as error:  # of the runtime, which torch makes up for
+                warnings.warn(f"{known} cannot run this model: {error}", stacklevel=2)
+            self._settled = True
+        elif self._spent >= PATIENCE:
+            self.chosen, self._run, self.measurements = runtimes.quickest(
+                self.network, list(self._seen), self._threads
+            )
+            self._settled = True
+            _remember(self._key(), self.chosen)
+        if self._settled:
+            self._seen.clear()
+
+    def _key(self) -> str:
+        told = [platform.machine(), _processor(), os.cpu_count(), self._threads, self._shape]
+        told += [_version(library) for library in LIBRARIES]
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _processor() -> str:
+    """Its name and what it can do, as far as the system tells."""
+    with suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return "".join(sorted({x for x in lines if x.startswith(("model name", "flags"))}))
+    return platform.processor()
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return ""
+
+
+# -- what was chosen before ---------------------------------------------------------------------
+
+
+def _cache() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(home) if home else Path.home() / ".cache") / "bigrain" / FILE
+
+
+def _remembered() -> dict[str, str]:
+    """{} where nothing can be read: it is a cache."""
+    with suppress(OSError, ValueError, RuntimeError):
+        told = json.loads(_cache().read_text(encoding="utf-8"))
+        if isinstance(told, dict):
+            return told
+    return {}
+
+
+def _remember(key: str, name: str) -> None:
+    with suppress(OSError, RuntimeError):
+        file = _cache()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(
+            "w", dir=file.parent, prefix=FILE, delete=False, encoding="utf-8"
+        ) as draft:
+            json.dump(_remembered() | {key: name}, draft)
+        os.replace(draft.name, file)
