@@ -235,6 +235,30 @@ def repair(
         )  # fmt: skip
 
 
+def rebind(
+    path: str | os.PathLike[str],
+    encoder: str,
+    fields: Sequence[str] | None = None,
+    *,
+    files: Files | None = None,
+) -> tuple[str, ...]:
+    """Let a collection find its encoder elsewhere: a folder that was moved, or another name.
+
+    `encoder` is a registered name, a folder, or a name on the model hub, and must be the encoder
+    that made the vectors, by its fingerprint. `fields` None means all that it made. Returns the
+    names of these fields. Handles that are open keep the encoder they have. Raises
+    `EncoderMismatchError` for another encoder, `UnknownFieldError`, `ConfigError`, `LockedError`,
+    `NotACollectionError`; nothing is changed then.
+    """
+    from bigrain.writing.rebinding import rebind_fields
+
+    if isinstance(fields, str):
+        fields = [fields]
+    if not isinstance(encoder, str) or not encoder.strip():
+        raise ConfigError(f"encoder={shown(encoder)} must be a name or a folder, as text")
+    return rebind_fields(Folder(files or DISK, _as_path(path)), encoder, fields)
+
+
 class Collection:
     """An open collection; made by `bigrain.create` and `bigrain.open`.
 
@@ -265,7 +289,13 @@ class Collection:
             self._families: dict[str, Family] = {}
             self._specs = {name: spec for name, (spec, _) in fields.items()}
             for name, (spec, fingerprint) in fields.items():
-                family = make_family(name, config.field_from_dict(spec))
+                try:
+                    family = make_family(name, config.field_from_dict(spec))
+                except ConfigError as error:
+                    raise ConfigError(
+                        f"{error}. If the encoder was moved, bigrain.rebind({str(path)!r}, encoder)"
+                        " says where it is"
+                    ) from error
                 check_fingerprint(name, fingerprint, family.fingerprint())
                 self._families[name] = self._learned.applied(family)
             self._budget = _with_fixed(budget, self._families)
@@ -297,9 +327,9 @@ class Collection:
         """Give documents their vectors in a field without an encoder.
 
         `vectors`: dense (n, dim) array; sparse (n, vocabulary) scipy CSR matrix, which may have
-        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)) or a
-        list of arrays (tokens, dim). The
-        ids must be in the collection, unless no field
+        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)), a
+        list of arrays (tokens, dim), an array (n, tokens, dim), or that and how many tokens of each
+        row count (n,). The ids must be in the collection, unless no field
         reads text: then new documents are made. Raises `InvalidVectorsError` naming the row,
         `UnknownFieldError`, `UnknownDocumentError` or `DuplicateIdError`; nothing is changed then.
         """

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import bigrain
-from bigrain.encoders.base import Passage, Whole
+from bigrain.encoders.base import PassageText, Whole
 from bigrain.encoders.transformer import TransformerEncoder, choosing, runtimes
 from bigrain.registry import make_encoder
 from tests.encoders import tiny
@@ -226,7 +226,7 @@ SPANS = [(0, 14), (15, 33), (34, 49)]
 
 def passages_of(text, spans):
     whole = Whole(text, spans)
-    return [Passage.of(text[a:b], whole, i) for i, (a, b) in enumerate(spans)]
+    return [PassageText.of(text[a:b], whole, i) for i, (a, b) in enumerate(spans)]
 
 
 def test_late_chunking_pools_the_tokens_that_the_whole_text_gave(folder):

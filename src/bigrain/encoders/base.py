@@ -19,7 +19,7 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from bigrain.errors import EncoderMismatchError
 
-__all__ = ["FAMILIES", "Encoder", "Head", "Model", "Passage", "Whole", "check_fingerprint"]
+__all__ = ["FAMILIES", "Encoder", "Head", "Model", "PassageText", "Whole", "check_fingerprint"]
 
 Encoded: TypeAlias = Mapping[str, Any]
 FAMILIES = ("dense", "sparse", "multivector")
@@ -33,14 +33,14 @@ class Whole:
     spans: Sequence[tuple[int, int]]
 
 
-class Passage(str):
+class PassageText(str):
     """The text of a passage, title included, that knows what it was cut from."""
 
     whole: Whole
     place: int
 
     @classmethod
-    def of(cls, text: str, whole: Whole, place: int) -> Passage:
+    def of(cls, text: str, whole: Whole, place: int) -> PassageText:
         passage = cls(text)
         passage.whole, passage.place = whole, place
         return passage
@@ -54,7 +54,7 @@ class Encoder(Protocol):
     `texts_at_once` bounds how many texts `encode_documents` is given. `weighs_by_idf`, true for a
     sparse encoder, has the weights of text queries multiplied by the idf of their columns.
     `window_chars`: how many characters of a text it reads together, about; collections cut their
-    passages by the smallest. Texts that are parts of a long one come as `Passage`s.
+    passages by the smallest. Texts that are parts of a long one come as `PassageText`s.
     """
 
     @property

@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.budget import Budget
-from bigrain.encoders.base import Passage, Whole
+from bigrain.encoders.base import PassageText, Whole
 from bigrain.encoders.one_pass import OnePass, source_of
 from bigrain.errors import (
     DuplicateIdError,
@@ -436,7 +436,7 @@ def texts_of(stored: Sequence[Stored], family: Family) -> tuple[Units, list[str]
         whole = Whole(titled(s.text), [(a + before, b + before) for a, b in spans])
         for i, (start, end) in enumerate(spans):
             units.append(s.docno + i)
-            texts.append(Passage.of(titled(s.text[start:end]), whole, i))
+            texts.append(PassageText.of(titled(s.text[start:end]), whole, i))
     return np.array(units, np.int64), texts
 
 

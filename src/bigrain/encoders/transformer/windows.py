@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.encoders.base import Passage, Whole
+from bigrain.encoders.base import PassageText, Whole
 from bigrain.encoders.transformer.pieces import Pieces
 
 __all__ = ["LONG", "Frame", "Part", "Window", "batched", "windows_of"]
@@ -78,7 +78,7 @@ class Frame:
 
 def windows_of(texts: Sequence[str], pieces: Pieces, frame: Frame, long: str) -> list[Window]:
     """The windows of all texts; those that are passages go by documents where `long` is late."""
-    late = [i for i, text in enumerate(texts) if long == "late" and isinstance(text, Passage)]
+    late = [i for i, text in enumerate(texts) if long == "late" and isinstance(text, PassageText)]
     found = list(_late(texts, late, pieces, frame))
     alone = sorted({*range(len(texts))} - {*late}) if late else range(len(texts))
     n_prompt = 0
@@ -116,7 +116,7 @@ def _late(
     documents: dict[int, tuple[Whole, dict[int, int]]] = {}
     for i in late:
         passage = texts[i]
-        assert isinstance(passage, Passage)
+        assert isinstance(passage, PassageText)
         _, wanted = documents.setdefault(id(passage.whole), (passage.whole, {}))
         wanted[passage.place] = i
     wholes = [whole for whole, _ in documents.values()]
