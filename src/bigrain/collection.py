@@ -60,7 +60,7 @@ from bigrain.search.expansion import (
     with_answers,
 )
 from bigrain.search.feedback import Feedback, checked, with_feedback
-from bigrain.search.fuse import DEFAULT_FUSION, Fusion
+from bigrain.search.fuse import DEFAULT_FUSION, Fusion, usual_fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answers, answer
 from bigrain.search.plan import Plan, check_k, make_plan
@@ -103,7 +103,7 @@ def create(
     memory_budget_bytes: int | None = None,
     *,
     chunking: Chunking | Literal["auto"] | None = "auto",
-    fusion: Fusion = DEFAULT_FUSION,
+    fusion: Fusion | None = None,
     files: Files | None = None,
 ) -> Collection:
     """Make a new collection folder and open it for writing.
@@ -111,7 +111,8 @@ def create(
     `fields` maps names to `LexicalField`, `DenseField`, `SparseField`, `MultiVectorField` or
     `SubstringField`; None means "lexical" (BM25) and "dense" (the bundled encoder). `chunking` says
     how long texts are cut into passages (None: never); "auto" is at sentence ends after 2,000
-    characters, or fewer where an encoder reads fewer at once. `fusion` says how fields are joined.
+    characters, or fewer where an encoder reads fewer at once. `fusion` says how fields are joined;
+    None is by `Fusion()`, with the weights that suit the encoders where these are known.
     `memory_budget_bytes` bounds the memory of the process, as far as it is bigrain's; None is a
     quarter of the machine's.
 
@@ -142,6 +143,11 @@ def create(
             f"chunking={shown(chunking)} must be a bigrain.Chunking, None to leave texts whole, or "
             "'auto'"
         )
+    if fusion is None:
+        sources = [source_of(family.encoder) for family in families.values()]
+        fusion = usual_fusion(getattr(s, "fusion_weights", None) or {} for s in sources)
+    elif not isinstance(fusion, Fusion):
+        raise ConfigError(f"fusion={shown(fusion)} must be a bigrain.Fusion, or None")
     budget = _with_fixed(budget, families)
     if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
         raise CollectionExistsError(

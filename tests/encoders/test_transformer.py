@@ -679,3 +679,20 @@ def test_a_hub_name_is_taken_from_the_cache(folder, monkeypatch):
         hub, "snapshot_download", lambda name, **_: asked.append(name) or str(folder)
     )
     assert make_encoder("acme/tiny", "dense").dim == 16 and asked == ["acme/tiny"]
+
+
+def test_a_collection_begins_with_the_weights_that_suit_its_encoder(tmp_path, folder):
+    from bigrain.encoders.transformer.model import PLAIN_WEIGHTS
+
+    usual = bigrain.Fusion().weights
+    for name, fields, expected in (
+        ("a", bigrain.fields_of(str(folder)), {**usual, **PLAIN_WEIGHTS}),
+        ("b", bigrain.fields_of("bigrain/static-v1"), usual),
+        ("c", {"words": bigrain.LexicalField()}, usual),
+    ):
+        with bigrain.create(tmp_path / name, fields) as col:
+            assert col.stats()["fusion"]["weights"] == expected
+        with bigrain.create(tmp_path / f"own-{name}", fields, fusion=bigrain.Fusion()) as col:
+            assert col.stats()["fusion"]["weights"] == usual
+    with pytest.raises(bigrain.ConfigError, match=r"fusion='rrf' must be a bigrain.Fusion"):
+        bigrain.create(tmp_path / "odd", fusion="rrf")

@@ -54,7 +54,9 @@ class Encoder(Protocol):
     `texts_at_once` bounds how many texts `encode_documents` is given. `weighs_by_idf`, true for a
     sparse encoder, has the weights of text queries multiplied by the idf of their columns.
     `window_chars`: how many characters of a text it reads together, about; collections cut their
-    passages by the smallest. Texts that are parts of a long one come as `PassageText`s.
+    passages by the smallest. `fusion_weights`: what its families should count for in a fused search
+    where words count 0.65; collections with fields of it begin with these weights. Texts that are
+    parts of a long one come as `PassageText`s.
     """
 
     @property
@@ -75,7 +77,7 @@ class Model(Protocol):
 
     `head(family)` is an `Encoder` (such as `Head`) whose `model` is this one. The other two give a
     mapping with a representation for each of the `families` asked. `memory_bytes`,
-    `texts_at_once` and `window_chars` are looked for as in an `Encoder`.
+    `texts_at_once`, `window_chars` and `fusion_weights` are looked for as in an `Encoder`.
     """
 
     @property

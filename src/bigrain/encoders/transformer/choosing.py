@@ -13,11 +13,11 @@ import hashlib
 import json
 import os
 import platform
+import random
 import tempfile
 import threading
 import time
 import warnings
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
@@ -31,8 +31,8 @@ __all__ = ["Runner"]
 
 PATIENCE = 20.0  # seconds
 PATIENCE_KNOWN = 4.0
-ROWS_OF_BATCH = 4  # that are kept to measure with
-MEASURED = 12  # batches
+MEASURED = 3  # batches, a sample of those that came
+TOKENS = 1024  # at most, of each
 LIBRARIES = ("torch", "openvino", "onnxruntime", "transformers")
 FILE = "runtimes.json"
 
@@ -51,7 +51,9 @@ class Runner:
         self._network: Any = None
         self._settled = name != "auto"
         self._spent = 0.0
-        self._seen: deque[tuple[Ids, Ids]] = deque(maxlen=MEASURED)
+        self._sample: list[tuple[Ids, Ids]] = []
+        self._batches = 0
+        self._random = random.Random(0)
         self._lock = threading.RLock()
 
     @property
@@ -68,15 +70,25 @@ class Runner:
         if not self._settled:
             with self._lock:
                 self._spent += time.perf_counter() - began
-                step = -(-len(ids) // ROWS_OF_BATCH)
-                self._seen.append((ids[::step], mask[::step]))
+                self._keep(ids, mask)
         return outputs
+
+    def _keep(self, ids: Ids, mask: Ids) -> None:
+        """Every batch is as likely to stay in the sample (reservoir sampling)."""
+        self._batches += 1
+        place = self._random.randrange(self._batches)
+        if len(self._sample) < MEASURED:
+            place = len(self._sample)
+            self._sample.append((ids, mask))
+        if place < MEASURED:
+            rows = max(1, TOKENS // ids.shape[1])
+            self._sample[place] = ids[:rows].copy(), mask[:rows].copy()
 
     def _ready(self) -> runtimes.Run:
         with self._lock:
             if self._run is None:
                 self._take("torch" if self.name == "auto" else self.name)
-            if not self._settled and self._seen and self._spent >= PATIENCE_KNOWN:
+            if not self._settled and self._sample and self._spent >= PATIENCE_KNOWN:
                 self._choose()
             assert self._run is not None
             return self._run
@@ -98,12 +110,12 @@ class Runner:
             self._settled = True
         elif self._spent >= PATIENCE:
             self.chosen, self._run, self.measurements = runtimes.quickest(
-                self.network, list(self._seen), self._threads
+                self.network, self._sample, self._threads
             )
             self._settled = True
             _remember(self._key(), self.chosen)
         if self._settled:
-            self._seen.clear()
+            self._sample = []
 
     def _key(self) -> str:
         told = [platform.machine(), _processor(), os.cpu_count(), self._threads, self._shape]

@@ -49,6 +49,7 @@ OF_KIND = {
     "colbert": ("multivector",),
 }
 MLM_HEADS = ("predictions.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "head.dense.")
+PLAIN_WEIGHTS = {"dense": 0.65, "sparse": 0.1, "multivector": 0.65}
 HELD_BYTES = 64 << 20  # token vectors of texts that are encoded together
 CHARS_PER_TOKEN = 4  # of English: 3.2 (source code) to 5.4 (abstracts) with the tokens of BERT
 Ids = npt.NDArray[np.int64]
@@ -210,6 +211,12 @@ class TransformerEncoder:
     def window_chars(self) -> int:
         """How many characters of English the window holds, about."""
         return max(100, CHARS_PER_TOKEN * self._frame(query=False).room // 100 * 100)
+
+    @property
+    def fusion_weights(self) -> dict[str, float]:
+        """Of a plain sentence encoder: as measured with MiniLM (benchmarks/README.md)."""
+        plain = self.folder.kind == "sentence" and self.sparse == "tokens"
+        return dict(PLAIN_WEIGHTS) if plain else {}
 
     @property
     def memory_bytes(self) -> int:
