@@ -6,7 +6,8 @@
 A collection with `bigrain.fields_of(model)`: nDCG@10 of the words (BM25), the pooled vector, the
 vocabulary head, MaxSim of token vectors (query tokens alike, and weighed by rarity in the
 collection), and of their fusions. All dense, sparse and multi-vector scores are exact (recall=1).
-`--documents` and `--queries` take fewer of each set, so that figures compare with each other only.
+`--documents` and `--queries` take fewer of each set, so that figures compare with each other only;
+`--split dev` asks the questions that weights were chosen on.
 `--speed`: texts a second and single queries by runtime on one thread, in time of the processor,
 beside Sentence-Transformers; the price of three families; and how far vectors differ. Sets that are
 not named keep what the results file says of them.
@@ -28,21 +29,24 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import load_set, save
+from common import DATA, load_set, save
 
 import bigrain
 from bigrain import evaluation
+from bigrain.encoders.transformer.model import PLAIN_WEIGHTS
 from bigrain.encoders.transformer.runtimes import candidates
 from bigrain.search.candidates import propose
 from bigrain.search.fuse import DEFAULT_FUSION, contributions
 from bigrain.search.plan import make_plan
 from bigrain.search.verify import verify
+from bigrain.text import beir_judgments, beir_queries
 
 SETS = ("selqa", "cranfield", "cisi", "npl", "cosqa", "scifact", "medquad")
 FAMILIES = ("dense", "sparse", "multivector")
 WEIGHTS: dict[str, dict[str, float]] = {
     "lexical + dense": {"lexical": 0.65, "dense": 0.35},
     "lexical + dense + multivector": {"lexical": 1, "dense": 1, "multivector": 1},
+    "all, 1:1:0.15:1": {"lexical": 1, "dense": 1, "sparse": 0.15, "multivector": 1},
     "all, alike": {"lexical": 1, "dense": 1, "sparse": 1, "multivector": 1},
     "all, 2:1:1:4": {"lexical": 2, "dense": 1, "sparse": 1, "multivector": 4},
     "all, 3:1:1:3": {"lexical": 3, "dense": 1, "sparse": 1, "multivector": 3},
@@ -54,7 +58,7 @@ TIMED, ASKED = 256, 40
 def systems() -> dict[str, dict[str, float]]:
     """Each field alone, and fusions: weights."""
     alone = {name: {name: 1.0} for name in ("lexical", *FAMILIES)}
-    usual = {name: DEFAULT_FUSION.weights[name] for name in ("lexical", *FAMILIES)}
+    usual = {n: (DEFAULT_FUSION.weights | PLAIN_WEIGHTS)[n] for n in ("lexical", *FAMILIES)}
     return {**alone, "fused": usual, **WEIGHTS}
 
 
@@ -82,6 +86,10 @@ def judge(name: str, options: argparse.Namespace) -> dict[str, Any]:
     model, keep = options.model, options.keep
     documents, queries, judgments = load_set(name)
     whole = len(documents)
+    if options.split is not None:
+        judgments = beir_judgments(DATA / name, options.split)
+        texts = beir_queries(DATA / name)
+        queries = {query: texts[query] for query in judgments}
     documents = chosen_of(documents, judgments, options.documents)
     if options.queries is not None and options.queries < len(queries):
         some = np.random.default_rng(0).choice(sorted(queries), options.queries, replace=False)
@@ -218,6 +226,7 @@ def main() -> None:
     parser.add_argument("--model", help="a Sentence-Transformers folder")
     parser.add_argument("--documents", type=int, help="at most so many of a set, judged first")
     parser.add_argument("--queries", type=int, help="at most so many of a set")
+    parser.add_argument("--split", help="of the judgments, other than test")
     parser.add_argument("--speed", action="store_true", help="measure runtimes, not quality")
     parser.add_argument("--keep", type=Path, help="where collections stay, and are looked for")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("encoders.json"))
@@ -236,8 +245,9 @@ def main() -> None:
         save(options.out, result)
         return
     for name in options.sets.split(","):
-        result["sets"][name] = judge(name, options)
-        print(name, result["sets"][name], flush=True)
+        key = name if options.split is None else f"{name}, {options.split}"
+        result["sets"][key] = judge(name, options)
+        print(key, result["sets"][key], flush=True)
         save(options.out, result)
 
 
