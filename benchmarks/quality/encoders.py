@@ -33,7 +33,6 @@ from common import DATA, load_set, save
 
 import bigrain
 from bigrain import evaluation
-from bigrain.encoders.transformer.model import PLAIN_WEIGHTS
 from bigrain.encoders.transformer.runtimes import candidates
 from bigrain.search.candidates import propose
 from bigrain.search.fuse import DEFAULT_FUSION, contributions
@@ -46,7 +45,9 @@ FAMILIES = ("dense", "sparse", "multivector")
 WEIGHTS: dict[str, dict[str, float]] = {
     "lexical + dense": {"lexical": 0.65, "dense": 0.35},
     "lexical + dense + multivector": {"lexical": 1, "dense": 1, "multivector": 1},
-    "all, 1:1:0.15:1": {"lexical": 1, "dense": 1, "sparse": 0.15, "multivector": 1},
+    "lexical + dense + sparse": {"lexical": 0.65, "dense": 0.65, "sparse": 0.35},
+    "fused": {"lexical": 0.65, "dense": 0.65, "sparse": 0.1, "multivector": 0.65},
+    "all, 1:0.54:1:1": {"lexical": 0.65, "dense": 0.35, "sparse": 0.65, "multivector": 0.65},
     "all, alike": {"lexical": 1, "dense": 1, "sparse": 1, "multivector": 1},
     "all, 2:1:1:4": {"lexical": 2, "dense": 1, "sparse": 1, "multivector": 4},
     "all, 3:1:1:3": {"lexical": 3, "dense": 1, "sparse": 1, "multivector": 3},
@@ -58,8 +59,7 @@ TIMED, ASKED = 256, 40
 def systems() -> dict[str, dict[str, float]]:
     """Each field alone, and fusions: weights."""
     alone = {name: {name: 1.0} for name in ("lexical", *FAMILIES)}
-    usual = {n: (DEFAULT_FUSION.weights | PLAIN_WEIGHTS)[n] for n in ("lexical", *FAMILIES)}
-    return {**alone, "fused": usual, **WEIGHTS}
+    return {**alone, **WEIGHTS}
 
 
 def register(model: str, **options: Any) -> bigrain.TransformerEncoder:

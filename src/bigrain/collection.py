@@ -144,8 +144,7 @@ def create(
             "'auto'"
         )
     if fusion is None:
-        sources = [source_of(family.encoder) for family in families.values()]
-        fusion = usual_fusion(getattr(s, "fusion_weights", None) or {} for s in sources)
+        fusion = usual_fusion(_known_weights(families.values()))
     elif not isinstance(fusion, Fusion):
         raise ConfigError(f"fusion={shown(fusion)} must be a bigrain.Fusion, or None")
     budget = _with_fixed(budget, families)
@@ -1247,6 +1246,19 @@ class Collection:
         for name in files:
             self._folder.files.remove(self._folder.segments / name)
         self._show(self._load())
+
+
+def _known_weights(families: Iterable[Family]) -> list[Mapping[str, float]]:
+    """What each encoder says of its families' weights, given those that it is used for."""
+    used: dict[int, tuple[Any, set[str]]] = {}
+    for family in families:
+        source = source_of(family.encoder)
+        used.setdefault(id(source), (source, set()))[1].add(family.spec.family)
+    return [
+        source.fusion_weights(some)
+        for source, some in used.values()
+        if hasattr(source, "fusion_weights")
+    ]
 
 
 def _default_settings() -> dict[str, Any]:

@@ -683,17 +683,21 @@ def test_a_hub_name_is_taken_from_the_cache(folder, monkeypatch):
 
 
 def test_a_collection_begins_with_the_weights_that_suit_its_encoder(tmp_path, folder):
-    from bigrain.encoders.transformer.model import PLAIN_WEIGHTS
-
-    usual = bigrain.Fusion().weights
-    for name, fields, expected in (
-        ("a", bigrain.fields_of(str(folder)), {**usual, **PLAIN_WEIGHTS}),
-        ("b", bigrain.fields_of("bigrain/static-v1"), usual),
-        ("c", {"words": bigrain.LexicalField()}, usual),
+    usual, name = bigrain.Fusion().weights, str(folder)
+    plain = {"dense": 0.65, "sparse": 0.1, "multivector": 0.65}
+    for case, fields, expected in (
+        ("a", bigrain.fields_of(name), usual | plain),
+        (
+            "b",
+            bigrain.fields_of(name, ["dense", "sparse"]),
+            usual | {"dense": 0.65, "sparse": 0.35},
+        ),
+        ("c", bigrain.fields_of("bigrain/static-v1"), usual),
+        ("d", {"words": bigrain.LexicalField()}, usual),
     ):
-        with bigrain.create(tmp_path / name, fields) as col:
+        with bigrain.create(tmp_path / case, fields) as col:
             assert col.stats()["fusion"]["weights"] == expected
-        with bigrain.create(tmp_path / f"own-{name}", fields, fusion=bigrain.Fusion()) as col:
+        with bigrain.create(tmp_path / f"own-{case}", fields, fusion=bigrain.Fusion()) as col:
             assert col.stats()["fusion"]["weights"] == usual
     with pytest.raises(bigrain.ConfigError, match=r"fusion='rrf' must be a bigrain.Fusion"):
         bigrain.create(tmp_path / "odd", fusion="rrf")

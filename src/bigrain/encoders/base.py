@@ -54,9 +54,9 @@ class Encoder(Protocol):
     `texts_at_once` bounds how many texts `encode_documents` is given. `weighs_by_idf`, true for a
     sparse encoder, has the weights of text queries multiplied by the idf of their columns.
     `window_chars`: how many characters of a text it reads together, about; collections cut their
-    passages by the smallest. `fusion_weights`: what its families should count for in a fused search
-    where words count 0.65; collections with fields of it begin with these weights. Texts that are
-    parts of a long one come as `PassageText`s.
+    passages by the smallest. `fusion_weights(families)`: what its families should count for in a
+    fused search where words count 0.65, if these are there; collections begin with such weights.
+    Texts that are parts of a long one come as `PassageText`s.
     """
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -49,7 +49,6 @@ OF_KIND = {
     "colbert": ("multivector",),
 }
 MLM_HEADS = ("predictions.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "head.dense.")
-PLAIN_WEIGHTS = {"dense": 0.65, "sparse": 0.1, "multivector": 0.65}
 HELD_BYTES = 64 << 20  # token vectors of texts that are encoded together
 CHARS_PER_TOKEN = 4  # of English: 3.2 (source code) to 5.4 (abstracts) with the tokens of BERT
 Ids = npt.NDArray[np.int64]
@@ -212,11 +211,15 @@ class TransformerEncoder:
         """How many characters of English the window holds, about."""
         return max(100, CHARS_PER_TOKEN * self._frame(query=False).room // 100 * 100)
 
-    @property
-    def fusion_weights(self) -> dict[str, float]:
-        """Of a plain sentence encoder: as measured with MiniLM (benchmarks/README.md)."""
-        plain = self.folder.kind == "sentence" and self.sparse == "tokens"
-        return dict(PLAIN_WEIGHTS) if plain else {}
+    def fusion_weights(self, families: Collection[str]) -> dict[str, float]:
+        """Of a plain sentence encoder: as measured with MiniLM (benchmarks/README.md).
+
+        Token vectors find what the untrained sparse weights find; without them these count more.
+        """
+        if self.folder.kind != "sentence" or self.sparse != "tokens":
+            return {}
+        found = {"dense": 0.65, "sparse": 0.1 if "multivector" in families else 0.35}
+        return {f: w for f, w in (found | {"multivector": 0.65}).items() if f in families}
 
     @property
     def memory_bytes(self) -> int:
