@@ -50,6 +50,7 @@ class Runner:
         self._run: runtimes.Run | None = None
         self._network: Any = None
         self._settled = name != "auto"
+        self._others: list[str] | None = None  # than torch; None before they were looked for
         self._spent = 0.0
         self._sample: list[tuple[Ids, Ids]] = []
         self._batches = 0
@@ -98,24 +99,26 @@ class Runner:
         self.chosen = name
 
     def _choose(self) -> None:
-        others = [name for name in runtimes.candidates() if name != "torch"]
-        known = _remembered().get(self._key())
-        if not others or known == "torch":
-            self._settled = True
-        elif known in others:
-            try:
-                self._take(known)
-            except Exception as error:  # of the runtime, which torch makes up for
-                warnings.warn(f"{known} cannot run this model: {error}", stacklevel=2)
-            self._settled = True
-        elif self._spent >= PATIENCE:
+        if self._others is None:
+            self._others = [name for name in runtimes.candidates() if name != "torch"]
+            known = _remembered().get(self._key())
+            if not self._others or known == "torch":
+                self._settle()
+            elif known in self._others:
+                try:
+                    self._take(known)
+                except Exception as error:  # of the runtime, which torch makes up for
+                    warnings.warn(f"{known} cannot run this model: {error}", stacklevel=2)
+                self._settle()
+        if not self._settled and self._spent >= PATIENCE:
             self.chosen, self._run, self.measurements = runtimes.quickest(
                 self.network, self._sample, self._threads
             )
-            self._settled = True
             _remember(self._key(), self.chosen)
-        if self._settled:
-            self._sample = []
+            self._settle()
+
+    def _settle(self) -> None:
+        self._settled, self._sample = True, []
 
     def _key(self) -> str:
         told = [platform.machine(), _processor(), os.cpu_count(), self._threads, self._shape]

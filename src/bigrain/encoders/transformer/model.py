@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from bigrain.encoders.base import Head
 from bigrain.encoders.transformer import network as networks
 from bigrain.encoders.transformer import runtimes
+from bigrain.encoders.transformer.checks import places, require, sparse_kind, temperature_of, whole
 from bigrain.encoders.transformer.choosing import Runner
 from bigrain.encoders.transformer.folder import (
     LONGEST_WINDOW,
@@ -33,11 +34,11 @@ from bigrain.encoders.transformer.heads.sparse import (
     matrix_of,
 )
 from bigrain.encoders.transformer.heads.vocabulary import VocabularyHead
-from bigrain.encoders.transformer.needs import require
+from bigrain.encoders.transformer.needs import require as require_extra
 from bigrain.encoders.transformer.pieces import Pieces
 from bigrain.encoders.transformer.stretching import POSITIONS
 from bigrain.encoders.transformer.windows import LONG, Frame, Window, batched, windows_of
-from bigrain.errors import ConfigError, shown
+from bigrain.errors import ConfigError
 
 __all__ = ["TransformerEncoder"]
 
@@ -48,7 +49,6 @@ OF_KIND = {
     "splade": ("sparse",),
     "colbert": ("multivector",),
 }
-MLM_HEADS = ("predictions.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "head.dense.")
 HELD_BYTES = 64 << 20  # token vectors of texts that are encoded together
 CHARS_PER_TOKEN = 4  # of English: 3.2 (source code) to 5.4 (abstracts) with the tokens of BERT
 Ids = npt.NDArray[np.int64]
@@ -114,29 +114,29 @@ class TransformerEncoder:
         threads: int | None = None,
     ) -> None:
         self.folder = folder = read_folder(model)
-        require(os.fspath(model))
-        _require("pooling", pooling, (None, *POOLING.values()))
-        _require("long", long, LONG)
-        _require("sparse", sparse, SPARSE)
-        _require("positions", positions, POSITIONS)
-        self.temperature, self.positions = _temperature(temperature), positions
+        require_extra(os.fspath(model))
+        require("pooling", pooling, (None, *POOLING.values()))
+        require("long", long, LONG)
+        require("sparse", sparse, SPARSE)
+        require("positions", positions, POSITIONS)
+        self.temperature, self.positions = temperature_of(temperature), positions
         self._runtime_name = runtimes.check_name(runtime)
-        self._threads = None if threads is None else _whole("threads", threads, 1, 1024)
+        self._threads = None if threads is None else whole("threads", threads, 1, 1024)
         self.families = OF_KIND[folder.kind]
         self.pooling = pooling or folder.pooling
         self._normalise = folder.normalise if normalise is None else bool(normalise)
         full = folder.layers[-1].width if folder.layers else folder.hidden
-        self.dim = full if dim is None else _whole("dim", dim, 1, full)
+        self.dim = full if dim is None else whole("dim", dim, 1, full)
         self.query_prompt = folder.query_prompt if query_prompt is None else query_prompt
         self.document_prompt = (
             folder.document_prompt if document_prompt is None else document_prompt
         )
-        most = LONGEST_WINDOW if positions else _places(folder.config, folder.max_tokens)
+        most = LONGEST_WINDOW if positions else places(folder.config, folder.max_tokens)
         self.max_tokens = (
-            folder.max_tokens if max_tokens is None else _whole("max_tokens", max_tokens, 8, most)
+            folder.max_tokens if max_tokens is None else whole("max_tokens", max_tokens, 8, most)
         )
-        self.long, self.top = long, _whole("top", top, 1, 1 << 20)
-        self.sparse = _sparse_kind(folder, sparse)
+        self.long, self.top = long, whole("top", top, 1, 1 << 20)
+        self.sparse = sparse_kind(folder, sparse)
         self._token_weights = self._checked_weights(token_weights)
         if folder.kind == "colbert" and self._pieces.mask is None:
             raise ConfigError(f"{folder.path}: the tokeniser has no [MASK], which queries need")
@@ -145,6 +145,15 @@ class TransformerEncoder:
         self._weights_bytes = sum(file.stat().st_size for file in weight_files(folder.path))
         self.token_dim = self._token_width()
         self._identity = folder.fingerprint()
+        vocabulary = self.sparse == "mlm" and "sparse" in self.families
+        self._runner = Runner(
+            self._runtime_name,
+            lambda: networks.load_network(
+                folder, vocabulary=vocabulary, temperature=self.temperature, positions=positions
+            ),
+            self._threads,
+            [self._identity["config"], vocabulary, positions],
+        )
         self._loading = threading.RLock()
         self._heads: dict[str, Any] = {}
 
@@ -161,21 +170,6 @@ class TransformerEncoder:
         told = self.folder.colbert
         marks = {True: told.get("query_mark"), False: told.get("document_mark")}
         return {query: [self._pieces.id_of(mark)] if mark else [] for query, mark in marks.items()}
-
-    @cached_property
-    def _runner(self) -> Runner:
-        vocabulary = self.sparse == "mlm" and "sparse" in self.families
-
-        def load() -> Any:
-            return networks.load_network(
-                self.folder,
-                vocabulary=vocabulary,
-                temperature=self.temperature,
-                positions=self.positions,
-            )
-
-        shape = [self._identity["config"], vocabulary, self.positions]
-        return Runner(self._runtime_name, load, self._threads, shape)
 
     def _require_late(self) -> None:
         if self.pooling not in ("mean", "max") and "dense" in self.families:
@@ -459,47 +453,3 @@ class TransformerEncoder:
                 f"shape {weights.shape}. rarity(texts) makes them"
             )
         return weights
-
-
-def _sparse_kind(folder: Any, asked: str) -> str:
-    if folder.kind == "splade":
-        return "mlm"
-    if folder.kind == "bge-m3":
-        return "bge-m3" if asked == "auto" else asked
-    if asked == "mlm":
-        names = tensor_names(folder.path)
-        if names and not any(part in name for name in names for part in MLM_HEADS):
-            raise ConfigError(
-                f"{folder.path} has no head of a masked language model, which sparse='mlm' needs; "
-                "choose sparse='tokens', which takes the model's own vocabulary"
-            )
-        return "mlm"
-    return "tokens"
-
-
-def _places(config: Mapping[str, Any], window: int) -> int:
-    """The most tokens the model has positions for."""
-    return max(int(config.get("max_position_embeddings") or window), window)
-
-
-def _temperature(value: object) -> float:
-    known = isinstance(value, int | float) and not isinstance(value, bool)
-    if not known or not 0.1 <= value <= 10:  # type: ignore[operator]
-        raise ConfigError(
-            f"temperature={shown(value)} must be a number from 0.1 to 10; 0.8 to 0.95 sharpens "
-            "attention, 1 leaves it"
-        )
-    return float(value)  # type: ignore[arg-type]
-
-
-def _require(name: str, value: object, accepted: Sequence[object]) -> None:
-    if value not in accepted:
-        told = ", ".join(repr(one) for one in accepted if one is not None)
-        raise ConfigError(f"{name}={shown(value)} is not one of {told}")
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not low <= value <= high:  # type: ignore[operator]
-        raise ConfigError(f"{name}={shown(value)} must be a whole number from {low} to {high:,}")
-    return int(value)  # type: ignore[call-overload, no-any-return]
