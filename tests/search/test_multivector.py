@@ -57,6 +57,31 @@ def test_a_list_of_arrays_is_one_ragged_array(tmp_path: Path) -> None:
         assert best.score == pytest.approx((rows[1] @ rows[1].T).max(axis=1).sum(), rel=1e-5)
 
 
+def test_an_array_of_tokens_is_unpadded(tmp_path: Path) -> None:
+    padded = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    field = {"tok": bigrain.MultiVectorField(dim=4, heavy="float32")}
+    with bigrain.create(tmp_path / "a.grain", field) as col:
+        for bad, told in (
+            ((padded, [1, 4]), r"row 1 \(document 'b'\): 4 tokens of 3; every row needs 1 to 3"),
+            ((padded, [0, 1]), "row 0 .*0 tokens of 3"),
+            ((padded, [1, 2, 3]), "comes alone, or with 2 whole numbers"),
+            ((padded, [1.0, 2.0]), "comes alone, or with 2 whole numbers"),
+            ((padded,), "comes alone, or with 2 whole numbers"),
+            (padded[:, :, :3], r"expected an array \(tokens, 4\).*\(3, 3\)"),
+            (padded[:1], "2 ids but 1"),
+            (padded[0], r"or an array \(n, tokens, 4\), got ndarray"),
+        ):
+            with pytest.raises(bigrain.InvalidVectorsError, match=told):
+                col.add_vectors("tok", ["a", "b"], bad)
+        col.add_vectors("tok", ["a", "b"], padded)
+        col.add_vectors("tok", ["c", "d"], (padded, np.array([3, 2])))
+        col.commit()
+        scores = {hit.id: hit.score for hit in col.search(padded[1], k=4)}
+    assert scores["a"] == scores["c"] and scores["b"] == max(scores.values())
+    products = padded[1] @ padded[1, :2].T
+    assert scores["d"] == pytest.approx(products.max(axis=1).sum(), rel=1e-5)
+
+
 def asked(n: int, seed: int = 99) -> list[np.ndarray]:
     tokens, offsets = documents(n, seed, 9)
     return [tokens[a:b] for a, b in zip(offsets, offsets[1:], strict=False)]
