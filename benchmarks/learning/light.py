@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from bigrain.learning.mining import Coded, exact_scores, ranks
 RESULTS = Path(__file__).parent / "results"
 SETS = (
     ("scifact", "minilm"), ("medquad", "minilm"), ("scifact", "static"), ("medquad", "static"),
-    ("arxiv", "static"), ("jaquad", "static"),
+    ("arxiv", "static"), ("jaquad", "static"), ("arxiv", "minilm"), ("jaquad", "minilm"),
 )  # fmt: skip
 SIZES = (16, 32, 48)
 CUTS = (10, 100)
@@ -116,17 +117,15 @@ def run(records: Records, cache: Path, args: argparse.Namespace) -> None:
         key = {**here, "bytes": 4 * dim, "code": "exact", "how": "exact", "seed": 0}
         if not records.path(**key).exists():
             records.keep(key, found(exact_scores(data.vectors, "cosine"), data))
-        for light_bytes in sizes:
-            for code, how, recipe in plans:
-                for seed in seeds if how not in ("fitted", "leanvec") else [0]:
-                    if code not in ("pq", "opq") and light_bytes > BITS[code] * dim // 8:
-                        continue  # all dimensions take fewer bytes
-                    key = {**here, "bytes": light_bytes, "code": code, "how": how, "seed": seed}
-                    if not records.path(**key).exists():
-                        began = time.process_time()
-                        codec, more = made(data, light_bytes, code, how, seed, recipe, args.steps)
-                        more["seconds"] = round(time.process_time() - began, 1)
-                        records.keep(key, found(Coded(codec, data.vectors), data), **more)
+        for seed, light_bytes, (code, how, recipe) in product(seeds, sizes, plans):
+            if code not in ("pq", "opq") and light_bytes > BITS[code] * dim // 8:
+                continue  # all dimensions take fewer bytes
+            key = {**here, "bytes": light_bytes, "code": code, "how": how, "seed": seed}
+            if not records.path(**key).exists():
+                began = time.process_time()
+                codec, more = made(data, light_bytes, code, how, seed, recipe, args.steps)
+                more["seconds"] = round(time.process_time() - began, 1)
+                records.keep(key, found(Coded(codec, data.vectors), data), **more)
 
 
 def made(
@@ -137,7 +136,7 @@ def made(
     settings = CodeSettings(light_bytes, code, BITS[code], reduction)
     if how in ("fitted", "leanvec"):
         queries = data.train if how == "leanvec" else None
-        codec = fitted_codec(settings, "cosine", data.vectors, queries=queries)
+        codec = fitted_codec(settings, "cosine", data.vectors, queries=queries, seed=seed)
         return codec, {"error": lost(codec, data.vectors)}
     codec, told = learn_codec(
         settings, "cosine", data.vectors, supervision(how, data),

@@ -686,6 +686,7 @@ class Collection:
         hold_out: str = "documents",
         force: bool = False,
         seed: int = 0,
+        sweep: bool | Sequence[int] = False,
         progress: ProgressLike = None,
     ) -> LearnReport:
         """Learn from questions what the search of a dense field, and the fusion, should be.
@@ -706,7 +707,13 @@ class Collection:
         about; with "questions" they may be about the same ones, as in a log of what users ask.
         `light_bytes` makes codes of that size (None: as they are). Training stops after `minutes`;
         unless it does, the same `seed` gives the same. What fails, is cancelled or killed changes
-        nothing; there is no resuming. `unlearn` takes everything back.
+        nothing, and the next call with the same arguments goes on from the adapter, or the quarter
+        of the training of codes, that it had come to, unless something was committed meanwhile.
+        `unlearn` takes everything back.
+
+        With `sweep=True`, or sizes in bytes, the report also tells what codes of other sizes would
+        find, fitted and learned, for `LearnReport.plot`; what is published stays the same. The
+        minutes that are left are shared among the sizes.
 
         Raises `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError`, `ConfigError`,
         `PendingChangesError`, `ReadOnlyError` and `MissingExtraError`.
@@ -716,7 +723,7 @@ class Collection:
         return learn_collection(
             self, queries=queries, judgments=judgments, field=field, light_bytes=light_bytes,
             minutes=minutes, what=what, hold_out=hold_out, force=force, seed=seed,
-            progress=progress,
+            sweep=sweep, progress=progress,
         )  # fmt: skip
 
     def unlearn(self, progress: ProgressLike = None) -> int:

@@ -499,3 +499,26 @@ def test_the_report_tells_and_draws(col: Any, codes: None, tmp_path: Path) -> No
     pytest.importorskip("matplotlib")
     report.plot(tmp_path / "recall.png")
     assert (tmp_path / "recall.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_sweep_tells_of_other_sizes_and_publishes_none_of_them(
+    original: Path, tmp_path: Path, codes: None
+) -> None:
+    some, found = dict(list(QUERIES.items())[:120]), []
+    for sweep in (False, [1, 2, 4]):
+        copy = Path(shutil.copytree(original, tmp_path / str(sweep)))
+        with bigrain.open(copy, files=QuickDisk()) as col:
+            report = col.learn(some, JUDGMENTS, what="light", force=True, sweep=sweep)
+            found.append((report.gains, answers(col)))
+    assert found[0] == found[1]
+    rows = {(row.codes, row.light_bytes): row.recall for row in report.candidates if row.k == 100}
+    assert set(rows) == {
+        ("present", 4), *((codes, n) for codes in ("fitted", "learned") for n in (1, 2, 4))
+    }  # fmt: skip
+    assert rows["fitted", 1] < rows["fitted", 2] < rows["fitted", 4]
+    with bigrain.open(copy, files=QuickDisk()) as col:
+        with pytest.raises(InvalidInputError, match="light_bytes"):
+            col.learn(some, JUDGMENTS, what="light", sweep=[2, 5])
+        assert [f.light_bytes for f in of_collection._swept(True, bigrain.DenseField(dim=128))] == [
+            8
+        ]

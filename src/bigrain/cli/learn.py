@@ -57,7 +57,8 @@ __all__ = ["learn"]
 @click.option("--force", is_flag=True, help="Publish also what is not better.")
 @click.option("--undo", is_flag=True, help="Take back all that was learned.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
-              help="Draw recall of the candidates against bytes, as a PNG.")  # fmt: skip
+              help="Draw recall of the candidates against bytes, by fitted and by learned codes of "
+              "several sizes, as a PNG; takes some minutes more.")  # fmt: skip
 @memory_option
 @common
 def learn(
@@ -86,7 +87,7 @@ def learn(
     Learned are codes that put it among the candidates (needs pip install 'bigrain[learn]'), an
     adapter of queries that ranks it first, and the weights of the fields. A part of the questions
     is held out, and what is not better on these is not published. Without judgments codes alone
-    are learned.
+    are learned. After a call that was stopped or killed the same command goes on where it was.
 
     \b
     Examples:
@@ -118,7 +119,7 @@ def learn(
         report = col.learn(
             asked, judged, field=field, light_bytes=light_bytes, minutes=minutes,
             what=parts or ("light", "adapter", "fusion"), hold_out=hold_out, force=force,
-            seed=seed, progress=progress(state),
+            seed=seed, sweep=plot is not None, progress=progress(state),
         )  # fmt: skip
     if plot is not None:
         report.plot(plot)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from bigrain.families.dense import DenseFamily
 from bigrain.families.learned import LEARNED
 from bigrain.index.dense import DenseIndex
 from bigrain.learning.asking import Asked, questions_for
+from bigrain.learning.checkpoint import Checkpoint, key_of
 from bigrain.learning.light import has_torch
 from bigrain.learning.report import LearnReport
 from bigrain.learning.task import Task
@@ -40,6 +42,7 @@ HELD_OUT = ("documents", "questions")
 MOST_ROWS, LEAST_ROWS = 50_000, 2_000
 COPIES = 6  # of a row, while codes are learned
 LEAST_FIELD = 200
+SWEEP = (8, 16, 24, 32, 48, 64)  # bytes
 
 
 def learn_collection(
@@ -54,9 +57,12 @@ def learn_collection(
     hold_out: str,
     force: bool,
     seed: int,
+    sweep: bool | Sequence[int],
     progress: ProgressLike,
 ) -> LearnReport:
     """What `Collection.learn` promises."""
+    from bigrain import __version__
+
     view = col._require_open()
     family = _dense_field(col, field)
     parts = _parts(what)
@@ -69,6 +75,7 @@ def learn_collection(
     target = family.spec
     if light_bytes is not None:
         target = replace(family.spec, light_bytes=light_bytes)
+    swept = _swept(sweep, target)
     if col.read_only:
         raise ReadOnlyError(f"{col.path} was opened with read_only=True; open it without to learn")
     col._require_nothing_pending()
@@ -92,10 +99,20 @@ def learn_collection(
     ):
         reporter.stage("questions", None, "questions")
         questions = questions_for(view, family, index, queries, judgments, seed)
+        asked = Asked.of(view, family, index, questions, hold_out, seed)
+        most_rows = max(LEAST_ROWS, min(MOST_ROWS, budget))
+        key = key_of(
+            __version__, view.number, target.to_dict(), family.name, family.fingerprint(),
+            parts, hold_out, force, minutes, seed, [one.light_bytes for one in swept],
+            most_rows, asked.raw, asked.plain, asked.grades,
+        )  # fmt: skip
+        checkpoint = Checkpoint(col._folder.files, col._folder.path, key)
+        if checkpoint:
+            notes.append(f"taken up where a call had come to after {checkpoint.seconds:.0f} s")
+        until = time.monotonic() + 60 * minutes - checkpoint.seconds
         task = Task(
-            col, view, family, index, target, col._fusion, seed, reporter, Path(folder),
-            time.monotonic() + 60 * minutes, max(LEAST_ROWS, min(MOST_ROWS, budget)),
-            Asked.of(view, family, index, questions, hold_out, seed), hold_out, notes=notes,
+            col, view, family, index, target, col._fusion, seed, reporter, Path(folder), until,
+            most_rows, asked, hold_out, checkpoint, notes=notes,
         )  # fmt: skip
         task.notes += task.asked.notes
         if task.asked.grades is None:
@@ -106,11 +123,14 @@ def learn_collection(
                 )
             parts = tuple(part for part in parts if part == "light")
         adapter = task.learn_adapter(force) if "adapter" in parts else None
-        codec = task.learn_light(adapter, force) if "light" in parts else None
+        codec = task.learn_light(adapter, force, swept) if "light" in parts else None
         fusion = task.learn_fusion(adapter, force) if "fusion" in parts else None
         snapshot = -1
         if adapter is not None or codec is not None or fusion is not None:
             snapshot = _publish(col, task, adapter, codec, fusion, reporter)
+    checkpoint.remove()
+    if not checkpoint.writable:
+        task.notes.append("what was reached could not be kept on disk: stopped, it would be lost")
     return LearnReport(
         name=family.name,
         questions=len(task.asked.learned),
@@ -219,3 +239,15 @@ def _parts(what: Sequence[str] | str) -> tuple[str, ...]:
     if not named or any(part not in PARTS for part in named):
         raise InvalidInputError(f"what={shown(what)} must name some of {', '.join(PARTS)}")
     return tuple(part for part in PARTS if part in named)
+
+
+def _swept(sweep: bool | Sequence[int], target: DenseField) -> list[DenseField]:
+    """The field with codes of other sizes: those asked for, or the usual ones that it can have."""
+    if not isinstance(sweep, bool):
+        sizes = dict.fromkeys(sweep)
+        return [replace(target, light_bytes=n) for n in sizes if n != target.light_bytes]
+    found = []
+    for size in SWEEP if sweep else ():
+        with suppress(ConfigError):
+            found.append(replace(target, light_bytes=size))
+    return [one for one in found if one.light_bytes != target.light_bytes]
