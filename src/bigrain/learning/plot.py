@@ -30,6 +30,7 @@ def plot(report: LearnReport, path: str | os.PathLike[str]) -> None:
                 linestyle="-", color=colour, marker=mark, markersize=6, label=label,
             )  # fmt: skip
         ax.set_xlim(0, 1.25 * max([1, *(r.light_bytes for r in report.candidates)]))
+        ax.set_ylim(top=min(ax.get_ylim()[1], 1.005))
         ax.set_xlabel("bytes of a code")
         ax.set_ylabel(f"recall@{k} of candidates, questions held out")
         ax.spines[["top", "right"]].set_visible(False)
