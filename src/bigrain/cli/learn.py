@@ -46,8 +46,11 @@ __all__ = ["learn"]
 @click.option("--minutes", default=10.0, show_default=True, type=float, metavar="N",
               help="When training stops.")  # fmt: skip
 @click.option("--only", "parts", multiple=True, metavar="PART",
-              type=click.Choice(["light", "adapter", "fusion"]),
-              help="Learn this part: light, adapter or fusion (may be repeated).")  # fmt: skip
+              type=click.Choice(["light", "adapter", "fusion", "encoder"]),
+              help="Learn this part: light, adapter or fusion (may be repeated); or encoder, by "
+              "itself.")  # fmt: skip
+@click.option("--encoder-folder", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="A new folder for the encoder of --only encoder.")  # fmt: skip
 @click.option("--hold-out", default="documents", show_default=True,
               type=click.Choice(["documents", "questions"]),
               help="Judge by questions about documents that were not learned from, or about "
@@ -75,6 +78,7 @@ def learn(
     light_bytes: int | None,
     minutes: float,
     parts: tuple[str, ...],
+    encoder_folder: Path | None,
     hold_out: str,
     seed: int,
     force: bool,
@@ -94,6 +98,7 @@ def learn(
       bigrain learn docs.grain --queries questions.tsv --judgments qrels.txt
       bigrain learn docs.grain --beir scifact/ --light-bytes 32 --plot recall.png
       bigrain learn docs.grain --unlabelled --minutes 5
+      bigrain learn docs.grain --beir scifact/ --only encoder --encoder-folder my-encoder
       bigrain learn docs.grain --undo
     """
     given = [beir is not None, queries is not None or judgments is not None, unlabelled, undo]
@@ -119,7 +124,8 @@ def learn(
         report = col.learn(
             asked, judged, field=field, light_bytes=light_bytes, minutes=minutes,
             what=parts or ("light", "adapter", "fusion"), hold_out=hold_out, force=force,
-            seed=seed, sweep=plot is not None, progress=progress(state),
+            seed=seed, sweep=plot is not None,
+            encoder_folder=encoder_folder, progress=progress(state),
         )  # fmt: skip
     if plot is not None:
         report.plot(plot)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -26,8 +27,10 @@ from bigrain.families.learned import LEARNED
 from bigrain.index.dense import DenseIndex
 from bigrain.learning.asking import Asked, questions_for
 from bigrain.learning.checkpoint import Checkpoint, key_of
+from bigrain.learning.encoding import require_table
 from bigrain.learning.light import has_torch
 from bigrain.learning.report import LearnReport
+from bigrain.learning.static_encoder import LearnedStatic
 from bigrain.learning.task import Task
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.fuse import Fusion
@@ -37,7 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PARTS", "learn_collection", "unlearn_collection"]
 
-PARTS = ("light", "adapter", "fusion")
+PARTS = ("light", "adapter", "fusion", "encoder")
 HELD_OUT = ("documents", "questions")
 MOST_ROWS, LEAST_ROWS = 50_000, 2_000
 COPIES = 6  # of a row, while codes are learned
@@ -58,6 +61,7 @@ def learn_collection(
     force: bool,
     seed: int,
     sweep: bool | Sequence[int],
+    encoder_folder: str | os.PathLike[str] | None,
     progress: ProgressLike,
 ) -> LearnReport:
     """What `Collection.learn` promises."""
@@ -68,6 +72,8 @@ def learn_collection(
     parts = _parts(what)
     if isinstance(minutes, bool) or not isinstance(minutes, int | float) or not minutes > 0:
         raise InvalidInputError(f"minutes={shown(minutes)} must be a number above 0; 10 is usual")
+    folder_of_encoder = _folder_for(parts, encoder_folder)
+    base = None if folder_of_encoder is None else require_table(family)
     if hold_out not in HELD_OUT:
         raise InvalidInputError(f"hold_out={shown(hold_out)} must be {' or '.join(HELD_OUT)}")
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 62:
@@ -87,6 +93,8 @@ def learn_collection(
             "needed to learn from them"
         )
     notes: list[str] = []
+    if base is not None and not has_torch():
+        raise MissingExtraError("learning an encoder", "learn")
     if "light" in parts and not has_torch():
         if parts == ("light",):
             raise MissingExtraError("learning codes", "learn")
@@ -116,7 +124,7 @@ def learn_collection(
         )  # fmt: skip
         task.notes += task.asked.notes
         if task.asked.grades is None:
-            if parts in (("adapter",), ("fusion",), ("adapter", "fusion")):
+            if "light" not in parts:
                 raise InvalidInputError(
                     f"{' and '.join(parts)} cannot be learned without judgments; give judgments, "
                     "or a function as queries that asks something of every document"
@@ -126,6 +134,10 @@ def learn_collection(
         codec = task.learn_light(adapter, force, swept) if "light" in parts else None
         fusion = task.learn_fusion(adapter, force) if "fusion" in parts else None
         snapshot = -1
+        if base is not None and folder_of_encoder is not None:
+            learned = task.learn_encoder(base, minutes, force)
+            if learned is not None:
+                snapshot = _publish_encoder(col, task, learned, folder_of_encoder, reporter)
         if adapter is not None or codec is not None or fusion is not None:
             snapshot = _publish(col, task, adapter, codec, fusion, reporter)
     checkpoint.remove()
@@ -172,7 +184,10 @@ def unlearn_collection(col: Collection, progress: ProgressLike) -> int:
             if name in learned.fields_before:
                 before = field_from_dict(dict(learned.fields_before[name]))
                 assert isinstance(before, DenseField)
-                family = family.recoded(before).forgetting()
+                if before.encoder != family.spec.encoder:
+                    family = DenseFamily(name, before)
+                else:
+                    family = family.recoded(before).forgetting()
             families[name] = family.adapted(None)
         settings: dict[str, Any] = {LEARNED: None}
         if learned.fusion_before is not None:
@@ -217,6 +232,52 @@ def _publish(
         changed = {} if codec is None and adapter is None else {name: family}
         col._redefine(changed, reporter, {**settings, **learned.settings()})
         return col._require_open().number
+
+
+def _publish_encoder(
+    col: Collection, task: Task, learned: LearnedStatic, folder: Path, reporter: Reporter
+) -> int:
+    """The encoder in its folder, then one commit with all texts encoded by it."""
+    name = task.family.name
+    with col._changing:
+        col._require_nothing_pending()
+        col._writer()
+        present = col._families[name]
+        if present.spec != task.family.spec:
+            col.rollback()
+            raise ConfigError(
+                f"field {name!r} was given other codes while it was learned; nothing was "
+                "changed: learn again"
+            )
+        learned.save(folder)
+        family = DenseFamily(name, replace(task.family.spec, encoder=str(folder)))
+        settings = col._learned.with_encoder(name, task.family.spec).settings()
+        col._redefine({name: family}, reporter, settings)
+        return col._require_open().number
+
+
+def _folder_for(parts: tuple[str, ...], folder: str | os.PathLike[str] | None) -> Path | None:
+    """Where an encoder is to be saved, an absolute path; None where none is learned."""
+    if "encoder" not in parts:
+        if folder is not None:
+            raise InvalidInputError('encoder_folder goes with what="encoder"')
+        return None
+    if parts != ("encoder",):
+        raise InvalidInputError(
+            "an encoder is learned by itself: everything else is learned from its vectors, by "
+            "another call"
+        )
+    if folder is None:
+        raise InvalidInputError(
+            'what="encoder" needs encoder_folder="my-encoder", a new folder that the encoder is '
+            "kept in as long as the collection uses it"
+        )
+    path = Path(folder).absolute()
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InvalidInputError(
+            f"encoder_folder={shown(str(folder))} is there already; give a new one"
+        )
+    return path
 
 
 def _dense_field(col: Collection, field: str | None) -> DenseFamily:

@@ -16,6 +16,8 @@ import numpy.typing as npt
 from bigrain.codecs.adapter import QueryAdapter, fingerprint_digest
 from bigrain.codecs.dense import DenseCodec
 from bigrain.config import DenseField
+from bigrain.encoders.static import StaticEncoder
+from bigrain.errors import InvalidInputError
 from bigrain.families.dense import DenseFamily
 from bigrain.index.base import Floats, Units
 from bigrain.index.dense import DenseIndex
@@ -24,11 +26,13 @@ from bigrain.learning import light
 from bigrain.learning.adapter import train_adapter
 from bigrain.learning.asking import Asked
 from bigrain.learning.checkpoint import Checkpoint, State
+from bigrain.learning.encoding import Passages, taught, values_of
 from bigrain.learning.fusion import Scored, learn_fusion
 from bigrain.learning.measuring import gain_of, ndcg, recall_at
 from bigrain.learning.report import CandidateRow, Gain
 from bigrain.learning.rows import sampled_views, units_of, vectors_of
 from bigrain.learning.sampling import ProximityGraph
+from bigrain.learning.static_encoder import LearnedStatic
 from bigrain.learning.supervision import Supervision
 from bigrain.progress import Reporter
 from bigrain.search.asked import fields_of
@@ -197,6 +201,51 @@ class Task:
             positives.append(np.sort(units[order][first]))
             right.append(np.sort(units))
         return positives, right
+
+    # -- the encoder ------------------------------------------------------------------------
+
+    def learn_encoder(
+        self, base: StaticEncoder, minutes: float, force: bool
+    ) -> LearnedStatic | None:
+        """The field's encoder taught by the questions, if it ranks better (or forced)."""
+        began, asked = time.monotonic(), self.asked
+        assert asked.grades is not None
+        questions = [self._text(i) for i in range(len(asked.raw))]
+        right = self._right(asked.plain, asked.grades)
+        views = sampled_views(
+            self.index, np.unique(np.concatenate(right[1])), self.most_rows, self.seed
+        )
+        passages = Passages.of(self.view, self.family, units_of(views))
+        learned: LearnedStatic | None = taught(
+            base, passages, [questions[i] for i in asked.learned],
+            [right[0][i] for i in asked.learned], minutes, self.seed, self.reporter,
+            self.checkpoint,
+        )  # fmt: skip
+        assert learned is not None
+        self.reporter.stage("judging", 2, "encoders")
+        before, after = values_of(
+            learned, passages, [questions[i] for i in asked.held], _taken(asked.grades, asked.held)
+        )
+        if not learned.steps:
+            self.notes.append("the table that was learned ranks worse than the one that is there")
+            learned = None
+        elif not self._decide(
+            gain_of("encoder", "nDCG@10 of an exact search", before, after, self.seed), force
+        ):
+            learned = None
+        self.seconds["encoder"] = time.monotonic() - began
+        return learned
+
+    def _text(self, number: int) -> str:
+        """A question as text for the dense field."""
+        raw = self.asked.raw[number]
+        text = raw[self.family.name] if fields_of(raw) else raw
+        if not isinstance(text, str):
+            raise InvalidInputError(
+                f"an encoder is learned from texts, and query {number + 1} is a vector; give the "
+                "texts of the queries"
+            )
+        return text
 
     # -- the light grain --------------------------------------------------------------------
 
