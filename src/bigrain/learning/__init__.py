@@ -17,6 +17,7 @@ Algorithms here are functions of arrays: no collection, no files. torch is impor
                        `static_training` is its steps
 
 `Collection.learn` is `of_collection`: `asking` and `questions` are what is learned from, `rows`
-reads vectors, `task` learns each part and judges it on questions held out (`measuring`), `report`
-and `plot` tell, `checkpoint` keeps what was trained for the case that the call is stopped.
+reads vectors, `task` learns each part (`encoding` an encoder) and judges it on questions held out
+(`measuring`), `report` and `plot` tell, `checkpoint` keeps what was trained for the case that the
+call is stopped.
 """
