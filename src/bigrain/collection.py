@@ -1191,13 +1191,13 @@ class Collection:
                 self._catalogue.redefine_settings(settings)
             while groups:
                 name, views = groups.popitem()
-                family = self._families[name]
+                present = family = self._families[name]
                 if recoded and name in recoded:
                     family = recoded[name]
                     self._catalogue.redefine_field(
                         name, family.spec.to_dict(), family.fingerprint()
                     )
-                if family.fingerprint() == self._families[name].fingerprint():
+                if family is present or family.fingerprint() == present.fingerprint():
                     merged = merge_views(self._folder, family, views, self._budget.build)
                 else:
                     merged = encode_anew(

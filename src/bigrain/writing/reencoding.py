@@ -25,13 +25,13 @@ def encode_anew(
     reporter: Reporter,
 ) -> Sealed | None:  # fmt: skip
     """One unpublished segment of all that lives in a snapshot; None if nothing does."""
-    numbers = catalogue.live_docnos(snapshot).tolist()
+    numbers = catalogue.live_docnos(snapshot)
     reporter.stage(f"encoding {family.name}", len(numbers))
     path = folder.new_segment(family.name)
     builder = family.builder(folder.files, folder.staging, memory_bytes, [])
     try:
         for start in range(0, len(numbers), DOCUMENTS):
-            found = catalogue.documents(numbers[start : start + DOCUMENTS])
+            found = catalogue.documents(numbers[start : start + DOCUMENTS].tolist())
             some = [found[number] for number in sorted(found)]
             units, texts = texts_of(some, family)
             builder.append(units, family.encode_documents(texts))
