@@ -214,6 +214,12 @@ def report(records: Records) -> dict[str, Any]:
             better = np.array([t["better"] for t, _ in members])
             as_learned = np.where(better[:, None], forced, before)
             first = members[0][0]
+            beside = {}
+            others = {t["seed"]: v for t, v in runs.get((hold_out, "random"), [])}
+            both = [(v, others[t["seed"]]) for t, v in members if t["seed"] in others]
+            if sampler == "snowball" and both:
+                means = (np.mean([pair[i] for pair in both], axis=0) for i in (0, 1))
+                beside = {"against_random": compared(*means)}
             keep = ("by_verified", "recall_asked_0.95", "plain_candidates",
                     "in_batch_score_less_positive", "in_batch_among_candidates")  # fmt: skip
             sets[name][f"{hold_out} {sampler}"] = {
@@ -224,6 +230,7 @@ def report(records: Records) -> dict[str, Any]:
                 "against_exact": compared(as_learned.mean(axis=0), exact),
                 "seeds_above_exact": int((as_learned.mean(axis=1) > exact.mean()).sum()),
                 "cpu_seconds": round(float(np.mean([t["cpu_seconds"] for t, _ in members])), 1),
+                **beside,
                 **{k: first[k] for k in keep if k in first},
             }
     return {"machine": machine(), "sets": sets}
@@ -265,7 +272,12 @@ def tables(sets: dict[str, Any]) -> dict[str, str]:
             ]  # fmt: skip
             shares = [f"{found[s]['in_batch_among_candidates']:.3f}" if s in found else "–"
                       for s in ("random", "walk", "snowball")]  # fmt: skip
-            kinds.append([name, *cells, ", ".join(shares)])
+            less = found.get("snowball", {}).get("against_random")
+            told_less = ""
+            if less:
+                low, high = less["interval"]
+                told_less = f"{less['difference']:+.4f} [{low:.4f}, {high:.4f}]"
+            kinds.append([name, *cells, told_less, ", ".join(shares)])
     gain = "gain over exact"
     return {
         "main": markdown_table(
@@ -274,7 +286,7 @@ def tables(sets: dict[str, Any]) -> dict[str, str]:
         "candidates": markdown_table(
             ["set, encoder", *(f"{n}" for n in DEPTHS), "100 by the plain query"], depths),
         "negatives": markdown_table(
-            ["set, encoder", *NAMES.values(),
+            ["set, encoder", *NAMES.values(), "snowball less in-batch",
              "in-batch among candidates: random, walk, snowball"], kinds),
     }  # fmt: skip
 
