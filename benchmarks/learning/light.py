@@ -4,8 +4,9 @@
     python benchmarks/learning/light.py --cache FOLDER --report
 
 Judgments and queries of the train split teach, those of the test split ask. Every run is one
-record in the cache, so that it can be done in parts; `--report` tests each code against the best
-fitted one over test queries (paired randomisation) and writes `results/light.json` and a plot.
+record in the cache, so that it can be done in parts; `--report` tests each code against fitted
+ones of the same seeds over test queries (paired randomisation of means over seeds) and writes
+`results/light.json`, a plot and the tables of the README.
 Seconds are processor time of one thread.
 """
 
@@ -16,6 +17,7 @@ import json
 import os
 import sys
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +30,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 sys.path.insert(0, str(Path(__file__).parent))
 from common import machine
 from judged import Judged, judged
+from records import Records, compared
+from reporting import into_page, markdown_table
 
 from bigrain.codecs.dense import CodeSettings, DenseCodec
-from bigrain.evaluation.significance import paired_bootstrap_interval, randomisation_test
 from bigrain.learning.light import Recipe, Supervision, fitted_codec, learn_codec
 from bigrain.learning.mining import Coded, exact_scores, ranks
 
 RESULTS = Path(__file__).parent / "results"
 SETS = (
     ("scifact", "minilm"), ("medquad", "minilm"), ("scifact", "static"), ("medquad", "static"),
-    ("arxiv", "static"), ("jaquad", "static"),
+    ("arxiv", "static"), ("jaquad", "static"), ("arxiv", "minilm"), ("jaquad", "minilm"),
 )  # fmt: skip
 SIZES = (16, 32, 48)
 CUTS = (10, 100)
@@ -59,6 +62,18 @@ LEARNED: dict[str, list[tuple[str, str, dict[str, Any]]]] = {
 }
 
 
+PARTS = ("losses", "negatives")
+TOLD = {
+    ("pq", "fitted"): "PQ, fitted", ("opq", "fitted"): "OPQ, fitted",
+    ("opq", "reconstruction"): "trained for reconstruction",
+    ("opq", "corpus"): "distilled, from documents",
+    ("opq", "queries"): "distilled, from train questions without judgments",
+    ("opq", "judged"): "half judgments, half exact scores (the default)",
+}  # fmt: skip
+BEGIN = "<!-- learned-codes-{part}: written by learning/light.py -->"
+END = "<!-- end of learned-codes-{part} -->"
+
+
 def supervision(how: str, data: Judged) -> Supervision:
     if how in ("corpus", "reconstruction"):
         return Supervision(data.train[:0])
@@ -71,30 +86,6 @@ def found(score: Any, data: Judged) -> np.ndarray:
     """(test queries, cuts): shares of the judged documents among the first."""
     each = ranks(score, data.test, data.test_positives, len(data.vectors))
     return np.array([[np.mean(r < cut) for cut in CUTS] for r in each], np.float32)
-
-
-class Records:
-    """One file a run: what was reached for each test query, and what it cost."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-
-    def path(self, **key: Any) -> Path:
-        name = "_".join(str(part).replace(" ", "-") for part in key.values())
-        return self.folder / f"{name}.npz"
-
-    def keep(self, key: dict[str, Any], values: np.ndarray, **more: Any) -> None:
-        np.savez(self.path(**key), found=values, told=json.dumps({**key, **more}))
-        recall = values.mean(axis=0).round(4).tolist()
-        print(json.dumps({**key, "recall": recall, **more}), flush=True)
-
-    def all(self) -> list[tuple[dict[str, Any], np.ndarray]]:
-        out = []
-        for path in sorted(self.folder.glob("*.npz")):
-            with np.load(path) as file:
-                out.append((json.loads(str(file["told"])), file["found"]))
-        return out
 
 
 def run(records: Records, cache: Path, args: argparse.Namespace) -> None:
@@ -116,17 +107,17 @@ def run(records: Records, cache: Path, args: argparse.Namespace) -> None:
         key = {**here, "bytes": 4 * dim, "code": "exact", "how": "exact", "seed": 0}
         if not records.path(**key).exists():
             records.keep(key, found(exact_scores(data.vectors, "cosine"), data))
-        for light_bytes in sizes:
-            for code, how, recipe in plans:
-                for seed in seeds if how not in ("fitted", "leanvec") else [0]:
-                    if code not in ("pq", "opq") and light_bytes > BITS[code] * dim // 8:
-                        continue  # all dimensions take fewer bytes
-                    key = {**here, "bytes": light_bytes, "code": code, "how": how, "seed": seed}
-                    if not records.path(**key).exists():
-                        began = time.process_time()
-                        codec, more = made(data, light_bytes, code, how, seed, recipe, args.steps)
-                        more["seconds"] = round(time.process_time() - began, 1)
-                        records.keep(key, found(Coded(codec, data.vectors), data), **more)
+        for seed, light_bytes, (code, how, recipe) in product(seeds, sizes, plans):
+            if code not in ("pq", "opq") and light_bytes > BITS[code] * dim // 8:
+                continue  # all dimensions take fewer bytes
+            if how == "leanvec" and seed:
+                continue  # in closed form
+            key = {**here, "bytes": light_bytes, "code": code, "how": how, "seed": seed}
+            if not records.path(**key).exists():
+                began = time.process_time()
+                codec, more = made(data, light_bytes, code, how, seed, recipe, args.steps)
+                more["seconds"] = round(time.process_time() - began, 1)
+                records.keep(key, found(Coded(codec, data.vectors), data), **more)
 
 
 def made(
@@ -137,7 +128,7 @@ def made(
     settings = CodeSettings(light_bytes, code, BITS[code], reduction)
     if how in ("fitted", "leanvec"):
         queries = data.train if how == "leanvec" else None
-        codec = fitted_codec(settings, "cosine", data.vectors, queries=queries)
+        codec = fitted_codec(settings, "cosine", data.vectors, queries=queries, seed=seed)
         return codec, {"error": lost(codec, data.vectors)}
     codec, told = learn_codec(
         settings, "cosine", data.vectors, supervision(how, data),
@@ -162,42 +153,109 @@ def lost(codec: DenseCodec, vectors: np.ndarray) -> float:
 
 
 def report(records: Records) -> dict[str, Any]:
-    """Means over seeds and queries, and each learned code beside the best fitted one."""
-    groups: dict[tuple[Any, ...], list[tuple[dict[str, Any], np.ndarray]]] = {}
+    """Means over seeds and queries, and each learned code beside the fitted ones of its seeds."""
+    groups: dict[tuple[Any, ...], dict[int, tuple[dict[str, Any], np.ndarray]]] = {}
     for told, values in records.all():
         key = (told["set"], told["encoder"], told["bytes"], told["code"], told["how"])
-        groups.setdefault(key, []).append((told, values))
+        groups.setdefault(key, {})[told["seed"]] = (told, values)
     rows = []
     for key, members in sorted(groups.items()):
-        values = np.mean([v for _, v in members], axis=0)
+        told = [t for t, _ in members.values()]
         row: dict[str, Any] = dict(
             zip(("set", "encoder", "bytes", "code", "how"), key, strict=True)
         )
         row["seeds"] = len(members)
         for at, cut in enumerate(CUTS):
-            row[f"recall@{cut}"] = round(float(values[:, at].mean()), 4)
-            if len(members) > 1:
-                spread = np.std([v[:, at].mean() for _, v in members])
-                row[f"deviation@{cut}"] = round(float(spread), 4)
-            if key[4] not in ("fitted", "exact", "leanvec"):
-                for code in ("opq", "rabitq"):
-                    if (*key[:3], code, "fitted") not in groups:
-                        continue
-                    fitted = groups[(*key[:3], code, "fitted")][0][1]
-                    a, b = values[:, at], fitted[:, at]
-                    low, high = paired_bootstrap_interval(a, b, seed=0)
+            each = [float(v[:, at].mean()) for _, v in members.values()]
+            row[f"recall@{cut}"] = round(float(np.mean(each)), 4)
+            row[f"deviation@{cut}"] = round(float(np.std(each)), 4)
+            if key[4] in ("fitted", "exact", "leanvec"):
+                continue
+            for code in ("opq", "rabitq"):
+                fitted = groups.get((*key[:3], code, "fitted"), {})
+                both = sorted(members.keys() & fitted.keys())
+                if both:
+                    a, b = (np.array([of[s][1][:, at] for s in both]) for of in (members, fitted))
                     row[f"beside {code}@{cut}"] = {
-                        "difference": round(float((a - b).mean()), 4),
-                        "interval": [round(low, 4), round(high, 4)],
-                        "p": round(randomisation_test(a, b), 4),
+                        "seeds": len(both),
+                        "seeds above": int((a.mean(axis=1) > b.mean(axis=1)).sum()),
+                        **compared(a.mean(axis=0), b.mean(axis=0)),
                     }
-        if "seconds" in members[0][0]:
-            row["seconds"] = round(float(np.mean([t["seconds"] for t, _ in members])), 1)
-        for name in ("improved", "error"):
-            if name in members[0][0]:
-                row[name] = members[0][0][name]
+        if "seconds" in told[0]:
+            row["seconds"] = round(float(np.mean([t["seconds"] for t in told])), 1)
+        if "improved" in told[0]:
+            row["improved"] = sum(t["improved"] for t in told)
+        if "error" in told[0]:
+            row["error"] = round(float(np.mean([t["error"] for t in told])), 4)
         rows.append(row)
     return {"machine": machine(), "rows": rows}
+
+
+def tables(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The tables of the README: codes at equal bytes, and losses and negatives at 16 bytes."""
+    found = {
+        (r["set"], r["encoder"], r["bytes"], r["code"], r["how"]): r for r in rows
+    }  # fmt: skip
+
+    def cell(row: dict[str, Any] | None) -> str:
+        if row is None:
+            return ""
+        marks = [_mark(row, cut) for cut in CUTS]
+        return " / ".join(
+            f"{_short(row[f'recall@{c}'])}{m}" for c, m in zip(CUTS, marks, strict=True)
+        )
+
+    main = []
+    for place in SETS:
+        exact = next((r for k, r in found.items() if k[:2] == place and k[3] == "exact"), None)
+        for size in SIZES:
+            learned = [found.get((*place, size, "opq", how)) for how in ("corpus", "judged")]
+            if any(learned):
+                seeds = [str(r["seeds"]) if r else "" for r in learned]
+                fitted = [found.get((*place, size, c, "fitted")) for c in ("rabitq", "opq")]
+                main.append([
+                    ", ".join(place), str(size), *map(cell, fitted), *map(cell, learned),
+                    cell(exact) if size == SIZES[0] else "", ", ".join(filter(None, seeds)),
+                ])  # fmt: skip
+    ablations: list[list[str]] = []
+    kinds = [(plan[0], plan[1]) for part in PARTS for plan in LEARNED[part]]
+    kinds = [*TOLD, *(kind for kind in kinds if kind not in TOLD)]
+    places = [s for s in SETS if (*s, 16, "opq", "contrastive") in found]
+    for code, how in kinds:
+        some = [found.get((*place, 16, code, how)) for place in places]
+        if any(some):
+            name = TOLD.get((code, how), how)
+            row = [name]
+            for one in some:
+                if one is None:
+                    row += ["", "", ""]
+                    continue
+                beside = one.get("beside opq@10")
+                low, high = beside["interval"] if beside else (0, 0)
+                gain = f"{beside['difference']:+.3f} [{low:.3f}, {high:.3f}]" if beside else ""
+                row += [f"{cell(one)} ({one['seeds']})", gain, _short(one["error"])]
+            ablations.append(row)
+    head = ["OPQ of 16 bytes"]
+    for place in places:
+        head += [", ".join(place), "@10 beside OPQ", "squares missed"]
+    return {
+        "sizes": markdown_table(
+            ("set, encoder", "bytes", "RaBitQ", "OPQ", "from the documents", "from judgments",
+             "exact", "seeds"), main),
+        "losses": markdown_table(tuple(head), ablations),
+    }  # fmt: skip
+
+
+def _mark(row: dict[str, Any], cut: int) -> str:
+    """'*' above the fitted codes of these bytes with p < .05, '-' below one of them so."""
+    beside = [row[f"beside {c}@{cut}"] for c in ("opq", "rabitq") if f"beside {c}@{cut}" in row]
+    if beside and all(b["difference"] > 0 and b["p"] < 0.05 for b in beside):
+        return "*"
+    return "-" if any(b["difference"] < 0 and b["p"] < 0.05 for b in beside) else ""
+
+
+def _short(value: float) -> str:
+    return f"{value:.3f}".lstrip("0") if value < 1 else f"{value:.3f}"
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> None:
@@ -253,6 +311,9 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "light.json").write_text(json.dumps(result, indent=1) + "\n")
     plot(result["rows"], RESULTS / "light.png")
+    for part, table in tables(result["rows"]).items():
+        page = RESULTS.parents[1] / "README.md"
+        into_page(page, BEGIN.format(part=part), END.format(part=part), table)
 
 
 if __name__ == "__main__":

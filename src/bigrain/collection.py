@@ -78,6 +78,7 @@ from bigrain.writing.backup import back_up
 from bigrain.writing.checking import Report, check_collection
 from bigrain.writing.intake import DEFAULT_CHUNKING, usual_chunking
 from bigrain.writing.merging import merge_views, segments_to_merge
+from bigrain.writing.reencoding import encode_anew
 from bigrain.writing.session import Sealed, WriteSession, expand
 
 if TYPE_CHECKING:
@@ -729,6 +730,8 @@ class Collection:
         hold_out: str = "documents",
         force: bool = False,
         seed: int = 0,
+        sweep: bool | Sequence[int] = False,
+        encoder_folder: str | os.PathLike[str] | None = None,
         progress: ProgressLike = None,
     ) -> LearnReport:
         """Learn from questions what the search of a dense field, and the fusion, should be.
@@ -736,6 +739,9 @@ class Collection:
         `what` names the parts: "light", codes in memory that put what is wanted among the
         candidates (needs the extra `learn`); "adapter", a low-rank map of queries trained on what
         the codes return, so that verification ranks it better; "fusion", the weights of families.
+        "encoder", by itself, teaches the bundled encoder the texts (extra `learn`): it is saved in
+        `encoder_folder`, a new folder that must stay where it is, and all texts of the field are
+        encoded by it. An adapter and codes that were learned for the former encoder are gone then.
 
         `queries` maps ids to texts or vectors (to mappings of these by field, too), or is a file;
         `judgments` map the same ids to documents and grades or numbers of clicks, or are a file, as
@@ -749,7 +755,13 @@ class Collection:
         about; with "questions" they may be about the same ones, as in a log of what users ask.
         `light_bytes` makes codes of that size (None: as they are). Training stops after `minutes`;
         unless it does, the same `seed` gives the same. What fails, is cancelled or killed changes
-        nothing; there is no resuming. `unlearn` takes everything back.
+        nothing, and the next call with the same arguments goes on from the adapter, or the quarter
+        of the training of codes, that it had come to, unless something was committed meanwhile.
+        `unlearn` takes everything back.
+
+        With `sweep=True`, or sizes in bytes, the report also tells what codes of other sizes would
+        find, fitted and learned, for `LearnReport.plot`; what is published stays the same. The
+        minutes that are left are shared among the sizes.
 
         Raises `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError`, `ConfigError`,
         `PendingChangesError`, `ReadOnlyError` and `MissingExtraError`.
@@ -759,7 +771,7 @@ class Collection:
         return learn_collection(
             self, queries=queries, judgments=judgments, field=field, light_bytes=light_bytes,
             minutes=minutes, what=what, hold_out=hold_out, force=force, seed=seed,
-            progress=progress,
+            sweep=sweep, encoder_folder=encoder_folder, progress=progress,
         )  # fmt: skip
 
     def unlearn(self, progress: ProgressLike = None) -> int:
@@ -992,19 +1004,25 @@ class Collection:
 
         It is pinned until nobody uses it: this handle, or a search that still runs in a thread.
         """
-        number, n_documents, pin = self._folder.pin_newest(self._catalogue.snapshot)
-        try:
-            view = self._build_view(number, n_documents)
-        except BaseException:
+        while True:
+            number, n_documents, pin = self._folder.pin_newest(self._catalogue.snapshot)
+            try:
+                definition = self._catalogue.definition()
+                if self._catalogue.snapshot()[0] == number:  # else it may be a newer one's
+                    self._follow(*definition)
+                    view = self._build_view(number, n_documents)
+                    break
+            except BaseException:
+                if pin is not None:
+                    pin.release()
+                raise
             if pin is not None:
                 pin.release()
-            raise
         if pin is not None:
             weakref.finalize(view, pin.release)
         return view
 
     def _build_view(self, number: int, n_documents: int) -> SnapshotView:
-        self._follow_definition()
         catalogue = self._catalogue
         dead = catalogue.dead_documents(number)
         long = catalogue.long_documents(number)
@@ -1040,38 +1058,47 @@ class Collection:
             self._budget.search + spare,
         )  # fmt: skip
 
-    def _follow_definition(self) -> None:
-        """See what has been changed since: the codes of fields, and what was learned.
-
-        It may be newer than the snapshot; segments tell themselves how they are coded.
-        """
-        settings, fields = self._catalogue.definition()
+    def _follow(
+        self,
+        settings: Mapping[str, Any],
+        fields: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
+    ) -> None:
+        """See what has been changed since: codes and encoders of fields, and what was learned."""
         self._fusion = Fusion(**settings["fusion"])
         former, learned = self._learned, Learned.of(settings)
         if learned != former:
             learned.check(fields)
-            changed = {
-                name: learned.applied(family)
-                for name, family in self._families.items()
-                if learned.adapters.get(name) != former.adapters.get(name)
-            }
-            self._learned = learned
-            self._families.update(changed)
-            for name in changed:
-                self._auditor.forget(name)
-        for name, (spec, _) in fields.items():
+        changed: dict[str, Family] = {}
+        for name, (spec, fingerprint) in fields.items():
             family = self._families.get(name)
-            if not isinstance(family, CodedFamily) or self._specs[name] == spec:
+            if isinstance(family, CodedFamily) and self._specs[name] != spec:
+                changed[name] = self._redefined(family, spec, fingerprint)
+            elif family is None or learned.adapters.get(name) == former.adapters.get(name):
                 continue
-            field = config.field_from_dict(spec)
-            if field.family != family.spec.family:
-                raise DamagedError(
-                    CATALOGUE, "fields", f"{name!r} to be a {family.spec.family} field", spec
-                )
-            recoded = family.recoded(field)
-            self._budget = _with_fixed(self._whole_budget, {**self._families, name: recoded})
-            self._families[name], self._specs[name] = recoded, spec
+            changed[name] = learned.applied(changed.get(name, family))
+        self._learned = learned
+        if not changed:
+            return
+        self._budget = _with_fixed(self._whole_budget, {**self._families, **changed})
+        self._families.update(changed)
+        for name in changed:
+            self._specs[name] = fields[name][0]
             self._auditor.forget(name)
+
+    def _redefined(
+        self, family: CodedFamily, spec: dict[str, Any], fingerprint: dict[str, Any]
+    ) -> Family:
+        """The field with other codes, or another encoder."""
+        field = config.field_from_dict(spec)
+        if field.family != family.spec.family:
+            raise DamagedError(
+                CATALOGUE, "fields", f"{family.name!r} to be a {family.spec.family} field", spec
+            )
+        if spec.get("encoder") == self._specs[family.name].get("encoder"):
+            return family.recoded(field)
+        made = make_family(family.name, field)
+        check_fingerprint(family.name, fingerprint, made.fingerprint())
+        return made
 
     def _open_file(self, field: str, row: SegmentRow) -> SegmentFile:
         """A segment's file; its table alone is read."""
@@ -1176,7 +1203,7 @@ class Collection:
         """Publish a snapshot in which a field has other codes; learned ones are forgotten."""
         self._require_nothing_pending()
         self._writer()
-        learned = self._learned.without_codes(family.name)
+        learned = self._learned.without_codes(family.name, family.spec)
         settings = learned.settings() if learned != self._learned else {}
         self._redefine({family.name: family}, reporter, settings)
 
@@ -1207,11 +1234,19 @@ class Collection:
                 self._catalogue.redefine_settings(settings)
             while groups:
                 name, views = groups.popitem()
-                family = self._families[name]
+                present = family = self._families[name]
                 if recoded and name in recoded:
                     family = recoded[name]
-                    self._catalogue.redefine_field(name, family.spec.to_dict())
-                merged = merge_views(self._folder, family, views, self._budget.build)
+                    self._catalogue.redefine_field(
+                        name, family.spec.to_dict(), family.fingerprint()
+                    )
+                if family is present or family.fingerprint() == present.fingerprint():
+                    merged = merge_views(self._folder, family, views, self._budget.build)
+                else:
+                    merged = encode_anew(
+                        self._folder, self._catalogue, family, session.snapshot - 1,
+                        self._budget.build, reporter,
+                    )  # fmt: skip
                 if merged is not None:
                     sealed.append(merged)
                     after[merged.file.name] = (name, merged.file)

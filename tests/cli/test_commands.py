@@ -591,6 +591,8 @@ def test_learn_publishes_what_is_better_and_takes_it_back(program, tmp_path):
     assert "or --undo" in both.stderr
     few = program("learn", path, "--queries", tmp_path / "q.tsv", "--only", "fusion", code=2)
     assert "without judgments" in few.stderr
+    nowhere = program("learn", path, *given, "--only", "encoder", code=2)
+    assert "needs encoder_folder" in nowhere.stderr
     assert "sound" in program("verify", path).stdout
 
 

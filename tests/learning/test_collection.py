@@ -28,7 +28,7 @@ from bigrain.errors import (
     ReadOnlyError,
 )
 from bigrain.families.learned import Learned
-from bigrain.learning import light, of_collection, task
+from bigrain.learning import asking, light, of_collection, questions, task
 from bigrain.learning.adapter import AdapterSettings, train_adapter
 from bigrain.progress import reporting
 from bigrain.search.fuse import Fusion
@@ -439,6 +439,41 @@ def test_questions_about_one_document_stay_together(
     assert any("most questions share" in note for note in report.notes)
 
 
+def test_questions_held_out_do_not_repeat_learned_ones(col: Any) -> None:
+    """Every question is asked again by somebody else, about another document and a little moved."""
+    rng = np.random.default_rng(0)
+    again = ASKING + 1e-3 * rng.standard_normal(ASKING.shape).astype(np.float32)
+    queries = {**QUERIES, **{f"again{i}": vector for i, vector in enumerate(again[:60])}}
+    judged = {**JUDGMENTS, **{f"again{i}": {IDS[400 + i]: 1} for i in range(60)}}
+    report = col.learn(queries, judged, what="adapter")
+    assert any("nearly repeat one that was learned from: left out" in n for n in report.notes)
+    assert report.held_out < 90
+    queries = {**QUERIES, **{f"again{i}": vector for i, vector in enumerate(again)}}
+    judged = {**JUDGMENTS, **{f"again{i}": {IDS[400 + i]: 1} for i in range(300)}}
+    report = col.learn(queries, judged, what="adapter", hold_out="questions")
+    assert report.held_out < 75
+    with pytest.raises(InvalidInputError, match="nothing to judge by"):
+        copies = {f"q{i}": ASKING[i % 5] * (1 + i / 1e5) + again[i] / 1e3 for i in range(300)}
+        col.learn(copies, JUDGMENTS, what="adapter")
+
+
+def test_texts_that_differ_in_case_and_spaces_are_one_question(tmp_path: Path) -> None:
+    texts = [f"{a} {b} {c}" for a in "abcdef" for b in "ghijkl" for c in "mnopqrst"]
+    with bigrain.create(tmp_path / "t.grain", files=QuickDisk()) as col:
+        col.add({"text": f"about {text}", "id": text} for text in texts)
+        col.commit()
+        asked = {f"0{i}": f"which  {text}" for i, text in enumerate(texts)}
+        asked |= {f"1{i}": f" Which {text.upper()}" for i, text in enumerate(texts)}
+        judged = {q: {texts[int(q[1:])]: 1} for q in asked}
+        family, view = col._families["dense"], col._require_open()
+        given = questions.given_questions(asked, judged, 0)
+        index = view.fields["dense"].index
+        found = asking.Asked.of(view, family, index, given, "questions", 0)
+        sides = [{" ".join(asked[given.ids[i]].casefold().split()) for i in which.tolist()}
+                 for which in (found.learned, found.held)]  # fmt: skip
+        assert not sides[0] & sides[1]
+
+
 def test_codes_need_the_extra(col: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(of_collection, "has_torch", lambda: False)
     with pytest.raises(MissingExtraError, match=r"bigrain\[learn\]"):
@@ -499,3 +534,26 @@ def test_the_report_tells_and_draws(col: Any, codes: None, tmp_path: Path) -> No
     pytest.importorskip("matplotlib")
     report.plot(tmp_path / "recall.png")
     assert (tmp_path / "recall.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_sweep_tells_of_other_sizes_and_publishes_none_of_them(
+    original: Path, tmp_path: Path, codes: None
+) -> None:
+    some, found = dict(list(QUERIES.items())[:120]), []
+    for sweep in (False, [1, 2, 4]):
+        copy = Path(shutil.copytree(original, tmp_path / str(sweep)))
+        with bigrain.open(copy, files=QuickDisk()) as col:
+            report = col.learn(some, JUDGMENTS, what="light", force=True, sweep=sweep)
+            found.append((report.gains, answers(col)))
+    assert found[0] == found[1]
+    rows = {(row.codes, row.light_bytes): row.recall for row in report.candidates if row.k == 100}
+    assert set(rows) == {
+        ("present", 4), *((codes, n) for codes in ("fitted", "learned") for n in (1, 2, 4))
+    }  # fmt: skip
+    assert rows["fitted", 1] < rows["fitted", 2] < rows["fitted", 4]
+    with bigrain.open(copy, files=QuickDisk()) as col:
+        with pytest.raises(InvalidInputError, match="light_bytes"):
+            col.learn(some, JUDGMENTS, what="light", sweep=[2, 5])
+        assert [f.light_bytes for f in of_collection._swept(True, bigrain.DenseField(dim=128))] == [
+            8
+        ]

@@ -46,8 +46,11 @@ __all__ = ["learn"]
 @click.option("--minutes", default=10.0, show_default=True, type=float, metavar="N",
               help="When training stops.")  # fmt: skip
 @click.option("--only", "parts", multiple=True, metavar="PART",
-              type=click.Choice(["light", "adapter", "fusion"]),
-              help="Learn this part: light, adapter or fusion (may be repeated).")  # fmt: skip
+              type=click.Choice(["light", "adapter", "fusion", "encoder"]),
+              help="Learn this part: light, adapter or fusion (may be repeated); or encoder, by "
+              "itself.")  # fmt: skip
+@click.option("--encoder-folder", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="A new folder for the encoder of --only encoder.")  # fmt: skip
 @click.option("--hold-out", default="documents", show_default=True,
               type=click.Choice(["documents", "questions"]),
               help="Judge by questions about documents that were not learned from, or about "
@@ -57,7 +60,8 @@ __all__ = ["learn"]
 @click.option("--force", is_flag=True, help="Publish also what is not better.")
 @click.option("--undo", is_flag=True, help="Take back all that was learned.")
 @click.option("--plot", type=click.Path(path_type=Path), metavar="FILE",
-              help="Draw recall of the candidates against bytes, as a PNG.")  # fmt: skip
+              help="Draw recall of the candidates against bytes, by fitted and by learned codes of "
+              "several sizes, as a PNG; takes some minutes more.")  # fmt: skip
 @memory_option
 @common
 def learn(
@@ -74,6 +78,7 @@ def learn(
     light_bytes: int | None,
     minutes: float,
     parts: tuple[str, ...],
+    encoder_folder: Path | None,
     hold_out: str,
     seed: int,
     force: bool,
@@ -86,13 +91,14 @@ def learn(
     Learned are codes that put it among the candidates (needs pip install 'bigrain[learn]'), an
     adapter of queries that ranks it first, and the weights of the fields. A part of the questions
     is held out, and what is not better on these is not published. Without judgments codes alone
-    are learned.
+    are learned. After a call that was stopped or killed the same command goes on where it was.
 
     \b
     Examples:
       bigrain learn docs.grain --queries questions.tsv --judgments qrels.txt
       bigrain learn docs.grain --beir scifact/ --light-bytes 32 --plot recall.png
       bigrain learn docs.grain --unlabelled --minutes 5
+      bigrain learn docs.grain --beir scifact/ --only encoder --encoder-folder my-encoder
       bigrain learn docs.grain --undo
     """
     given = [beir is not None, queries is not None or judgments is not None, unlabelled, undo]
@@ -118,7 +124,8 @@ def learn(
         report = col.learn(
             asked, judged, field=field, light_bytes=light_bytes, minutes=minutes,
             what=parts or ("light", "adapter", "fusion"), hold_out=hold_out, force=force,
-            seed=seed, progress=progress(state),
+            seed=seed, sweep=plot is not None,
+            encoder_folder=encoder_folder, progress=progress(state),
         )  # fmt: skip
     if plot is not None:
         report.plot(plot)

@@ -109,10 +109,22 @@ class Learned:
             return self
         return replace(self, fields_before={**self.fields_before, name: before.to_dict()})
 
-    def without_codes(self, name: str) -> Learned:
-        """The same when a field's codes are no longer the learned ones."""
+    def without_codes(self, name: str, now: config.Field) -> Learned:
+        """The same when a field's codes are those of `now`, no longer the learned ones.
+
+        Where its encoder was taught, taking that back leaves the codes as they are now.
+        """
         left = {other: spec for other, spec in self.fields_before.items() if other != name}
+        before = self.fields_before.get(name)
+        spec = now.to_dict()
+        if before is not None and before.get("encoder") != spec.get("encoder"):
+            left[name] = {**spec, "encoder": before.get("encoder")}
         return replace(self, fields_before=left)
+
+    def with_encoder(self, name: str, before: config.DenseField) -> Learned:
+        """The same when a field's encoder is taught: an adapter of the former one goes."""
+        adapters = {other: told for other, told in self.adapters.items() if other != name}
+        return replace(self.with_codes(name, before), adapters=adapters)
 
     def with_fusion(self, before: Mapping[str, Any]) -> Learned:
         """The same when the fusion is learned."""

@@ -5,6 +5,7 @@ Algorithms here are functions of arrays: no collection, no files. torch is impor
 
     light              `learn_codec`: the codes in memory, learned for the queries that are asked
     supervision        what is learned from: queries, judged pairs, or the corpus alone
+    training           its steps
     student            a codec whose projections and codebooks are parameters of torch
     targets            what scores should look like: the teacher's, the judged ones, or both
     mining             the best rows of queries, by exact scores and by codes
@@ -16,6 +17,7 @@ Algorithms here are functions of arrays: no collection, no files. torch is impor
                        `static_training` is its steps
 
 `Collection.learn` is `of_collection`: `asking` and `questions` are what is learned from, `rows`
-reads vectors, `task` learns each part and judges it on questions held out (`measuring`), `report`
-and `plot` tell.
+reads vectors, `task` learns each part (`encoding` an encoder) and judges it on questions held out
+(`measuring`), `report` and `plot` tell, `checkpoint` keeps what was trained for the case that the
+call is stopped.
 """

@@ -15,7 +15,13 @@ from bigrain.families.dense import DenseFamily
 from bigrain.index.base import Floats, Units
 from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import sample_queries
-from bigrain.learning.questions import LEAST_QUESTIONS, Questions, given_questions, split
+from bigrain.learning.questions import (
+    LEAST_QUESTIONS,
+    Questions,
+    given_questions,
+    split,
+    without_copies,
+)
 from bigrain.learning.rows import units_of, vectors_of
 from bigrain.search.asked import fields_of
 from bigrain.search.view import SnapshotView
@@ -138,14 +144,18 @@ class Asked:
         plain = family.plain_queries(own)
         _require_spread(family, index, plain, seed)
         keys = [
-            q if isinstance(q, str) else vector.tobytes()
+            " ".join(q.casefold().split()) if isinstance(q, str) else vector.tobytes()
             for q, vector in zip(own, plain, strict=True)
         ]
         right: Sequence[Iterable[int]] = [()] * len(raw)
         if grades is not None and hold_out == "documents":
             right = grades
         learned, held, groups, told_of_split = split(keys, right, seed)
-        return cls(raw, plain, grades, learned, held, groups, told, (*notes, *told_of_split))
+        notes += told_of_split
+        if grades is not None:
+            held, told_of_copies = without_copies(plain, learned, held)
+            notes += told_of_copies
+        return cls(raw, plain, grades, learned, held, groups, told, tuple(notes))
 
 
 def _by_number(

@@ -28,7 +28,9 @@ from bigrain.learning.supervision import Supervision, sampled_queries
 from bigrain.progress import Reporter
 
 if TYPE_CHECKING:
+    from bigrain.learning.checkpoint import State
     from bigrain.learning.student import Student
+    from bigrain.learning.training import Training
 
 __all__ = ["Recipe", "Supervision", "fitted_codec", "learn_codec"]
 
@@ -94,6 +96,8 @@ def learn_codec(
     minutes: float | None = None,
     progress: Reporter | None = None,
     recipe: Recipe | None = None,
+    begun: State | None = None,
+    keep: Callable[[State], None] | None = None,
 ) -> tuple[DenseCodec, dict[str, Any]]:
     """A codec trained for `supervision`, and a report; the codec it began with if that is better.
 
@@ -102,8 +106,9 @@ def learn_codec(
     ones first. `initial` is where training begins, else a codec is fitted as `settings` say. With
     `centroids` (L, d), relative to the centre of `initial`, vectors are coded as residuals to the
     nearest, whose own part of a score is exact: pass them wherever the codes will stand in lists.
-    `minutes` ends training early; without it the same
-    seed gives the same codec.
+    `minutes` ends training early; without it the same seed gives the same codec. After every round
+    `keep` is given what has been reached; a call with the same arguments and the last of these as
+    `begun` goes on from there, and gives what the whole call would have given.
 
     The report has `improved`, `supervision`, `queries`, `held_out`, `steps`, `seconds`, `before`
     and `after` (of the held-out queries: `gain`, the mean of 1 / log2(2 + rank) of the wanted rows,
@@ -132,7 +137,7 @@ def learn_codec(
             f"{initial.frame.metric}, the vectors have {shown_vectors.shape[1]} and {metric}"
         )
     trial = _Trial(initial, shown_vectors, given, centroids, recipe, rng)
-    codec, report = trial.run(steps, until, progress or Reporter(None))
+    codec, report = trial.run(steps, until, progress or Reporter(None), begun, keep)
     return codec, {
         "light_bytes": settings.light_bytes,
         "vectors": len(rows),
@@ -183,36 +188,54 @@ class _Trial:
             raise InvalidInputError("no held-out query has a judged document; judge more queries")
 
     def run(
-        self, steps: int, until: float, progress: Reporter
-    ) -> tuple[DenseCodec, dict[str, Any]]:
+        self, steps: int, until: float, progress: Reporter, begun: State | None = None,
+        keep: Callable[[State], None] | None = None,
+    ) -> tuple[DenseCodec, dict[str, Any]]:  # fmt: skip
         """The best codec of all rounds, and what the report says of it."""
         from bigrain.learning.student import Student
+        from bigrain.learning.training import Training
 
-        recipe = self._recipe
-        student = Student(self._initial)
-        training = _Training(student, self._initial, steps, recipe)
+        recipe, n_seen = self._recipe, len(self._seen.queries)
+        training = Training(Student(self._initial), steps, recipe)
+        student = training.student
         first = self._gains(self._initial)
         best, best_gains, history = self._initial, first, []
-        done = restarted = 0
+        best_student: dict[str, Any] = {}
+        restarted = rounds = 0
+        if begun is not None:
+            rounds, restarted = begun["rounds"], begun["restarted"]
+            history = list(begun["history"])
+            best_student = {k[5:]: v for k, v in begun.items() if k.startswith("best.")}
+            if best_student:
+                student.take(best_student)
+                best = student.codec(n_seen)
+                best_gains = self._gains(best)
+            training.take(begun)
+            self._rng.bit_generator.state = begun["rng"]
         progress.stage("learning codes", steps, "steps")
-        for a_round in range(recipe.rounds):
+        progress.advance(training.done)
+        for a_round in range(rounds, recipe.rounds):
             target = steps * (a_round + 1) // recipe.rounds
-            if done >= target or time.monotonic() >= until:
+            if training.done >= target or time.monotonic() >= until:
                 continue
-            batches = self._batches(student, target - done)
-            for queries, documents in batches:
+            for queries, documents in self._batches(student, target - training.done):
                 if time.monotonic() >= until:
                     break
                 self._learn(training, queries, documents)
-                done += 1
                 progress.advance()
             some = self._rng.integers(0, len(self._vectors), WATCHED)
             restarted += student.restart_unused(self._residuals(np.unique(some)), self._rng)
-            codec = student.codec(len(self._seen.queries))
+            codec = student.codec(n_seen)
             gains = self._gains(codec)
             history.append(round(float(gains[:, 0].mean()), 5))
             if gains[:, 0].mean() > best_gains[:, 0].mean():
-                best, best_gains = codec, gains
+                best, best_gains, best_student = codec, gains, student.given()
+            if keep is not None:
+                keep({
+                    "rounds": a_round + 1, "restarted": restarted, "history": history,
+                    "rng": self._rng.bit_generator.state, **training.given(),
+                    **{f"best.{name}": array for name, array in best_student.items()},
+                })  # fmt: skip
         difference = best_gains[:, 0] - first[:, 0]
         error = float(difference.std() / math.sqrt(len(difference)))
         improved = float(difference.mean()) > error
@@ -225,7 +248,7 @@ class _Trial:
             "supervision": "judged" if self._seen.judged else "teacher",
             "queries": len(self._seen.queries),
             "held_out": len(self._kept),
-            "steps": done,
+            "steps": training.done,
             "before": measures(first),
             "after": measures(best_gains),
             "difference": (round(float(difference.mean()), 5), round(error, 5)),
@@ -305,7 +328,7 @@ class _Trial:
             centred if self._centroids is None else centred - self._centroids[rows]
         )
 
-    def _learn(self, training: _Training, queries: Rows, documents: Rows) -> None:
+    def _learn(self, training: Training, queries: Rows, documents: Rows) -> None:
         import torch
 
         residuals = self._residuals(documents)
@@ -331,54 +354,6 @@ class _Trial:
         assert seen.weights is not None
         parts = (routed, known, teacher, judged, seen.weights[queries])
         training.step(*(torch.from_numpy(np.asarray(p, np.float32)) for p in parts), residuals)
-
-
-class _Training:
-    """The optimiser, Adam, and the temperature."""
-
-    def __init__(self, student: Student, initial: DenseCodec, steps: int, recipe: Recipe) -> None:
-        import torch
-
-        self._student, self._recipe, self._steps, self._done = student, recipe, steps, 0
-        self._sizes = [float(p.detach().square().mean().sqrt()) for p in student.parameters()]
-        self._adam = torch.optim.Adam(
-            [{"params": [p], "lr": 0.0} for p in student.parameters()], betas=(0.9, 0.98)
-        )
-        self._temperature = 0.0
-
-    def temperature(self, exact: Floats) -> float:
-        """A share of how much exact scores of the first batch spread over documents."""
-        if not self._temperature:
-            spread = float(exact.std(axis=1).mean())
-            if spread <= 1e-6 * float(np.abs(exact).max()):
-                raise InvalidInputError("all documents score alike: there is nothing to learn")
-            self._temperature = self._recipe.temperature * spread
-        return self._temperature
-
-    def step(self, *parts: Any) -> None:
-        """One step from tensors: routed queries (Q, d), what is known of scores, logits of the
-        teacher and a mask of judged documents (Q, N), weights (Q,), residuals (N, d)."""
-        from bigrain.learning.targets import cross_entropy, target
-
-        routed, known, teacher, judged, weights, residuals = parts
-        student = self._student
-        scores = student.queries(routed) @ student.documents(residuals).T + known
-        wanted = target(teacher, judged, self._recipe.share)
-        self._update(cross_entropy(scores / self._temperature, wanted, weights))
-
-    def reconstruct(self, residuals: Any) -> None:
-        student = self._student
-        again = student.documents(residuals) @ student.columns
-        self._update((residuals - again).square().sum(dim=1).mean())
-
-    def _update(self, loss: Any) -> None:
-        rate = self._recipe.rate_at((self._done + 1) / self._steps)
-        for group, size in zip(self._adam.param_groups, self._sizes, strict=True):
-            group["lr"] = rate * size
-        self._adam.zero_grad()
-        loss.backward()
-        self._adam.step()
-        self._done += 1
 
 
 def has_torch() -> bool:

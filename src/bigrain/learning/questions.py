@@ -1,7 +1,8 @@
 """What is learned from: questions and judgments as they are given, checked and split.
 
-Questions with the same text go to the same side. So do, unless told otherwise, questions with a
-document in common: what is held out then is about documents that nothing was learned about.
+Questions of the same words go to the same side. So do, unless told otherwise, questions with a
+document in common: what is held out then is about documents that nothing was learned about. What
+is held out loses questions that nearly repeat one that is learned from.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from bigrain.errors import InvalidInputError, counted, shown
 from bigrain.evaluation.formats import load_judgments, load_queries
 from bigrain.types import Document
 
-__all__ = ["LEAST_QUESTIONS", "Asker", "Questions", "given_questions", "split"]
+__all__ = ["LEAST_QUESTIONS", "Asker", "Questions", "given_questions", "split", "without_copies"]
 
 LEAST_QUESTIONS = 80
 MOST_QUESTIONS = 20_000
 HELD_OUT, MOST_HELD_OUT, LEAST_HELD_OUT = 0.25, 1000, 20
 LARGEST_GROUP = 0.5
+NEARLY_THE_SAME = 0.98  # cosine of vectors less their mean
+COMPARED = 256  # questions at once
 ADVICE = "or leave queries and judgments out to learn codes from the documents alone"
 Asker = Callable[[list[Document]], Sequence[str | None]]
 
@@ -168,6 +171,31 @@ def split(
             f"from the others; give more different ones, {ADVICE}"
         )
     return np.flatnonzero(~out), np.flatnonzero(out), groups, notes
+
+
+def without_copies(
+    vectors: npt.NDArray[np.float32], learned: npt.NDArray[np.int64], held: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], tuple[str, ...]]:
+    """(held, notes) less the questions that nearly repeat a learned one, by their vectors (n, d).
+
+    Raises InvalidInputError where too few are left to judge by.
+    """
+    centred = vectors - vectors[learned].mean(axis=0)
+    centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
+    kept = [
+        part[(centred[part] @ centred[learned].T).max(axis=1) < NEARLY_THE_SAME]
+        for part in np.array_split(held, -(-len(held) // COMPARED))
+    ]
+    left = np.concatenate(kept)
+    if len(left) == len(held):
+        return held, ()
+    told = f"{len(held) - len(left):,} of {len(held):,} questions held out nearly repeat one that "
+    if len(left) < LEAST_HELD_OUT:
+        raise InvalidInputError(
+            f"{told}is learned from, so that there is nothing to judge by; give more different "
+            f"ones, {ADVICE}"
+        )
+    return left, (told + "was learned from: left out",)
 
 
 def _groups(texts: Sequence[Any], right: Sequence[Iterable[Any]]) -> npt.NDArray[np.int64]:

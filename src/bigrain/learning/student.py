@@ -12,6 +12,7 @@ scanned: y^ is bit for bit the decoded code.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -106,6 +107,16 @@ class Student(torch.nn.Module):
         if self.books is None:
             return quantiser
         return replace(quantiser, books=self.books.detach().numpy())
+
+    def given(self) -> dict[str, npt.NDArray[Any]]:
+        """Copies of the parameters, for `take`."""
+        return {name: p.detach().numpy().copy() for name, p in self.named_parameters()}
+
+    def take(self, given: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Have the parameters that `given` told."""
+        with torch.no_grad():
+            for name, parameter in self.named_parameters():
+                parameter.copy_(torch.from_numpy(given[name]))
 
     def codec(self, n_queries: int) -> DenseCodec:
         """As a codec learned from so many queries."""

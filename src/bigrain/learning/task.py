@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,17 +16,24 @@ import numpy.typing as npt
 from bigrain.codecs.adapter import QueryAdapter, fingerprint_digest
 from bigrain.codecs.dense import DenseCodec
 from bigrain.config import DenseField
+from bigrain.encoders.static import StaticEncoder
+from bigrain.errors import InvalidInputError
 from bigrain.families.dense import DenseFamily
 from bigrain.index.base import Floats, Units
 from bigrain.index.dense import DenseIndex
 from bigrain.index.effort import Effort
+from bigrain.learning import light
 from bigrain.learning.adapter import train_adapter
 from bigrain.learning.asking import Asked
+from bigrain.learning.checkpoint import Checkpoint, State
+from bigrain.learning.encoding import Passages, taught, values_of
 from bigrain.learning.fusion import Scored, learn_fusion
 from bigrain.learning.measuring import gain_of, ndcg, recall_at
 from bigrain.learning.report import CandidateRow, Gain
 from bigrain.learning.rows import sampled_views, units_of, vectors_of
 from bigrain.learning.sampling import ProximityGraph
+from bigrain.learning.static_encoder import LearnedStatic
+from bigrain.learning.supervision import Supervision
 from bigrain.progress import Reporter
 from bigrain.search.asked import fields_of
 from bigrain.search.candidates import propose
@@ -48,8 +56,19 @@ VERIFIED = 100  # candidates of a question, before and after
 NEGATIVES = 200  # candidates of a training question
 ALIKE = 10  # true best of a question without judgments
 TOGETHER = 64
+STEPS = 600  # of the training of codes
 ADAPTER_SHARE = 0.4  # of the minutes
 WEIGHTS = 0.1, 10.0  # of a question, beside the median
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """Rows that codes are learned and judged on, from what, and what each held question wants."""
+
+    sampled: DenseIndex
+    units: Units
+    supervision: Supervision
+    wanted: Sequence[Numbers]
 
 
 @dataclass
@@ -69,10 +88,10 @@ class Task:
     most_rows: int
     asked: Asked
     hold_out: str
+    checkpoint: Checkpoint
     gains: list[Gain] = field(default_factory=list)
     candidate_rows: list[CandidateRow] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    _shares: dict[str, list[Values]] = field(default_factory=dict)  # by codes, for each of CUTS
     notes: list[str] = field(default_factory=list)
 
     # -- the adapter ------------------------------------------------------------------------
@@ -80,6 +99,30 @@ class Task:
     def learn_adapter(self, force: bool) -> QueryAdapter | None:
         """An adapter trained on what the light grain returns, if it is better (or forced)."""
         began, asked = time.monotonic(), self.asked
+        assert asked.grades is not None
+        kept = self.checkpoint.state("adapter") or self._trained_adapter(began)
+        adapter = None
+        if "down" in kept:
+            digest = fingerprint_digest(self.family.fingerprint())
+            adapter = QueryAdapter(kept["down"], kept["up"], digest)
+        if adapter is None:
+            epochs = kept["epochs"]
+            self.notes.append(f"no adapter ranks what is right better than none ({epochs} epochs)")
+        else:
+            grades = _taken(asked.grades, asked.held)
+            before, after = (
+                ndcg(self._ranking(family, asked.plain[asked.held]), grades)
+                for family in (self.family, self.family.adapted(adapter))
+            )
+            gain = gain_of("adapter", f"nDCG@10 of {VERIFIED} verified", before, after, self.seed)
+            if not self._decide(gain, force):
+                adapter = None
+        self.seconds["adapter"] = time.monotonic() - began
+        return adapter
+
+    def _trained_adapter(self, began: float) -> State:
+        """`down` and `up`, if any is better than none, and `epochs`."""
+        asked = self.asked
         assert asked.grades is not None
         plain = asked.plain[asked.learned]
         units, graph = self._graph(plain)
@@ -95,21 +138,11 @@ class Task:
             seed=self.seed,
             reporter=self.reporter,
         )
-        if adapter is None:
-            self.notes.append(
-                f"no adapter ranks what is right better than none ({told.epochs} epochs)"
-            )
-        else:
-            grades = _taken(asked.grades, asked.held)
-            before, after = (
-                ndcg(self._ranking(family, asked.plain[asked.held]), grades)
-                for family in (self.family, self.family.adapted(adapter))
-            )
-            gain = gain_of("adapter", f"nDCG@10 of {VERIFIED} verified", before, after, self.seed)
-            if not self._decide(gain, force):
-                adapter = None
-        self.seconds["adapter"] = time.monotonic() - began
-        return adapter
+        state: dict[str, Any] = {"epochs": told.epochs}
+        if adapter is not None:
+            state |= {"down": adapter.down, "up": adapter.up}
+        self.checkpoint.keep("adapter", state)
+        return state
 
     def _graph(self, plain: Floats) -> tuple[Units, ProximityGraph]:
         """Training questions and the candidates of the codes as they are, as (units, graph).
@@ -169,72 +202,142 @@ class Task:
             right.append(np.sort(units))
         return positives, right
 
+    # -- the encoder ------------------------------------------------------------------------
+
+    def learn_encoder(
+        self, base: StaticEncoder, minutes: float, force: bool
+    ) -> LearnedStatic | None:
+        """The field's encoder taught by the questions, if it ranks better (or forced)."""
+        began, asked = time.monotonic(), self.asked
+        assert asked.grades is not None
+        questions = [self._text(i) for i in range(len(asked.raw))]
+        right = self._right(asked.plain, asked.grades)
+        views = sampled_views(
+            self.index, np.unique(np.concatenate(right[1])), self.most_rows, self.seed
+        )
+        passages = Passages.of(self.view, self.family, units_of(views))
+        learned: LearnedStatic | None = taught(
+            base, passages, [questions[i] for i in asked.learned],
+            [right[0][i] for i in asked.learned], minutes, self.seed, self.reporter,
+            self.checkpoint,
+        )  # fmt: skip
+        assert learned is not None
+        self.reporter.stage("judging", 2, "encoders")
+        before, after = values_of(
+            learned, passages, [questions[i] for i in asked.held], _taken(asked.grades, asked.held)
+        )
+        if not learned.steps:
+            self.notes.append("the table that was learned ranks worse than the one that is there")
+            learned = None
+        elif not self._decide(
+            gain_of("encoder", "nDCG@10 of an exact search", before, after, self.seed), force
+        ):
+            learned = None
+        self.seconds["encoder"] = time.monotonic() - began
+        return learned
+
+    def _text(self, number: int) -> str:
+        """A question as text for the dense field."""
+        raw = self.asked.raw[number]
+        text = raw[self.family.name] if fields_of(raw) else raw
+        if not isinstance(text, str):
+            raise InvalidInputError(
+                f"an encoder is learned from texts, and query {number + 1} is a vector; give the "
+                "texts of the queries"
+            )
+        return text
+
     # -- the light grain --------------------------------------------------------------------
 
-    def learn_light(self, adapter: QueryAdapter | None, force: bool) -> DenseCodec | None:
-        """Codes learned for questions as they will be asked, if they find more (or forced)."""
-        from bigrain.learning.light import Supervision, learn_codec
+    def learn_light(
+        self, adapter: QueryAdapter | None, force: bool, sweep: Sequence[DenseField]
+    ) -> DenseCodec | None:
+        """Codes learned for questions as they will be asked, if they find more (or forced).
 
-        began, asked = time.monotonic(), self.asked
+        Those of `sweep` are learned for the report alone.
+        """
+        began = time.monotonic()
         family = self.family if adapter is None else self.family.adapted(adapter)
-        recoded = family.recoded(self.target)
+        ground = self._ground(family)
+        present = self._told("present", family, ground.sampled, ground)
+        codec, fitted, learned = self._trained_codes(
+            family, self.target, ground, "light", self.until
+        )
+        lasting = any(view.segment.codec.learned_from for view in self.index.views)
+        before = present if lasting and self.target == self.family.spec else fitted
+        if codec is None:
+            self.notes.append("no codes were learned that find more than fitted ones")
+        elif not self._better(before, learned, force):
+            codec = None
+        if codec is None:
+            self._say_what_stays()
+        for at, spec in enumerate(sweep):
+            left = max(0.0, self.until - time.monotonic()) / (len(sweep) - at)
+            until = time.monotonic() + left
+            self._trained_codes(family, spec, ground, f"sweep {spec.light_bytes}", until)
+        self.seconds["light"] = time.monotonic() - began
+        return codec
+
+    def _ground(self, family: DenseFamily) -> _Ground:
+        asked, right = self.asked, []
         ways = family.asked(asked.plain)
-        right: list[Units] = []
+        looked_at = np.empty(0, np.int64)
+        weights = None
         if asked.grades is not None:
             right = self._right(ways[asked.learned], _taken(asked.grades, asked.learned))[0]
             held = self._right(ways[asked.held], _taken(asked.grades, asked.held))[1]
-            views = sampled_views(
-                self.index, np.unique(np.concatenate(right + held)), self.most_rows, self.seed
-            )
-        else:
-            views = sampled_views(self.index, np.empty(0, np.int64), self.most_rows, self.seed)
+            looked_at = np.unique(np.concatenate(right + held))
+            weights = _weights(_taken(asked.grades, asked.learned)).astype(np.float32)
+        views = sampled_views(self.index, looked_at, self.most_rows, self.seed)
         sampled = DenseIndex(self.index.spec, views)
         units = units_of(views)
-        wanted = self._wanted(sampled, ways)
-        questions = asked.plain[asked.held]
-        self._add_rows("present", self._candidates(family, sampled, questions), wanted)
-        with self._trial(recoded.forgetting(), sampled) as fitted:
-            self._add_rows("fitted", self._candidates(recoded, fitted, questions), wanted)
+        places = [np.searchsorted(units, one) for one in right]
+        return _Ground(
+            sampled, units, Supervision(ways[asked.learned], places, weights),
+            self._wanted(sampled, ways),
+        )  # fmt: skip
+
+    def _trained_codes(
+        self, family: DenseFamily, spec: DenseField, ground: _Ground, part: str, until: float
+    ) -> tuple[DenseCodec | None, list[Values], list[Values]]:
+        """Codes of a size, fitted and then trained; None if no better. What both find is noted."""
+        recoded = family.recoded(spec)
+        with self._trial(recoded.forgetting(), ground.sampled) as fitted:
+            shares = self._told("fitted", recoded, fitted, ground)
             codec, partition = fitted.views[0].segment.codec, fitted.views[0].segment.partition
         centroids = None
         if partition.n_lists > 1:
             centroids = partition.centroids(np.arange(partition.n_lists, dtype=np.int32))
-        weights = None
-        if asked.grades is not None:
-            weights = _weights(_taken(asked.grades, asked.learned)).astype(np.float32)
-        learned, told = learn_codec(
+        learned, told = light.learn_codec(
             recoded.code_settings,
-            self.target.metric,
-            vectors_of(sampled, units),
-            Supervision(
-                ways[asked.learned], [np.searchsorted(units, one) for one in right], weights
-            ),
+            spec.metric,
+            vectors_of(ground.sampled, ground.units),
+            ground.supervision,
             initial=codec,
             centroids=centroids,
             seed=self.seed,
-            minutes=max(0.0, self.until - time.monotonic()) / 60,
+            steps=STEPS,
+            minutes=max(0.0, until - time.monotonic()) / 60,
             progress=self.reporter,
+            begun=self.checkpoint.state(part),
+            keep=partial(self.checkpoint.keep, part),
         )
-        self.seconds["light"] = time.monotonic() - began
-        if not told["improved"]:
-            self.notes.append("no codes were learned that find more than fitted ones")
-            self._say_what_stays()
-            return None
-        with self._trial(recoded.coding(learned), sampled) as trial:
-            self._add_rows("learned", self._candidates(recoded, trial, questions), wanted)
-        lasting = any(view.segment.codec.learned_from for view in self.index.views)
-        base = "present" if lasting and self.target == self.family.spec else "fitted"
-        before, after = self._shares[base], self._shares["learned"]
+        if told["improved"]:
+            with self._trial(recoded.coding(learned), ground.sampled) as trial:
+                after = self._told("learned", recoded, trial, ground)
+        else:
+            after = shares
+            self._add_rows("learned", spec, after)
+        return learned if told["improved"] else None, shares, after
+
+    def _better(self, before: Sequence[Values], after: Sequence[Values], force: bool) -> bool:
+        """Whether learned codes are published; their gains are noted."""
         for k, old, new in zip(CUTS, before, after, strict=True):
             measure = f"recall@{k} of candidates"
             self.gains.append(gain_of("light", measure, old, new, self.seed))
         measure = f"mean of recall@{CUTS[0]} and @{CUTS[1]} of candidates"
         means = np.mean(before, axis=0), np.mean(after, axis=0)
-        published = self._decide(gain_of("light", measure, *means, self.seed), force)
-        self.seconds["light"] = time.monotonic() - began
-        if not published:
-            self._say_what_stays()
-        return learned if published else None
+        return self._decide(gain_of("light", measure, *means, self.seed), force)
 
     def _say_what_stays(self) -> None:
         old, new = self.family.spec.light_bytes, self.target.light_bytes
@@ -244,12 +347,19 @@ class Task:
                 "when a collection is"
             )
 
-    def _add_rows(self, codes: str, documents: Numbers, wanted: Sequence[Numbers]) -> None:
-        """Note which share of what is wanted is among the candidates by some codes."""
-        size = (self.family.spec if codes == "present" else self.target).light_bytes or 0
-        self._shares[codes] = [recall_at(documents, wanted, k) for k in CUTS]
-        for k, shares in zip(CUTS, self._shares[codes], strict=True):
-            self.candidate_rows.append(CandidateRow(codes, size, k, float(shares.mean())))
+    def _told(
+        self, codes: str, family: DenseFamily, index: DenseIndex, ground: _Ground
+    ) -> list[Values]:
+        """Which share of what is wanted is among the candidates, for each of CUTS; noted."""
+        documents = self._candidates(family, index, self.asked.plain[self.asked.held])
+        shares = [recall_at(documents, ground.wanted, k) for k in CUTS]
+        self._add_rows(codes, family.spec, shares)
+        return shares
+
+    def _add_rows(self, codes: str, spec: DenseField, shares: Sequence[Values]) -> None:
+        for k, share in zip(CUTS, shares, strict=True):
+            row = CandidateRow(codes, spec.light_bytes or 0, k, float(share.mean()))
+            self.candidate_rows.append(row)
 
     def _wanted(self, sampled: DenseIndex, ways: Floats) -> list[Numbers]:
         """By question held out: the documents that are judged right, or the true best ones."""
@@ -288,15 +398,20 @@ class Task:
         assert asked.grades is not None
         family = self.family if adapter is None else self.family.adapted(adapter)
         view = self._view(family, self.index, others=True)
-        scored = {name: self._scored(view, which) for name, which in
-                  (("learned", asked.learned), ("held", asked.held))}  # fmt: skip
-        if len(set(scored["held"].families)) < 2:
+        held = self._scored(view, asked.held)
+        if len(set(held.families)) < 2:
             self.notes.append("no weights were learned: one family of fields answers the queries")
             return None
-        found = learn_fusion(scored["learned"], _taken(asked.grades, asked.learned), self.fusion)
+        kept = self.checkpoint.state("fusion")
+        if kept is None:
+            scored = self._scored(view, asked.learned)
+            found = learn_fusion(scored, _taken(asked.grades, asked.learned), self.fusion)
+            self.checkpoint.keep("fusion", {"weights": dict(found.weights)})
+        else:
+            found = replace(self.fusion, weights=kept["weights"])
         fusion: Fusion | None = found
         grades = _taken(asked.grades, asked.held)
-        before, after = (scored["held"].ndcg(one, grades) for one in (self.fusion, found))
+        before, after = (held.ndcg(one, grades) for one in (self.fusion, found))
         if found == self.fusion or np.array_equal(before, after):
             self.notes.append("the weights of the fusion are the best already")
             fusion = None

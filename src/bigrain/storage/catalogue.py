@@ -360,11 +360,14 @@ class Catalogue(CatalogueReader):
                 )
         return live
 
-    def redefine_field(self, name: str, spec: Mapping[str, Any]) -> None:
+    def redefine_field(
+        self, name: str, spec: Mapping[str, Any], fingerprint: Mapping[str, Any]
+    ) -> None:
         """Give a field another spec, visible with the commit that brings its new segments."""
         with self._changing("change the definition of a field") as db:
             changed = db.execute(
-                "UPDATE fields SET spec = ? WHERE name = ?", (json.dumps(spec), name)
+                "UPDATE fields SET spec = ?, fingerprint = ? WHERE name = ?",
+                (json.dumps(spec), json.dumps(fingerprint), name),
             )
             if changed.rowcount != 1:
                 raise DamagedError(self._path.name, "fields", f"a field {name!r}", "none")

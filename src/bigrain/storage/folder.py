@@ -5,6 +5,7 @@ docs.grain/
   segments/          write-once segment files
   staging/           what a writer has spilled; emptied by the next writer
   damaged/           what `repair` has set aside, for people to look at
+  learning.checkpoint  what a call of `learn` that was stopped had trained
   readers/           one locked file for every open handle, named by its snapshot
   writer.lock        held while somebody writes; says who
 """

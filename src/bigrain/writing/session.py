@@ -33,6 +33,7 @@ from bigrain.index.base import Builder, Keep, Segment, UnitMap
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.storage.catalogue import Catalogue, SegmentRow, Stored
 from bigrain.storage.folder import Folder
+from bigrain.storage.rows import StoredDocument
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents
@@ -419,7 +420,7 @@ def _namer(stored: Sequence[Stored], per_passage: bool) -> Callable[[int], str]:
     return name
 
 
-def texts_of(stored: Sequence[Stored], family: Family) -> tuple[Units, list[str]]:
+def texts_of(stored: Sequence[Stored | StoredDocument], family: Family) -> tuple[Units, list[str]]:
     """What a field reads of documents: the units, and the text of each."""
     units: list[int] = []
     texts: list[str] = []
