@@ -33,7 +33,7 @@ def rebind_fields(folder: Folder, encoder: str, names: Sequence[str] | None) -> 
                 catalogue.begin_writing()
                 try:
                     for name, spec in changed.items():
-                        catalogue.redefine_field(name, spec.to_dict())
+                        catalogue.redefine_field(name, spec.to_dict(), fields[name][1])
                     next_docno = catalogue.next_docno()
                     catalogue.commit(number + 1, next_docno=next_docno, documents_delta=0)
                 finally:
