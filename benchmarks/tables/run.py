@@ -1,6 +1,6 @@
 """Every compressed embedding table on the same data, at four budgets and three seeds.
 
-    python benchmarks/tables/run.py SET [--minutes 60] [--seeds 3] [--method NAME ...]
+    python benchmarks/tables/run.py SET [--minutes 60] [--seeds 3] [--method NAME] [--rate R]
     python benchmarks/tables/run.py SET --report
 
 SET is one of SETS below. The learning rate and the options of the methods are those that tune.py
@@ -16,6 +16,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ ORDER = (0.1, 0.01, 0.001, 0.5)  # the rates, what is wanted most first
 SETS: dict[str, dict[str, Any]] = {
     "arxiv-authors": {
         "data": "arxiv-authors", "folder": str(DATA / "arxiv-authors"), "model": "bag",
-        "dim": 16, "batch": 2048, "epochs": 3, "checks": 3, "patience": 9,
+        "dim": 16, "batch": 512, "epochs": 3, "checks": 3, "patience": 9,
     },
     **{
         f"movielens-{model}": {
@@ -68,14 +69,16 @@ def chosen(name: str) -> dict[str, Any]:
     return told
 
 
-def wanted(name: str, methods: list[str] | None, seeds: int) -> list[Job]:
+def wanted(
+    name: str, methods: list[str] | None, seeds: int, at: Sequence[float] = ORDER
+) -> list[Job]:
     """The jobs of a set, with the settings that tune.py chose."""
     known = chosen(name)
     settings = {**SETS[name], "learning_rate": known["learning_rate"]}
-    options = {method: {"options": given} for method, given in known["options"].items()}
+    own = {method: {"options": given} for method, given in known["options"].items()}
     return [
         job
-        for job in jobs(methods, ORDER, seeds, options, **settings)
+        for job in jobs(methods, at, seeds, own, **settings)
         if (name, job.method, job.rate) not in LEFT_OUT
     ]
 
@@ -147,12 +150,13 @@ def main() -> None:
     parser.add_argument("set", choices=SETS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--method", action="append")
+    parser.add_argument("--rate", action="append", type=float, choices=ORDER)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
     if not given.report:
         end = time.monotonic() + 60 * given.minutes
-        todo = wanted(given.set, given.method, given.seeds)
+        todo = wanted(given.set, given.method, given.seeds, given.rate or ORDER)
         done = run_jobs(todo, HERE / given.set, more=lambda: time.monotonic() < end)
         print(f"{len(done)} of {len(todo)} runs have a record")
     report(given.set)
