@@ -50,7 +50,7 @@ void all_found(size_t found, const Array<int64_t>& ids, const char* name) {
 
 }  // namespace
 
-nb::object mapped_rows_(const Level&, nb::handle values_, nb::handle bits_, nb::handle counts_,
+nb::object mapped_rows_(const Level& level, nb::handle values_, nb::handle bits_, nb::handle counts_,
                         nb::handle ids_, int64_t dim_) {
   const Numbers_ values("values", values_);
   const Bitmap map("bits", bits_, counts_);
@@ -61,7 +61,7 @@ nb::object mapped_rows_(const Level&, nb::handle values_, nb::handle bits_, nb::
   size_t found;
   {
     Released released;
-    found = mapped_rows(values.cells(), map.ranks(), ids.data(), ids.size(), dim, out.data());
+    found = level.mapped_rows(values.cells(), map.ranks(), ids.data(), ids.size(), dim, out.data());
   }
   all_found(found, ids, "values");
   return out.take();
@@ -126,7 +126,7 @@ nb::object code_rows_(const Level&, nb::handle books_, nb::handle packed_, nb::h
   return out.take();
 }
 
-nb::object narrow_rows_(const Level&, nb::handle cells_, nb::handle scales_, nb::handle starts_,
+nb::object narrow_rows_(const Level& level, nb::handle cells_, nb::handle scales_, nb::handle starts_,
                         nb::handle sizes_, nb::handle widths_, nb::handle projections_,
                         nb::handle kept_, nb::handle counts_, nb::handle places_, int64_t dim_) {
   const Numbers_ cells("cells", cells_);
@@ -166,7 +166,7 @@ nb::object narrow_rows_(const Level&, nb::handle cells_, nb::handle scales_, nb:
       line += width;
     }
     groups.push_back({starts.data()[g], rows, width, cell, scales.data()[g], projection,
-                      kept ? kept->ranks().before(static_cast<size_t>(starts.data()[g])) : 0});
+                      kept ? level.count_before(kept->ranks(), static_cast<size_t>(starts.data()[g])) : 0});
     cell += rows * width;
   }
   expect("cells: length", cells.size(), cell);
@@ -175,7 +175,7 @@ nb::object narrow_rows_(const Level&, nb::handle cells_, nb::handle scales_, nb:
   {
     Released released;
     const Ranks ranks = kept ? kept->ranks() : Ranks{};
-    found = narrow_rows(cells.cells(), kept ? &ranks : nullptr, groups.data(), n, places.data(),
+    found = level.narrow_rows(cells.cells(), kept ? &ranks : nullptr, groups.data(), n, places.data(),
                         places.size(), dim, out.data());
   }
   all_found(found, places, "cells");
