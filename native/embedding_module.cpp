@@ -165,7 +165,7 @@ nb::object narrow_rows_(const Level& level, nb::handle cells_, nb::handle scales
       projection = projections->data() + line * dim;
       line += width;
     }
-    groups.push_back({starts.data()[g], rows, width, cell, scales.data()[g], projection,
+    groups.push_back({rows, width, cell, scales.data()[g], projection,
                       kept ? level.count_before(kept->ranks(), static_cast<size_t>(starts.data()[g])) : 0});
     cell += rows * width;
   }
@@ -175,7 +175,7 @@ nb::object narrow_rows_(const Level& level, nb::handle cells_, nb::handle scales
   {
     Released released;
     const Ranks ranks = kept ? kept->ranks() : Ranks{};
-    found = level.narrow_rows(cells.cells(), kept ? &ranks : nullptr, groups.data(), n, places.data(),
+    found = level.narrow_rows(cells.cells(), kept ? &ranks : nullptr, groups.data(), starts.data(), n, places.data(),
                         places.size(), dim, out.data());
   }
   all_found(found, places, "cells");

@@ -73,7 +73,6 @@ struct Ranks {
 };
 // Ids whose rows are equally wide.
 struct Group {
-  int64_t start;
   size_t rows, width, cell;  // how many, how wide, where they begin
   float scale;
   const float* projection;  // (width, dim), or null
@@ -150,8 +149,8 @@ struct Level {
   // rows (n, dim) of an embedding table; the number of the first id whose row is not there, or n
   size_t (*mapped_rows)(const Cells&, const Ranks&, const int64_t* ids, size_t n, size_t dim,
                         float* out);
-  size_t (*narrow_rows)(const Cells&, const Ranks* kept, const Group*, size_t n_groups,
-                        const int64_t* places, size_t n, size_t dim, float* out);
+  size_t (*narrow_rows)(const Cells&, const Ranks* kept, const Group*, const int64_t* starts,
+                        size_t n_groups, const int64_t* places, size_t n, size_t dim, float* out);
   size_t (*count_before)(const Ranks&, size_t place);
 };
 

@@ -108,6 +108,14 @@ inline void spread(const bigrain::Cells& cells, size_t at, size_t width, float s
 
 #endif
 
+// out += x @ lines, of `Dim` columns where that is known
+template <size_t Dim>
+inline void add_lines(const float* x, size_t n, const float* lines, size_t dim, float* out) {
+  const size_t columns = Dim ? Dim : dim;
+  for (size_t j = 0; j < n; ++j)
+    for (size_t d = 0; d < columns; ++d) out[d] += x[j] * lines[j * columns + d];
+}
+
 size_t mapped_rows(const bigrain::Cells& cells, const bigrain::Ranks& ranks, const int64_t* ids,
                    size_t n, size_t dim, float* out) {
   size_t first_value[kAskedAhead];
@@ -138,8 +146,8 @@ size_t mapped_rows(const bigrain::Cells& cells, const bigrain::Ranks& ranks, con
 }
 
 size_t narrow_rows(const bigrain::Cells& cells, const bigrain::Ranks* kept,
-                   const bigrain::Group* groups, size_t n_groups, const int64_t* places, size_t n,
-                   size_t dim, float* out) {
+                   const bigrain::Group* groups, const int64_t* starts, size_t n_groups,
+                   const int64_t* places, size_t n, size_t dim, float* out) {
   constexpr size_t kNone = SIZE_MAX;
   const bigrain::Group* group[kAskedAhead];
   size_t cell[kAskedAhead];
@@ -149,25 +157,31 @@ size_t narrow_rows(const bigrain::Cells& cells, const bigrain::Ranks* kept,
     for (size_t i = 0; kept && i < count; ++i) ask(*kept, static_cast<size_t>(mine[i]));
     for (size_t i = 0; i < count; ++i) {
       const auto place = static_cast<size_t>(mine[i]);
-      group[i] = groups;
-      for (size_t g = 1; g < n_groups; ++g) group[i] += groups[g].start <= mine[i];
-      cell[i] = kNone;
-      if (kept && !(kept->bits[place >> 3] >> (place & 7) & 1)) continue;
+      size_t last = 0;
+      for (size_t g = 1; g < n_groups; ++g) last += starts[g] <= mine[i];
+      group[i] = groups + last;
+      const bool there = !kept || (kept->bits[place >> 3] >> (place & 7) & 1);
       const size_t row = kept ? before(*kept, place) - group[i]->before
-                              : place - static_cast<size_t>(group[i]->start);
-      if (row >= group[i]->rows) return start + i;
-      cell[i] = group[i]->cell + row * group[i]->width;
-      __builtin_prefetch(cells.data + cell[i] * cells.item);
+                              : place - static_cast<size_t>(starts[last]);
+      if (there && row >= group[i]->rows) return start + i;
+      cell[i] = there ? group[i]->cell + row * group[i]->width : kNone;
+      __builtin_prefetch(cells.data + (there ? cell[i] * cells.item : 0));
     }
     for (size_t i = 0; i < count; ++i, out += dim) {
       const bigrain::Group& g = *group[i];
       const size_t width = cell[i] == kNone ? 0 : g.width, at = width ? cell[i] : 0;
       if (g.projection) {
+        float x[kChunk];
         for (size_t d = 0; d < dim; ++d) out[d] = 0;
-        for (size_t j = 0; j < width; ++j) {
-          const float x = number(cells, at + j) * g.scale;
-          const float* line = g.projection + j * dim;
-          for (size_t d = 0; d < dim; ++d) out[d] += x * line[d];
+        for (size_t j = 0; j < width; j += kChunk) {
+          const size_t some = width - j < kChunk ? width - j : kChunk;
+          spread(cells, at + j, some, g.scale, kChunk, x);
+          const float* lines = g.projection + j * dim;
+          if (dim == kChunk) {
+            add_lines<kChunk>(x, some, lines, dim, out);
+          } else {
+            add_lines<0>(x, some, lines, dim, out);
+          }
         }
         continue;
       }

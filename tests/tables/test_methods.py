@@ -215,6 +215,31 @@ def test_dedup_keeps_alike_blocks_once() -> None:
     assert len(np.unique(tighter)) <= 4
 
 
+def test_pq_keeps_the_codes_and_trains_the_codewords() -> None:
+    table = make("pq.v1", parts=4, bits=5)
+    run = Run(table, steps=40)
+    with pytest.raises(ConfigError, match="not ready to be exported"):
+        table.form()
+    run.go(lambda taken: taken == 41)
+    codes, books = table.codes(), table.books.detach().clone()
+    assert not table.weight.numel() and codes.max() < 32
+    run.go()
+    np.testing.assert_array_equal(table.codes(), codes)
+    assert not torch.equal(table.books, books)
+    found = rows(table).reshape(ROWS, 4, DIM // 4)
+    words = table.books.detach().numpy()
+    np.testing.assert_array_equal(found, words[np.arange(4), codes])
+
+
+def test_pq_finds_books_that_are_near_the_rows() -> None:
+    table = make("pq.v1", parts=8, bits=8)
+    with torch.no_grad():
+        table.weight.copy_(torch.randn(ROWS, 16, generator=torch.Generator().manual_seed(0)))
+    before = table.weight.detach().numpy().copy()
+    table.begin_phase("fine-tune")
+    assert np.square(rows(table) - before).mean() < 0.03  # of a variance of 1
+
+
 # -- integers -------------------------------------------------------------------------------------
 
 
