@@ -48,6 +48,33 @@ const Band& band_of(const Band* bands, size_t n_bands, int64_t id) {
   return bands[found];
 }
 
+// Rows whose codewords have `Size` numbers, where that is known.
+template <size_t Size>
+size_t coded(const float* books, size_t parts, size_t words, size_t size, const Band* bands,
+             size_t n_bands, const int64_t* ids, size_t n, float* out) {
+  const size_t width = Size ? Size : size;
+  for (size_t i = 0; i < n; ++i) {
+    if (i + kAhead < n) {
+      const Band& band = band_of(bands, n_bands, ids[i + kAhead]);
+      const auto row = static_cast<size_t>(ids[i + kAhead] - band.start);
+      __builtin_prefetch(band.packed + row * parts * band.bits / 8);
+    }
+    const Band& band = band_of(bands, n_bands, ids[i]);
+    const size_t bits = band.bits;
+    size_t bit = static_cast<size_t>(ids[i] - band.start) * parts * bits;
+    if ((bit + parts * bits + 7) / 8 >= band.n_bytes) return i;  // a byte more is read
+    const unsigned mask = (1u << bits) - 1;
+    const float* book = books;
+    for (size_t p = 0; p < parts; ++p, bit += bits, book += words * width, out += width) {
+      const uint8_t* byte = band.packed + (bit >> 3);
+      const unsigned both = byte[0] | static_cast<unsigned>(byte[1]) << 8;
+      const float* word = book + (both >> (bit & 7) & mask) * width;
+      for (size_t j = 0; j < width; ++j) out[j] = word[j];
+    }
+  }
+  return n;
+}
+
 }  // namespace
 
 template <class Place>
@@ -66,31 +93,8 @@ template size_t listed_rows(const Cells&, const uint64_t*, const int64_t*, size_
 
 size_t code_rows(const float* books, size_t parts, size_t words, size_t size, const Band* bands,
                  size_t n_bands, const int64_t* ids, size_t n, float* out) {
-  for (size_t i = 0; i < n; ++i) {
-    if (i + kAhead < n) {
-      const Band& band = band_of(bands, n_bands, ids[i + kAhead]);
-      const auto row = static_cast<size_t>(ids[i + kAhead] - band.start);
-      __builtin_prefetch(band.packed + row * parts * band.bits / 8);
-    }
-    const Band& band = band_of(bands, n_bands, ids[i]);
-    size_t bit = static_cast<size_t>(ids[i] - band.start) * parts * band.bits;
-    if ((bit + parts * band.bits + 7) / 8 >= band.n_bytes) return i;  // a byte more is read
-    const unsigned mask = (1u << band.bits) - 1;
-    const float* book = books;
-    for (size_t p = 0; p < parts; ++p, bit += band.bits, book += words * size, out += size) {
-      const uint8_t* byte = band.packed + (bit >> 3);
-      const unsigned both = byte[0] | static_cast<unsigned>(byte[1]) << 8;
-      const float* word = book + (both >> (bit & 7) & mask) * size;
-      if (size == 2) {
-        std::memcpy(out, word, 8);
-      } else if (size == 4) {
-        std::memcpy(out, word, 16);
-      } else {
-        for (size_t j = 0; j < size; ++j) out[j] = word[j];
-      }
-    }
-  }
-  return n;
+  const auto function = size == 1 ? coded<1> : size == 2 ? coded<2> : size == 4 ? coded<4> : coded<0>;
+  return function(books, parts, words, size, bands, n_bands, ids, n, out);
 }
 
 }  // namespace bigrain
