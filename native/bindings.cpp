@@ -257,6 +257,8 @@ NB_MODULE(_native, m) {
       .def("token_scores", &Method<token_scores_>::call, any("record"), any("query"),
            nb::arg("kind"), any("centroids"), any("centroid_scale"), any("weights"),
            nb::arg("weight_scale"))
+      .def("sketch_scores", &Method<sketch_scores_>::call, any("table"), any("sums"), any("ids"),
+           any("starts"), any("rows"), any("tokens"), any("scale"), any("offsets"))
       .def("suffix_array", &Method<suffix_array_>::call, any("text"))
       .def("fm_blocks", &Method<fm_blocks_>::call, any("text"), any("suffixes"), any("ends"))
       .def("fm_ranks", &Method<fm_ranks_>::call, any("records"), any("slots"), any("offsets"),

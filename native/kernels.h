@@ -97,6 +97,11 @@ struct Level {
   void (*fold_nearest)(const int32_t* dots, int32_t excess, const float* scale,
                        const float* offset, float weight, int32_t panel, float* best,
                        int32_t* winner);
+  // dots (count, 16) less `excess` (count,), in 16 bits
+  void (*narrow_dots)(const int32_t* dots, const int32_t* excess, size_t count, unsigned shift,
+                      int16_t* out);
+  // over 16 columns, scale times the largest number in the rows `ids` of a table; n > 0
+  float (*best_sum)(const int16_t* table, const uint16_t* ids, size_t n, const float* scale);
   void (*score_rows)(const uint8_t* records, size_t n, size_t stride, size_t dim, Numbers,
                      const float* query, Metric, float* out);
   // of the first `n_bytes` of every `stride`

@@ -6,6 +6,7 @@
 
 #include "buffer.h"
 #include "maxsim.h"
+#include "sketch.h"
 
 namespace bigrain {
 namespace {
@@ -153,6 +154,45 @@ nb::object token_scores_(const Level& level, nb::handle record_, nb::handle quer
   }
   if (!good)
     fail("record: a centroid number is outside [0, ", tables.code().n_centroids, ")");
+  return out.take();
+}
+
+nb::object sketch_scores_(const Level& level, nb::handle table_, nb::handle sums_, nb::handle ids_,
+                          nb::handle starts_, nb::handle rows_, nb::handle tokens_,
+                          nb::handle scale_, nb::handle offsets_) {
+  const Array<int8_t> table("table", table_, 2), tokens("tokens", tokens_, 2);
+  const Array<int32_t> sums("sums", sums_, 1);
+  const Array<uint16_t> ids("ids", ids_, 1);
+  const Array<uint32_t> starts("starts", starts_, 1);
+  const Array<int64_t> rows("rows", rows_, 2);
+  const Array<float> scale("scale", scale_, 1);
+  const size_t width = table.dim(1), n_queries = rows.dim(0), n = rows.dim(1);
+  if (!width || width % 4 || width > kMostDim)
+    fail("table: columns: expected a multiple of 4 up to ", kMostDim, ", got ", width);
+  if (!table.dim(0) || table.dim(0) > 1 << 16)
+    fail("table: rows: expected 1 to 65536, got ", table.dim(0));
+  expect("sums: length", sums.size(), table.dim(0));
+  expect("tokens: columns", tokens.dim(1), width);
+  expect("scale: length", scale.size(), tokens.dim(0));
+  const Offsets offsets("offsets", offsets_, tokens.dim(0));
+  expect("offsets: length", offsets.size(), n_queries + 1);
+  if (!starts.size()) fail("starts: length: expected at least 1, got 0");
+  const auto n_rows = static_cast<int64_t>(starts.size()) - 1;
+  for (size_t i = 0; i < n_queries * n; ++i)
+    if (rows.data()[i] < -1 || rows.data()[i] >= n_rows)
+      fail("rows: ", rows.data()[i], " is outside [-1, ", n_rows, ")");
+  Result<float> out({n_queries, n});
+  size_t wrong;
+  {
+    Released released;
+    wrong = sketch_scores(level,
+                          {table.data(), sums.data(), table.dim(0), width, ids.data(), ids.size(),
+                           starts.data()},
+                          rows.data(), n, tokens.data(), scale.data(), offsets.data(), n_queries,
+                          out.data());
+  }
+  if (wrong < n_queries * n)
+    fail("ids: those of row ", rows.data()[wrong], " are not numbers of centroids");
   return out.take();
 }
 

@@ -20,4 +20,9 @@ nanobind::object token_scores_(const Level&, nanobind::handle record, nanobind::
                                nanobind::handle centroid_scale, nanobind::handle weights,
                                double weight_scale);
 
+nanobind::object sketch_scores_(const Level&, nanobind::handle table, nanobind::handle sums,
+                                nanobind::handle ids, nanobind::handle starts,
+                                nanobind::handle rows, nanobind::handle tokens,
+                                nanobind::handle scale, nanobind::handle offsets);
+
 }  // namespace bigrain

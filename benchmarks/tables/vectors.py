@@ -269,14 +269,14 @@ def measured(vectors: Any, queries: Any, done: list[dict[str, Any]]) -> Iterator
         return ids, coder.bytes_each + coder.bytes_learned / n
 
     todo: list[tuple[str, int, Callable[[], tuple[Any, float] | None]]] = []
+    for name, method in methods.items():
+        todo += [(name, size, partial(decoded, method, size)) for size in SIZES]
+    todo += [(f"int{bits}", bits, partial(decoded, integers, bits)) for bits in (8, 16)]
     for code, bits in ENGINE:
         many = f" {bits} bits" if code in ("rabitq", "recurrent", "scalar") else ""
         todo += [
             (f"field: {code}{many}", size, partial(by_scan, code, bits, size)) for size in SIZES
         ]
-    for name, method in methods.items():
-        todo += [(name, size, partial(decoded, method, size)) for size in SIZES]
-    todo += [(f"int{bits}", bits, partial(decoded, integers, bits)) for bits in (8, 16)]
     known = {(row["method"], row["size"]) for row in done}
     for name, size, method in todo:
         if (name, size) in known:

@@ -10,13 +10,14 @@
 #include "rotate.h"
 #include "rows.h"
 #include "scan.h"
+#include "sketch.h"
 #include "table_dot.h"
 
 #define BIGRAIN_LEVEL(name)                                                                      \
   extern const bigrain::Level bigrain::level_##name;                                             \
   const bigrain::Level bigrain::level_##name = {                                                 \
       #name,         L,               ::rotate,       ::sign_encode, ::scan,                       \
-      ::dot_panel,   ::fold_nearest,  ::score_rows,   ::row_checksums,                           \
+      ::dot_panel,   ::fold_nearest,  ::narrow_dots,  ::best_sum,    ::score_rows, ::row_checksums,   \
       ::max_id,      ::unpack,        ::unpack_rows,  ::add_postings, ::add_some,                \
       ::count_above, ::collect,       ::count_below,  ::find_row,     ::add_maxima,              \
       ::largest_of_32, ::largest_across_32, ::add_ordered, ::count_live,                           \

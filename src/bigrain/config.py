@@ -37,6 +37,7 @@ MAX_TITLE_WEIGHT = 20
 MAX_NGRAM = 16  # words
 TOKEN_TYPES = ("float32", "float16", "int8", "residual4", "residual2", "residual1")
 SURROGATES = ("mean", "regression", "fde")
+MAX_SKETCH = 4096
 MAX_POOLING = 16
 USUAL_TOKEN_DIM = 128
 CODES: dict[str, Sequence[int]] = {  # and their bits
@@ -242,6 +243,10 @@ class MultiVectorField:
                       2026): finds more from about 96 bytes on, and takes longer to write and ask
         'fde'         fixed-dimensional encodings (MUVERA: Dhulipala et al., NeurIPS 2024)
 
+    Beside it there is a sketch: which of up to 4,096 centroids its tokens lie nearest to, two bytes
+    each, at most `sketch` of them (centroid interaction, PLAID: Santhanam et al., CIKM 2022).
+    Sketches look over what codes propose, so that fewer documents are read; 0 does without.
+
     The tokens are on disk and decide the scores; `heavy` is their type: "float32", "float16",
     "int8" (a scale for each token: MaxSim of unit tokens within about 0.1 %), or the nearest of
     many centroids and a residual of 4, 2 or 1 bits a number, "residual4", "residual2",
@@ -257,6 +262,7 @@ class MultiVectorField:
     heavy: str = "int8"
     light: str = "mean"
     pooling: int = 1
+    sketch: int = 64
 
     def __post_init__(self) -> None:
         _check_encoder(self.encoder)
@@ -265,6 +271,7 @@ class MultiVectorField:
         if self.light not in SURROGATES:
             raise ConfigError(f"light={shown(self.light)} is not one of {', '.join(SURROGATES)}")
         _check_int("pooling", self.pooling, 1, MAX_POOLING, 1)
+        _check_int("sketch", self.sketch, 0, MAX_SKETCH, 64)
         if self.dim is None and self.encoder is None:
             object.__setattr__(self, "dim", USUAL_TOKEN_DIM)
         if self.dim is not None:

@@ -186,7 +186,7 @@ def test_a_slow_disk_holds_up_a_commit_but_no_reader(tmp_path: Path, kind: str) 
     path = tmp_path / "docs.grain"
     model = prepared(path, "change")
     only = "sql COMMIT" if kind == "file" else "xSync catalogue.sqlite-wal"
-    files = faulty(kind, {"delay": 1.0, "only": only}, 1)
+    files = faulty(kind, {"delay": 5.0, "only": only}, 1)
     with bigrain.open(path, files=files) as col, ThreadPoolExecutor(1) as pool:
         making.fill(col, model, ["x1"], seed=5)
         committing = pool.submit(col.commit)

@@ -16,10 +16,10 @@ ALLOWED = {
     ("collection", "create", "os.scandir"),
     ("collection", "create", "os.rmdir"),
     # The catalogue's size, for people to look at.
-    ("collection", "stats", "os.scandir"),
-    ("collection", "stats", "pathlib.Path.glob"),
-    ("collection", "<genexpr>", "os.scandir"),
-    ("collection", "<genexpr>", "pathlib.Path.glob"),
+    ("statistics", "stats_of", "os.scandir"),
+    ("statistics", "stats_of", "pathlib.Path.glob"),
+    ("statistics", "<genexpr>", "os.scandir"),
+    ("statistics", "<genexpr>", "pathlib.Path.glob"),
 }
 
 CHILD = """

@@ -306,6 +306,48 @@ WRONG = [
         )
     ),
 ]
+SKETCHES = {
+    "table": z((3, 8), "i1"),
+    "sums": z(3, "i4"),
+    "ids": z(4, np.uint16),
+    "starts": np.array([0, 1, 4], np.uint32),
+    "rows": z((1, 2), I64),
+    "tokens": z((2, 8), "i1"),
+    "scale": z(2),
+    "offsets": np.array([0, 2], I64),
+}
+
+
+def sketches(**changed: Any) -> tuple[Any, ...]:
+    return tuple((SKETCHES | changed).values())
+
+
+WRONG += [
+    ("sketch_scores", sketches(**wrong), error, name)
+    for wrong, error, name in (
+        ({"table": z((3, 6), "i1")}, ValueError, "table: columns"),
+        ({"table": z((3, 0), "i1")}, ValueError, "table: columns"),
+        ({"table": z((0, 8), "i1"), "sums": z(0, "i4")}, ValueError, "table: rows"),
+        ({"table": z((3, 8), U8)}, TypeError, "table"),
+        ({"sums": z(2, "i4")}, ValueError, "sums"),
+        (
+            {"ids": np.array([0, 3, 0, 0], np.uint16), "rows": z((1, 1), I64) + 1},
+            ValueError,
+            "row 1",
+        ),
+        ({"ids": z(3, np.uint16), "rows": z((1, 1), I64) + 1}, ValueError, "row 1"),
+        ({"starts": np.array([2, 1, 4], np.uint32)}, ValueError, "row 0"),
+        ({"starts": np.array([0, 2**32 - 1, 4], np.uint32)}, ValueError, "row 0"),
+        ({"starts": z(0, np.uint32)}, ValueError, "starts"),
+        ({"rows": z((1, 2), I64) + 2}, ValueError, "rows"),
+        ({"rows": z((1, 2), I64) - 2}, ValueError, "rows"),
+        ({"rows": z((2, 2), I64)}, ValueError, "offsets"),
+        ({"tokens": z((2, 4), "i1")}, ValueError, "tokens"),
+        ({"scale": z(3)}, ValueError, "scale"),
+        ({"offsets": np.array([0, 3], I64)}, ValueError, "offsets"),
+    )
+]
+
 BAD_OFFSETS = [[], [0], [0, 3], [1, 2], [0, 3, 2], [0, -1, 2], [-(2**62), 2]]
 for bad in BAD_OFFSETS:
     offsets = np.array(bad, I64)
@@ -356,6 +398,9 @@ def test_empty_inputs_give_empty_outputs(level: Kernels) -> None:
     no_query = {"queries": z((0, 8)), "offsets": z(1, I64)}
     assert level.maxsim_pairs(*pairs(**nothing, **no_query)).shape == (0,)
     assert level.token_scores(*scores(record=z(0, U8))).shape == (0, 2)
+    assert level.sketch_scores(*sketches(rows=z((1, 0), I64))).shape == (1, 0)
+    nobody = sketches(rows=z((0, 2), I64), offsets=z(1, I64), tokens=z((0, 8), "i1"), scale=z(0))
+    assert level.sketch_scores(*nobody).shape == (0, 2)
     assert level.WordPiece(["[UNK]"], "[UNK]", "##", 100).encode([])[1].tolist() == [0]
 
 

@@ -48,10 +48,11 @@ from bigrain.storage.segment import SegmentFile
 __all__ = ["MultiVectorFamily"]
 
 MAX_QUERY_TOKENS = 10_000
-RECODED = ("light", "light_bytes")  # from the originals
+RECODED = ("light", "light_bytes", "sketch")  # from the originals
 TRIED = (
-    *(("mean", n) for n in (32, 64, 96, 128)),
-    *((light, n) for light in ("regression", "fde") for n in (64, 128)),
+    *(("mean", n, sketch) for n in (16, 32, 64) for sketch in (32, 64)),
+    *(("mean", n, 0) for n in (64, 128)),
+    *((light, n, 0) for light in ("regression", "fde") for n in (64, 128)),
 )
 Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]
 
@@ -66,18 +67,21 @@ class MultiVectorFamily(EncodedFamily):
             spec = replace(spec, dim=self.encoder.dim or spec.dim or USUAL_TOKEN_DIM)
         assert spec.dim is not None
         self.name, self.spec, self.dim = name, spec, spec.dim
-        self._segment_spec = MultiVectorSpec(spec.dim, spec.light, spec.light_bytes, spec.heavy)
+        self._segment_spec = _segment_spec(spec)
 
     def recoded(self, spec: MultiVectorField, like: Any = None) -> MultiVectorFamily:
         """The same field with other codes; its encoder and originals stay."""
         require_same_originals(self.name, self.spec, spec, RECODED)
         family = copy.copy(self)
         family.spec = spec
-        family._segment_spec = MultiVectorSpec(self.dim, spec.light, spec.light_bytes, spec.heavy)
+        family._segment_spec = _segment_spec(spec)
         return family
 
     def alternatives(self, *, queries: bool) -> list[MultiVectorField]:
-        others = [replace(self.spec, light=light, light_bytes=n) for light, n in TRIED]
+        others = [
+            replace(self.spec, light=light, light_bytes=n, sketch=sketch)
+            for light, n, sketch in TRIED
+        ]
         return list(dict.fromkeys([self.spec, *others]))
 
     def encode_documents(
@@ -247,6 +251,11 @@ class MultiVectorFamily(EncodedFamily):
             "best_tokens": best.tolist(),
             "token_scores": scores.tolist(),
         }
+
+
+def _segment_spec(spec: MultiVectorField) -> MultiVectorSpec:
+    assert spec.dim is not None
+    return MultiVectorSpec(spec.dim, spec.light, spec.light_bytes, spec.heavy, spec.sketch)
 
 
 def _always(told: str) -> Where:

@@ -107,10 +107,18 @@ class CodedSegment:
 
     def scan(self, prepared: PreparedQueries, effort: Effort, live: Live) -> RankedBatch:
         """The best estimates per query. No more live rows than are wanted are all returned."""
+        rows, estimates = self.best(prepared, effort, live)
+        units = self.units.units(rows)
+        if rows.min(initial=0) < 0:
+            units[rows < 0] = -1
+        return RankedBatch(units, estimates)
+
+    def best(self, prepared: PreparedQueries, effort: Effort, live: Live) -> tuple[Rows, Floats]:
+        """(rows (Q, n), estimates (Q, n)) as `scan` tells; -1 where there is no more."""
         keep = min(effort.n, live.n)
         if not keep:
             none = np.empty((len(prepared.constant), 0), np.float32)
-            return RankedBatch(none.astype(np.int64), none)
+            return none.astype(np.int64), none
         probes = self.probes(prepared, Effort(effort.n) if live.n <= keep else effort, live)
         found, estimates, counts = self._scan(prepared, probes, live.bits, keep)
         # What a filter leaves may lie in lists that nobody would look into.
@@ -120,12 +128,13 @@ class CodedSegment:
             again = prepared.take(np.flatnonzero(short))
             probes = self.probes(again, Effort(effort.n), live)
             found[short], estimates[short], _ = self._scan(again, probes, live.bits, keep)
-        rows = found if self.order is None else self.order[found].astype(np.int64)
-        units = self.units.units(rows)
-        if few:
-            units[found < 0] = -1
+        rows = found
+        if self.order is not None:
+            rows = self.order[found].astype(np.int64)
+            if few:
+                rows[found < 0] = -1
         estimates += prepared.constant[:, None]
-        return RankedBatch(units, estimates)
+        return rows, estimates
 
     def probes(self, prepared: PreparedQueries, effort: Effort, live: Live) -> Probes:
         """The lists each query looks into, and what their estimates begin with.

@@ -34,15 +34,34 @@ def measured(
     """Gaps and ranks for queries whose true best units are known, best first."""
     gaps = np.full((len(queries), len(DEPTHS)), np.inf, np.float32)
     ranks = np.full((len(queries), len(DEPTHS)), NEVER, np.int64)
-    effort = Effort(max(1, min(DEEPEST, index.n_rows)))
+    wanted = [truth.units[DEPTHS[len(truth.units) >= DEPTHS] - 1] for truth in truths]
+    for at, units in enumerate(wanted):
+        gaps[at, : len(units)] = _gaps(index, queries[at], units)
     for start in range(0, len(queries), TOGETHER):
         part = slice(start, start + TOGETHER)
-        ranked = index.candidates(list(queries[part]), effort, selection)
-        for at, found in enumerate(ranked, start):
-            units = truths[at].units[DEPTHS[len(truths[at].units) >= DEPTHS] - 1]
-            ranks[at, : len(units)] = _places(found.units, units)
-            gaps[at, : len(units)] = _gaps(index, queries[at], units)
+        before = 0
+        for n in _depths(index.n_rows):
+            ranked = index.candidates(list(queries[part]), Effort(n), selection)
+            missed = False
+            for at, found in enumerate(ranked, start):
+                units = wanted[at]
+                places = np.maximum(_places(found.units, units), before + 1)
+                ranks[at, : len(units)] = np.minimum(ranks[at, : len(units)], places)
+                missed |= bool((ranks[at, : len(units)] == NEVER).any())
+            before = n
+            if not missed:
+                break
     return LiveQueries(gaps, ranks)
+
+
+def _depths(n_rows: int) -> list[int]:
+    """Numbers of candidates to ask for, until all is found.
+
+    What more candidates find in a better place, fewer may not find at all: sketches look over a
+    multiple of what is asked for.
+    """
+    deepest = max(1, min(DEEPEST, n_rows))
+    return [n for n in (64, 512, 4096) if n < deepest] + [deepest]
 
 
 def joined(parts: Sequence[LiveQueries]) -> LiveQueries:

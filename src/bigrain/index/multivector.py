@@ -1,8 +1,10 @@
 """Multi-vector fields: one code a document in memory proposes, its token vectors on disk decide.
 
 The code is of a vector that stands for all tokens (`codecs.surrogates`): its product with what
-stands for a query's tokens estimates their MaxSim. A segment holds the records of the tokens in
-ascending order of unit (`token_records`), the codes (`coded`), and the surrogate that made them.
+stands for a query's tokens estimates their MaxSim. Codes propose several times as many documents
+as are wanted, of which sketches leave the best (`sketches`). A segment holds the records of the
+tokens in ascending order of unit (`token_records`), the codes (`coded`), the surrogate that made
+them, and the sketches.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from bigrain import kernels
 from bigrain.codecs.dense import CodeSettings, PreparedQueries
 from bigrain.codecs.surrogates import Surrogate, read_surrogate, surrogate_shapes
 from bigrain.errors import DamagedError
@@ -30,9 +33,10 @@ from bigrain.index.base import (
     View,
     merge_ranked,
 )
-from bigrain.index.coded import CodedSegment, code_bytes_of
+from bigrain.index.coded import CodedSegment, Live, code_bytes_of
 from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import Effort
+from bigrain.index.sketches import Sketches
 from bigrain.index.token_records import TokenRecords
 from bigrain.storage.segment import SegmentFile, SegmentWriter
 
@@ -51,6 +55,7 @@ __all__ = [
 READ_BYTES = 4 << 20  # of records at a time
 STRETCH = 12  # tokens of a sample query
 PAIRS = 1 << 20  # of a record and a query, scored at a time
+LOOKED_OVER = 1 << 20  # candidates at a time
 LARGEST = 1e18  # of a number in a surrogate
 NONE = Ranked(np.empty(0, np.int64), np.empty(0, np.float32))
 Ragged = tuple[Floats, npt.NDArray[np.int64]]
@@ -64,6 +69,7 @@ class MultiVectorSpec:
     light: str
     light_bytes: int
     heavy: str
+    sketch: int = 0  # centroids of a document, at most
 
     def settings(self, width: int) -> CodeSettings:
         """The code of surrogates of so many numbers: as many bits each as there is room for."""
@@ -71,13 +77,28 @@ class MultiVectorSpec:
         return CodeSettings(min(self.light_bytes, -(-width * bits // 8)), bits=bits)
 
 
+@dataclass(frozen=True)
+class TokenQueries(PreparedQueries):
+    """Queries as codes and sketches are asked."""
+
+    tokens: Sequence[Floats]  # (m, dim) each
+
+    def take(self, some: npt.NDArray[np.int64]) -> TokenQueries:
+        return TokenQueries(
+            **vars(super().take(some)), tokens=[self.tokens[i] for i in some.tolist()]
+        )
+
+
 class MultiVectorSegment(CodedSegment):
-    """An opened segment: codes and places in memory, records read on demand."""
+    """An opened segment: codes, sketches and places in memory, records read on demand."""
+
+    sketches: Sketches | None = None
 
     def __init__(self, spec: MultiVectorSpec, file: SegmentFile) -> None:
         self.surrogate = _read_surrogate(file, spec.dim)
         super().__init__(file, self.surrogate.width, "ip")
         self.records = TokenRecords(file, spec.dim, self.units.n_rows)
+        self.sketches = Sketches.read(file, spec.dim, self.units.n_rows)
         if self.calibration is not None:
             self.calibration = replace(self.calibration, mixed=(1,))
 
@@ -86,7 +107,11 @@ class MultiVectorSegment(CodedSegment):
         return light_bytes_of(self.file)
 
     def bytes_for(self, n_rows: int) -> int:
-        return super().bytes_for(n_rows) + 8 * (n_rows + 1)
+        n_bytes = super().bytes_for(n_rows) + 8 * (n_rows + 1)
+        if self.sketches is not None:
+            each = self.sketches.numbers.nbytes / max(self.units.n_rows, 1)
+            n_bytes += int(n_rows * (each + 4)) + self.sketches.sketcher.table.nbytes
+        return n_bytes
 
     @cached_property
     def code_id(self) -> str:
@@ -101,6 +126,11 @@ class MultiVectorSegment(CodedSegment):
             digest.update(array.tobytes())
         return digest.hexdigest()
 
+    @property
+    def estimates_id(self) -> str:
+        """Equal where estimates may be compared."""
+        return self.surrogate_id + ("" if self.sketches is None else " sketched")
+
     def coded_vectors(self) -> Iterator[tuple[int, Floats]]:
         for part in self.records.stretches(np.arange(self.units.n_rows), READ_BYTES):
             payload, counts = self.records.payload(np.arange(part.start, part.stop))
@@ -109,8 +139,43 @@ class MultiVectorSegment(CodedSegment):
             yield part.start, self.surrogate.documents(tokens, offsets)
 
     def prepare(self, queries: Sequence[Any]) -> PreparedQueries:
-        """Token vectors of queries as the codes are asked."""
-        return self.codec.prepare(self.surrogate.queries(*joined_queries(queries)))
+        """Token vectors of queries as codes and sketches are asked."""
+        prepared = self.codec.prepare(self.surrogate.queries(*joined_queries(queries)))
+        return TokenQueries(**vars(prepared), tokens=queries)
+
+    def best(self, prepared: PreparedQueries, effort: Effort, live: Live) -> tuple[Rows, Floats]:
+        if self.sketches is None:
+            return super().best(prepared, effort, live)
+        broad, keep = effort.deeper(self.sketches.broad * effort.n), min(effort.n, live.n)
+        step = max(1, LOOKED_OVER // max(1, min(broad.n, live.n)))
+        parts = []
+        for start in range(0, len(prepared.constant), step):
+            some = np.arange(start, min(start + step, len(prepared.constant)))
+            parts.append(self._looked_over(prepared.take(some), broad, live, keep))
+        rows, estimates = zip(*parts, strict=True)
+        return np.concatenate(rows), np.concatenate(estimates)
+
+    def _looked_over(
+        self, prepared: PreparedQueries, broad: Effort, live: Live, keep: int
+    ) -> tuple[Rows, Floats]:
+        """What sketches leave of the candidates of codes."""
+        assert self.sketches is not None and isinstance(prepared, TokenQueries)
+        rows, codes = super().best(prepared, broad, live)
+        together = self.sketches.joined(self.sketches.scores(prepared.tokens, rows), codes)
+        found = np.full((len(rows), keep), -1, np.int64)
+        estimates = np.full(found.shape, -np.inf, np.float32)
+        for q, own in enumerate(together):
+            places, best = kernels.top_k(own, keep)
+            found[q, : len(places)], estimates[q, : len(places)] = rows[q, places], best
+        return found, estimates
+
+    def estimate(self, prepared: PreparedQueries, rows: Rows) -> Floats:
+        codes = super().estimate(prepared, rows)
+        if self.sketches is None:
+            return codes
+        assert isinstance(prepared, TokenQueries)
+        scores = self.sketches.scores(prepared.tokens[:1], rows[None])
+        return self.sketches.joined(scores[0], codes)
 
 
 def stretch_of(tokens: Floats, rng: np.random.Generator) -> Floats:
@@ -127,8 +192,9 @@ def joined_queries(queries: Sequence[Any]) -> Ragged:
 
 
 def light_bytes_of(file: SegmentFile) -> int:
-    """Codes and their lists, the map of gaps, and where records begin."""
-    return code_bytes_of(file) + 8 * (file.section("token_counts").shape[0] + 1)
+    """Codes and their lists, sketches, the map of gaps, and where records begin."""
+    records = 8 * (file.section("token_counts").shape[0] + 1)
+    return code_bytes_of(file) + Sketches.bytes_in(file) + records
 
 
 class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
@@ -146,10 +212,10 @@ class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
     ) -> RankedBatch:
         """Per query the best units by the codes in memory.
 
-        Estimates of one surrogate say nothing beside those of another, so where there are several
-        each has its own candidates.
+        Estimates of one surrogate say nothing beside those of another, nor those without sketches
+        beside those with them, so where there are several kinds each has its own candidates.
         """
-        kinds = {view.segment.surrogate_id for view in self.views}
+        kinds = {view.segment.estimates_id for view in self.views}
         if len(kinds) < 2:
             return super().candidates(queries, effort, selection)
         found = [self._of_kind(kind).candidates(queries, effort, selection) for kind in kinds]
@@ -160,11 +226,11 @@ class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
             np.take_along_axis(units, order, axis=1), np.take_along_axis(scores, order, axis=1)
         )
 
-    def _of_kind(self, surrogate_id: str) -> MultiVectorIndex:
-        if surrogate_id not in self._kinds:
-            views = [v for v in self.views if v.segment.surrogate_id == surrogate_id]
-            self._kinds[surrogate_id] = MultiVectorIndex(views)
-        return self._kinds[surrogate_id]
+    def _of_kind(self, estimates_id: str) -> MultiVectorIndex:
+        if estimates_id not in self._kinds:
+            views = [v for v in self.views if v.segment.estimates_id == estimates_id]
+            self._kinds[estimates_id] = MultiVectorIndex(views)
+        return self._kinds[estimates_id]
 
     def tokens(self, unit: int) -> tuple[TokenRecords, npt.NDArray[np.uint8]] | None:
         """The record of a live unit, without its checksum, and what reads it."""

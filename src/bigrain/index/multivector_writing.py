@@ -1,21 +1,23 @@
 """Writing multi-vector segments: records as they come, then codes of what stands for each.
 
 One pass takes a sample of documents where something is fitted to them; the next one writes the
-records, computes a surrogate of each document (kept in a file beside the segment until they are
-coded), and finds the true neighbours of sample queries on the way: some tokens in a row of single
-documents, which are somewhat harder to find neighbours for than questions are.
+records, computes a surrogate and a sketch of each document (kept in files beside the segment until
+they are written), and finds the true neighbours of sample queries on the way: some tokens in a row
+of single documents, which are somewhat harder to find neighbours for than questions are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from bigrain.codecs.sketch import Sketcher
 from bigrain.codecs.surrogates import SURROGATES, Surrogate
 from bigrain.codecs.tokens import TokenCodec
 from bigrain.errors import StorageError
@@ -34,6 +36,7 @@ from bigrain.index.multivector import (
 )
 from bigrain.index.neighbours import LEAST_ROWS, Best, calibrated
 from bigrain.index.numbering import Numbering, UnitLog, alive_bitmap, number_rows
+from bigrain.index.sketches import Sketches
 from bigrain.index.token_records import sealed, write_token_codec
 from bigrain.storage.files import Files
 from bigrain.storage.segment import SegmentWriter
@@ -214,15 +217,19 @@ def write_multivector(
         codec = _token_codec(spec, sample, n_tokens, like)
     given = None if afresh else _largest(like, n)
     surrogate = given.surrogate if given is not None else _fitted(spec, sample)
+    sketcher = _sketcher(spec, sample, n, n_tokens, given)
     asked = _Asked.of(sample, n, n_tokens)
     vectors = Spill(
         files, path.with_name(path.name + ".surrogates"), "<f4", (surrogate.width,),
         buffer_bytes=SPILL_BUFFER,
     )  # fmt: skip
+    named = Spill(
+        files, path.with_name(path.name + ".sketches"), "<u2", (), buffer_bytes=SPILL_BUFFER
+    )
     codes: ListedCodes | None = None
     writer = SegmentWriter(files, path)
     try:
-        counts = np.zeros(n, "<u4")
+        counts, n_named = np.zeros(n, "<u4"), np.zeros(n, "<u2")
         with writer.section("tokens", np.uint8) as section:
             row, source, kept = 0, codec, True
             for part in chunks():
@@ -232,7 +239,12 @@ def write_multivector(
                     part = Tokens(codec, codec.encode(*part.ragged)[0], part.counts)
                 section.append(sealed(part.payload, part.counts, codec.token_bytes))
                 counts[row : row + len(part.counts)] = part.counts
-                vectors.append(surrogate.documents(*part.ragged))
+                ragged = part.ragged
+                vectors.append(surrogate.documents(*ragged))
+                if sketcher is not None:
+                    numbers, sizes = sketcher.documents(*ragged, spec.sketch)
+                    named.append(numbers)
+                    n_named[row : row + len(sizes)] = sizes
                 asked.look_at(row, codec, part.payload, part.counts)
                 row += len(part.counts)
         writer.add("token_counts", counts)
@@ -249,7 +261,15 @@ def write_multivector(
         codes = ListedCodes(files, path.with_name(path.name + ".codes"), n, fitted, partition)
         for some in coded():
             codes.append(some)
-        meta = codes.write(writer, asked.calibration(codes, surrogate))
+        sketches = None
+        if sketcher is not None:
+            sketches = Sketches.of(sketcher, named.read(0, named.n_rows), n_named)
+        if sketches is not None and given is not None and given.sketches is not None:
+            sketches = replace(sketches, weights=given.sketches.weights)
+        calibration, sketches = asked.calibration(codes, surrogate, sketches)
+        meta = codes.write(writer, calibration)
+        if sketches is not None:
+            meta |= sketches.write(writer)
         meta |= write_token_codec(writer, codec) | write_surrogate(writer, surrogate)
         units = UnitMap.write(writer, numbering.units)
         writer.finish({"family": "multivector", "heavy": spec.heavy, **units, **meta})
@@ -257,8 +277,9 @@ def write_multivector(
         writer.abandon()
         raise
     finally:
-        with suppress(StorageError):  # the next writer sweeps what cannot be removed
-            vectors.discard()
+        for waiting in (vectors, named):
+            with suppress(StorageError):  # the next writer sweeps what cannot be removed
+                waiting.discard()
         if codes is not None:
             with suppress(StorageError):
                 codes.discard()
@@ -300,6 +321,17 @@ def _token_codec(
 
 def _fitted(spec: MultiVectorSpec, sample: Ragged) -> Surrogate:
     return SURROGATES[spec.light].fit(*sample)
+
+
+def _sketcher(
+    spec: MultiVectorSpec, sample: Ragged, n: int, n_tokens: int, given: MultiVectorSegment | None
+) -> Sketcher | None:
+    """The centroids of sketches: those that stand, or new ones; None for few rows."""
+    if not spec.sketch:
+        return None
+    if given is not None and given.sketches is not None:
+        return given.sketches.sketcher
+    return Sketcher.fit(sample[0], n_tokens) if n >= LEAST_ROWS else None
 
 
 def _largest(like: Sequence[MultiVectorSegment], n: int) -> MultiVectorSegment | None:
@@ -346,10 +378,41 @@ class _Asked:
         )  # fmt: skip
         self._best.look_at(start, scores.reshape(m, n))
 
-    def calibration(self, codes: ListedCodes, surrogate: Surrogate) -> Calibration | None:
+    def calibration(
+        self, codes: ListedCodes, surrogate: Surrogate, sketches: Sketches | None
+    ) -> tuple[Calibration | None, Sketches | None]:
+        """How far to look, and the sketches with weights that suit these codes."""
         if self._joined is None:
-            return None
-        return calibrated(codes, surrogate.queries(*self._joined), self._best, self._skip)
+            return None, sketches
+        queries = surrogate.queries(*self._joined)
+        if sketches is None:
+            return calibrated(codes, queries, self._best, self._skip), None
+        sketches = self._weighed(codes, queries, sketches)
+        second = _LookedOver(self._queries, sketches)
+        return calibrated(codes, queries, self._best, self._skip, second), sketches
+
+    def _weighed(self, codes: ListedCodes, queries: Floats, sketches: Sketches) -> Sketches:
+        rows = self._best.rows
+        bases = codes.partition.products(queries)
+        turned = codes.codec.turned(queries)
+        estimates = [codes.estimates(r, turned[[q]], bases[[q]])[0] for q, r in enumerate(rows)]
+        scores = sketches.scores(self._queries, rows)
+        return sketches.weighed(scores, np.array(estimates), self._best.scores)
+
+
+class _LookedOver(NamedTuple):
+    """Sample queries, and the sketches that look over what codes propose for them."""
+
+    queries: list[Floats]
+    sketches: Sketches
+
+    @property
+    def broad(self) -> int:
+        return self.sketches.broad
+
+    def joined(self, queries: slice, rows: Rows, estimates: Floats) -> Floats:
+        scores = self.sketches.scores(self.queries[queries], rows)
+        return self.sketches.joined(scores, estimates)
 
 
 # -- steps -----------------------------------------------------------------------------------

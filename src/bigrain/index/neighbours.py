@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ from bigrain.index.effort import DEPTHS, GRID, MIXED, Calibration, sample_querie
 if TYPE_CHECKING:
     from bigrain.index.coded_writing import ListedCodes
 
-__all__ = ["Best", "LEAST_ROWS", "Neighbours", "calibrated"]
+__all__ = ["Best", "LEAST_ROWS", "Neighbours", "Second", "calibrated"]
 
 KEPT = int(DEPTHS[-1]) + max(MIXED)  # a mean of stored vectors finds these first
 TOGETHER = 64  # queries measured at a time
@@ -28,18 +29,18 @@ class Best:
     """The best rows of m queries, collected from chunks of scores."""
 
     def __init__(self, m: int) -> None:
-        self._scores = np.full((m, KEPT), -np.inf, np.float32)
+        self.scores = np.full((m, KEPT), -np.inf, np.float32)
         self.rows = np.full((m, KEPT), -1, np.int64)
 
     def look_at(self, start: int, scores: Floats) -> None:
         """Scores (m, n) of the rows start..."""
-        better = scores > self._scores[:, -1:]
+        better = scores > self.scores[:, -1:]
         for q in np.flatnonzero(better.any(axis=1)):
             found = np.flatnonzero(better[q])
-            scored = np.concatenate((self._scores[q], scores[q, found]))
+            scored = np.concatenate((self.scores[q], scores[q, found]))
             rows = np.concatenate((self.rows[q], found + start))
             order = np.argsort(-scored, kind="stable")[:KEPT]
-            self._scores[q], self.rows[q] = scored[order], rows[order]
+            self.scores[q], self.rows[q] = scored[order], rows[order]
 
 
 class Neighbours:
@@ -73,22 +74,38 @@ class Neighbours:
         return calibrated(codes, self.queries, self._best, self._skip)
 
 
+class Second(Protocol):
+    """What looks over the candidates of codes, `broad` times as many as it leaves."""
+
+    @property
+    def broad(self) -> int: ...
+
+    def joined(self, queries: slice, rows: Rows, estimates: Floats) -> Floats:
+        """Better estimates (Q, n) of `rows` (Q, n) for some of the queries."""
+        ...
+
+
 def calibrated(
-    codes: ListedCodes, queries: Floats, best: Best, skip: npt.NDArray[np.int64]
+    codes: ListedCodes,
+    queries: Floats,
+    best: Best,
+    skip: npt.NDArray[np.int64],
+    second: Second | None = None,
 ) -> Calibration | None:
     """Gap and rank of the neighbours (see `effort`), by the codes of all rows.
 
     `queries` (m, d) as the codes are asked; `skip` (m,): how many of the best tell nothing, since
-    the query was made of them.
+    the query was made of them. A row that is looked over a second time is found by n candidates if
+    it is among the first n then, and was among `broad` n before.
     """
     if not len(queries):
         return None
     shown = DEPTHS - 1 + skip[:, None]  # places among the best
     rows = np.take_along_axis(best.rows, shown, axis=1)
-    parts = [
-        _measured(codes, queries[start : start + TOGETHER], rows[start : start + TOGETHER])
-        for start in range(0, len(rows), TOGETHER)
-    ]
+    parts = []
+    for start in range(0, len(rows), TOGETHER):
+        part = slice(start, start + TOGETHER)
+        parts.append(_measured(codes, queries[part], rows[part], part, second))
     gaps, ranks, probed = (np.concatenate(part) for part in zip(*parts, strict=True))
     known = rows >= 0
     return Calibration(
@@ -99,7 +116,7 @@ def calibrated(
 
 
 def _measured(
-    codes: ListedCodes, queries: Floats, rows: Rows
+    codes: ListedCodes, queries: Floats, rows: Rows, part: slice, second: Second | None
 ) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
     """(gaps, ranks, shares of rows within each margin) for some of the queries."""
     prepared = codes.codec.prepare(queries)
@@ -112,16 +129,28 @@ def _measured(
     shares = (codes.sizes / max(1, len(codes.lists))).astype(np.float32)
     probed = np.stack([(below <= margin) @ shares for margin in GRID], axis=1)
     turned = codes.codec.turned(prepared.routed)
-    return gaps, _ranks(codes, bases, turned, rows), probed
+    ranks = _ranks(codes, bases, turned, rows, lambda _, estimates: estimates)
+    if second is not None:
+        later = _ranks(codes, bases, turned, rows, partial(second.joined, part))
+        ranks = np.maximum(later, -(-ranks // second.broad))
+    return gaps, ranks, probed
 
 
-def _ranks(codes: ListedCodes, bases: Floats, turned: Floats, rows: Rows) -> npt.NDArray[np.int64]:
-    """The place of each of `rows` (m, depths) by the estimates of all codes, from 1.
+def _ranks(
+    codes: ListedCodes,
+    bases: Floats,
+    turned: Floats,
+    rows: Rows,
+    believed: Callable[[Rows, Floats], Floats],
+) -> npt.NDArray[np.int64]:
+    """The place of each of `rows` (m, depths) by what is believed of all rows, from 1.
 
-    Of vectors that are the same any will do, so what is estimated the same takes no place.
+    `believed` turns the estimates (m, n) of rows (m, n) by their codes into others. Of vectors that
+    are the same any will do, so what is estimated the same takes no place.
     """
-    least = np.concatenate(
-        [codes.estimates(r, turned[[q]], bases[[q]]) for q, r in enumerate(rows)]
+    least = believed(
+        rows,
+        np.concatenate([codes.estimates(r, turned[[q]], bases[[q]]) for q, r in enumerate(rows)]),
     )
     least += ROUNDING * np.abs(least).max(axis=1, keepdims=True)
     lowest = least.min(axis=1, keepdims=True)
@@ -129,7 +158,8 @@ def _ranks(codes: ListedCodes, bases: Floats, turned: Floats, rows: Rows) -> npt
     step = max(32, STEP_BYTES // (4 * turned.shape[1]))
     for start in range(0, len(codes.lists), step):
         some = np.arange(start, min(start + step, len(codes.lists)))
-        estimates = codes.estimates(some, turned, bases)
+        each = np.broadcast_to(some, (len(turned), len(some)))
+        estimates = believed(each, codes.estimates(some, turned, bases))
         good = estimates > lowest
         for q in np.flatnonzero(good.any(axis=1)):
             counts[q] += (estimates[q, good[q]][:, None] > least[q]).sum(axis=0)

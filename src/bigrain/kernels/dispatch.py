@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from bigrain.errors import ConfigError
 from bigrain.kernels import reference
-from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U32, U64
+from bigrain.kernels.reference import F16, F32, I8, I32, I64, U8, U16, U32, U64
 from bigrain.kernels.reference_lists import F64
 from bigrain.kernels.token_records import TokenTables as TokenTables
 from bigrain.kernels.token_records import token_bytes as token_bytes
@@ -95,6 +95,7 @@ class Kernels(Protocol):
     maxsim: Callable[[F32, F32, I64], F32]
     maxsim_pairs: Callable[..., F32]
     token_scores: Callable[..., F32]
+    sketch_scores: Callable[[I8, I32, U16, U32, I64, I8, F32, I64], F32]
     suffix_array: Callable[[U8], I32]
     fm_blocks: Callable[[U8, I32, I64], tuple[U8, I32]]
     fm_ranks: Callable[[list[bytes], I64, I64, U8], I64]
@@ -659,6 +660,23 @@ def token_scores(record: U8, query: F32, kind: str, tables: TokenTables | None =
     `record` (1-D uint8) is one record of t tokens, as for `maxsim_pairs`; `query` (m, d) float32.
     """
     return _chosen().token_scores(record, query, kind, *(NO_TABLES if tables is None else tables))
+
+
+def sketch_scores(
+    table: I8, sums: I32, ids: U16, starts: U32, rows: I64, tokens: I8, scale: F32, offsets: I64
+) -> F32:
+    """MaxSim (Q, n) float32 of documents whose tokens are taken for their nearest centroids.
+
+    score[q, i] = sum_t scale[t] * 2^s * max_c (<table[c], tokens[t]> >> s)
+
+    over the tokens t of query q, offsets[q] to offsets[q + 1], and the centroids c of document
+    rows[q, i], ids[starts[r]:starts[r + 1]]; s is the least that brings 128^2 * D below 2^15.
+    `table` (K, D) int8 with D a multiple of 4 and K up to 65,536, `sums` (K,) int32 the sums of its
+    rows, `ids` (T,) uint16, `starts` (n + 1,) uint32, `rows` (Q, n) int64, `tokens` (M, D) int8
+    times `scale` (M,) float32, `offsets` (Q + 1,) int64. A row of -1 and a document without
+    centroids score -inf. Source: centroid interaction (PLAID: Santhanam et al., CIKM 2022).
+    """
+    return _chosen().sketch_scores(table, sums, ids, starts, rows, tokens, scale, offsets)
 
 
 def suffix_array(text: U8) -> I32:

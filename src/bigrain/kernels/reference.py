@@ -39,6 +39,7 @@ from bigrain.kernels.reference_lists import encode_lists as encode_lists
 from bigrain.kernels.reference_lists import score_lists as score_lists
 from bigrain.kernels.reference_lists import search_lists as search_lists
 from bigrain.kernels.reference_maxsim import maxsim_pairs as maxsim_pairs
+from bigrain.kernels.reference_maxsim import sketch_scores as sketch_scores
 from bigrain.kernels.reference_maxsim import token_scores as token_scores
 
 F16 = npt.NDArray[np.float16]
@@ -47,6 +48,7 @@ I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
 U32 = npt.NDArray[np.uint32]
 U64 = npt.NDArray[np.uint64]
 

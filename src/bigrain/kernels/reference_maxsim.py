@@ -8,13 +8,16 @@ import numpy.typing as npt
 from bigrain.kernels import checks
 from bigrain.kernels.token_records import TokenTables, check_tables, parts_of, read_tokens
 
-__all__ = ["maxsim_pairs", "token_scores"]
+__all__ = ["maxsim_pairs", "sketch_scores", "token_scores"]
 
 U8 = npt.NDArray[np.uint8]
+U16 = npt.NDArray[np.uint16]
+U32 = npt.NDArray[np.uint32]
 I8 = npt.NDArray[np.int8]
 I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 F32 = npt.NDArray[np.float32]
+MOST_DIM = 1 << 16
 
 
 def maxsim_pairs(
@@ -76,6 +79,48 @@ def token_scores(
     if len(record) % each:
         raise ValueError(f"record: expected whole tokens of {each} bytes, got {len(record)} bytes")
     return _products(read_tokens(record, dim, kind, tables), query).astype(np.float32)
+
+
+def sketch_scores(
+    table: I8, sums: I32, ids: U16, starts: U32, rows: I64, tokens: I8, scale: F32, offsets: I64
+) -> F32:
+    """All products of a query, then the largest in the columns of each document."""
+    for name, array, kind, axes in (
+        ("table", table, "int8", 2), ("sums", sums, "int32", 1), ("ids", ids, "uint16", 1),
+        ("starts", starts, "uint32", 1), ("rows", rows, "int64", 2), ("tokens", tokens, "int8", 2),
+        ("scale", scale, "float32", 1),
+    ):  # fmt: skip
+        checks.array(name, array, kind, axes)
+    width = table.shape[1]
+    if not width or width % 4 or width > MOST_DIM:
+        raise ValueError(f"table: columns: expected a multiple of 4 up to {MOST_DIM}, got {width}")
+    if not 0 < len(table) <= 1 << 16:
+        raise ValueError(f"table: rows: expected 1 to 65536, got {len(table)}")
+    checks.size("sums: length", len(sums), len(table))
+    checks.size("tokens: columns", tokens.shape[1], width)
+    checks.size("scale: length", len(scale), len(tokens))
+    edges = checks.offsets(offsets, len(tokens))
+    checks.size("offsets: length", len(edges), len(rows) + 1)
+    if not len(starts):
+        raise ValueError("starts: length: expected at least 1, got 0")
+    odd = rows[(rows < -1) | (rows >= len(starts) - 1)]
+    if len(odd):
+        raise ValueError(f"rows: {odd[0]} is outside [-1, {len(starts) - 1})")
+    shift = max(0, (128 * 128 * width).bit_length() - 15)
+    out = np.full(rows.shape, -np.inf, np.float32)
+    for q in range(len(rows)):
+        mine = slice(edges[q], edges[q + 1])
+        products = (table.astype(np.int64) @ tokens[mine].T.astype(np.int64)) >> shift
+        for i, row in enumerate(rows[q].tolist()):
+            if row < 0:
+                continue
+            own = ids[int(starts[row]) : int(starts[row + 1])]
+            torn = starts[row] > starts[row + 1] or int(starts[row + 1]) > len(ids)
+            if torn or (len(own) and int(own.max()) >= len(table)):
+                raise ValueError(f"ids: those of row {row} are not numbers of centroids")
+            if len(own):
+                out[q, i] = (products[own].max(axis=0) * 2.0**shift * scale[mine]).sum()
+    return out
 
 
 def _products(tokens: F32, query: F32) -> npt.NDArray[np.float64]:
