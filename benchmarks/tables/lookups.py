@@ -1,6 +1,8 @@
 """How long a row takes from each exported table, beside torch.nn.Embedding and a hashed table.
 
-    python benchmarks/tables/lookups.py [--rate 0.1]
+    python benchmarks/tables/lookups.py [--rate 0.1 | --report]
+
+--report writes the table in benchmarks/README.md again, from results/lookups.json.
 
 Tables of the size of arxiv-authors (265,694 x 16), at a tenth of the bytes where that can be met,
 else at a half; trained for a few steps, since only their shape matters. Ids are drawn by Zipf's law
@@ -11,6 +13,7 @@ least of ROUNDS rounds, so that other work on the machine counts little.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
@@ -74,11 +77,37 @@ def nanoseconds(lookup: Callable[[Any], Any], batches: Any) -> float:
     return min(rounds)
 
 
+def report(rows: list[dict[str, Any]]) -> None:
+    lines = [
+        [
+            row["table"].removesuffix(".v1"),
+            *(
+                f"{row[key]:{shape}}" if row.get(key) is not None else "-"
+                for key, shape in (
+                    ("achieved_rate", ".3f"), ("numpy_ns", ".0f"), ("times_plain", ".1f"),
+                    ("torch_ns", ".0f"),
+                )
+            ),
+        ]
+        for row in sorted(rows, key=lambda row: row.get("numpy_ns", 0.0))
+    ]  # fmt: skip
+    head = ("table", "of the bytes", "file, ns", "times plain", "torch module, ns")
+    page = markdown_table(head, lines)
+    begin = "<!-- tables-lookups: written by tables/lookups.py -->"
+    into_page(
+        Path(__file__).parents[1] / "README.md", begin, "<!-- end of tables-lookups -->", page
+    )
+    print(page)
+
+
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rate", type=float, default=0.1)
+    parser.add_argument("--report", action="store_true")
     given = parser.parse_args()
+    if given.report:
+        return report(json.loads((HERE / "lookups.json").read_text())["rows"])
     torch.set_num_threads(1)
     p = np.arange(1, N + 1) ** -SKEW
     ids = np.random.default_rng(0).choice(N, (BATCHES, BATCH), p=p / p.sum())
@@ -107,26 +136,7 @@ def main() -> None:
     for row in rows:
         row["times_plain"] = row["numpy_ns"] / plain if "numpy_ns" in row else None
     save(HERE / "lookups.json", {"rows": rows})
-    lines = [
-        [
-            row["table"].removesuffix(".v1"),
-            *(
-                f"{row[key]:{shape}}" if row.get(key) is not None else "-"
-                for key, shape in (
-                    ("achieved_rate", ".3f"), ("numpy_ns", ".0f"), ("times_plain", ".1f"),
-                    ("torch_ns", ".0f"),
-                )
-            ),
-        ]
-        for row in sorted(rows, key=lambda row: row.get("numpy_ns", 0.0))
-    ]  # fmt: skip
-    head = ("table", "of the bytes", "file, ns", "times plain", "torch module, ns")
-    page = markdown_table(head, lines)
-    begin = "<!-- tables-lookups: written by tables/lookups.py -->"
-    into_page(
-        Path(__file__).parents[1] / "README.md", begin, "<!-- end of tables-lookups -->", page
-    )
-    print(page)
+    report(rows)
 
 
 if __name__ == "__main__":
