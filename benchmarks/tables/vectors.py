@@ -9,7 +9,8 @@ rotation; every other method by the inner products of what it decodes. Bytes cou
 codebooks and projections. Magnitude groups ("by length"), where lengths vary, follow the idea of
 MagPQ: four groups of equal total length, and the longer the vectors of a group are, the more bytes
 they have. Vectors in files are read in parts, so a million of them need no more memory than ten
-thousand. The result is written after every code; a later call does what is missing.
+thousand. The result is written after every code; a later call does what is missing. --picture draws
+what is there.
 """
 
 from __future__ import annotations
@@ -301,7 +302,10 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--asked", type=int, default=200, help="how many queries")
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results/vectors.json")
+    parser.add_argument("--picture", action="store_true")
     given = parser.parse_args()
+    if given.picture:
+        return picture(given.to)
     name, vectors, queries = data(given)
     n, dim = vectors.shape
     shape = {"vectors": name, "n": n, "dim": dim, "queries": len(queries)}
@@ -320,7 +324,13 @@ def main() -> None:
             one["pareto"] = one["recall@10"] > best
             best = max(best, one["recall@10"])
         save(given.to, {**shape, "rows": rows})
-    plot(rows, given.to.with_suffix(".png"), f"{n:,} {name}, {dim} dimensions")
+    picture(given.to)
+
+
+def picture(path: Path) -> None:
+    found = json.loads(path.read_text())
+    title = f"{found['n']:,} {found['vectors']}, {found['dim']} dimensions"
+    plot(found["rows"], path.with_suffix(".png"), title)
 
 
 if __name__ == "__main__":
