@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/quality/static_families.py [--sets npl] [--out FILE]
 
-One collection a set with all four fields, questions in one batch, best 10.
+One collection a set with all four fields, questions in one batch, best 10. Sets that are not named
+keep what the results file says of them.
 """
 
 from __future__ import annotations
@@ -74,11 +75,12 @@ def main() -> None:
         "--out", type=Path, default=Path(__file__).with_name("static_families.json")
     )
     given = parser.parse_args()
-    sets = {}
+    before = json.loads(given.out.read_text()) if given.out.exists() else {}
+    result = {key: value for key, value in before.items() if key != "machine"}
     for name in given.sets.split(","):
-        sets[name] = measured(name)
-        print(name, sets[name], flush=True)
-    save(given.out, {"sets": sets})
+        result.setdefault("sets", {})[name] = measured(name)
+        print(name, result["sets"][name], flush=True)
+        save(given.out, result)
 
 
 if __name__ == "__main__":

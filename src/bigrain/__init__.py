@@ -32,7 +32,7 @@ from bigrain.types import AddCounts, Document, Hit, Part, Passage, SparseMatrix
 
 if TYPE_CHECKING:
     from bigrain import tables
-    from bigrain.collection import Collection, create, open, repair  # noqa: A004
+    from bigrain.collection import Collection, create, open, rebind, repair  # noqa: A004
     from bigrain.encoders.base import Encoder, Head, Model
     from bigrain.encoders.callable import CallableEncoder
     from bigrain.encoders.transformer import TransformerEncoder
@@ -83,6 +83,7 @@ __all__ = [
     "encoder_names",
     "fields_of",
     "open",
+    "rebind",
     "register_encoder",
     "repair",
     "tables",
@@ -111,6 +112,7 @@ _LATER = {
     "TuneRow": "bigrain.tuning.report",
     "create": "bigrain.collection",
     "open": "bigrain.collection",
+    "rebind": "bigrain.collection",
     "repair": "bigrain.collection",
 }
 

@@ -15,7 +15,7 @@ import warnings
 import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -60,7 +60,7 @@ from bigrain.search.expansion import (
     with_answers,
 )
 from bigrain.search.feedback import Feedback, checked, with_feedback
-from bigrain.search.fuse import DEFAULT_FUSION, Fusion
+from bigrain.search.fuse import DEFAULT_FUSION, Fusion, usual_fusion
 from bigrain.search.hits import make_arrays, make_hits
 from bigrain.search.pipeline import Answers, answer
 from bigrain.search.plan import Plan, check_k, make_plan
@@ -76,6 +76,7 @@ from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents, Hit, SparseMatrix
 from bigrain.writing.backup import back_up
 from bigrain.writing.checking import Report, check_collection
+from bigrain.writing.intake import DEFAULT_CHUNKING, usual_chunking
 from bigrain.writing.merging import merge_views, segments_to_merge
 from bigrain.writing.session import Sealed, WriteSession, expand
 
@@ -91,7 +92,6 @@ __all__ = ["Collection", "create", "open", "repair"]
 BYTES_ADDING_UP = 4 + 4  # a row: its score, and its place in the longest list
 BYTES_OF_NORM = 4
 EXPANDED = 1 << 14  # deleted documents looked at together
-DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
 QUERY_BATCH = 512
 AUDIT_SHARE = 0.05
 AUDITED = ("dense", "sparse", "multivector")  # families that may miss something
@@ -102,15 +102,17 @@ def create(
     fields: Mapping[str, config.Field] | None = None,
     memory_budget_bytes: int | None = None,
     *,
-    chunking: Chunking | None = DEFAULT_CHUNKING,
-    fusion: Fusion = DEFAULT_FUSION,
+    chunking: Chunking | Literal["auto"] | None = "auto",
+    fusion: Fusion | None = None,
     files: Files | None = None,
 ) -> Collection:
     """Make a new collection folder and open it for writing.
 
     `fields` maps names to `LexicalField`, `DenseField`, `SparseField`, `MultiVectorField` or
     `SubstringField`; None means "lexical" (BM25) and "dense" (the bundled encoder). `chunking` says
-    how long texts are cut into passages (None: never); `fusion` how fields are joined.
+    how long texts are cut into passages (None: never); "auto" is at sentence ends after 2,000
+    characters, or fewer where an encoder reads fewer at once. `fusion` says how fields are joined;
+    None is by `Fusion()`, with the weights that suit the encoders where these are known.
     `memory_budget_bytes` bounds the memory of the process, as far as it is bigrain's; None is a
     quarter of the machine's.
 
@@ -134,6 +136,17 @@ def create(
                 "LexicalField, DenseField, SparseField, MultiVectorField or SubstringField"
             )
         families[name] = make_family(config.check_field_name(name), field)
+    if chunking == "auto":
+        chunking = usual_chunking(families.values())
+    elif not isinstance(chunking, Chunking | None):
+        raise ConfigError(
+            f"chunking={shown(chunking)} must be a bigrain.Chunking, None to leave texts whole, or "
+            "'auto'"
+        )
+    if fusion is None:
+        fusion = usual_fusion(_known_weights(families.values()))
+    elif not isinstance(fusion, Fusion):
+        raise ConfigError(f"fusion={shown(fusion)} must be a bigrain.Fusion, or None")
     budget = _with_fixed(budget, families)
     if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
         raise CollectionExistsError(
@@ -227,6 +240,30 @@ def repair(
         )  # fmt: skip
 
 
+def rebind(
+    path: str | os.PathLike[str],
+    encoder: str,
+    fields: Sequence[str] | None = None,
+    *,
+    files: Files | None = None,
+) -> tuple[str, ...]:
+    """Let a collection find its encoder elsewhere: a folder that was moved, or another name.
+
+    `encoder` is a registered name, a folder, or a name on the model hub, and must be the encoder
+    that made the vectors, by its fingerprint. `fields` None means all that it made. Returns the
+    names of these fields. Handles that are open keep the encoder they have. Raises
+    `EncoderMismatchError` for another encoder, `UnknownFieldError`, `ConfigError`, `LockedError`,
+    `NotACollectionError`; nothing is changed then.
+    """
+    from bigrain.writing.rebinding import rebind_fields
+
+    if isinstance(fields, str):
+        fields = [fields]
+    if not isinstance(encoder, str) or not encoder.strip():
+        raise ConfigError(f"encoder={shown(encoder)} must be a name or a folder, as text")
+    return rebind_fields(Folder(files or DISK, _as_path(path)), encoder, fields)
+
+
 class Collection:
     """An open collection; made by `bigrain.create` and `bigrain.open`.
 
@@ -257,7 +294,13 @@ class Collection:
             self._families: dict[str, Family] = {}
             self._specs = {name: spec for name, (spec, _) in fields.items()}
             for name, (spec, fingerprint) in fields.items():
-                family = make_family(name, config.field_from_dict(spec))
+                try:
+                    family = make_family(name, config.field_from_dict(spec))
+                except ConfigError as error:
+                    raise ConfigError(
+                        f"{error}. If the encoder was moved, bigrain.rebind({str(path)!r}, encoder)"
+                        " says where it is"
+                    ) from error
                 check_fingerprint(name, fingerprint, family.fingerprint())
                 self._families[name] = self._learned.applied(family)
             self._budget = _with_fixed(budget, self._families)
@@ -289,9 +332,9 @@ class Collection:
         """Give documents their vectors in a field without an encoder.
 
         `vectors`: dense (n, dim) array; sparse (n, vocabulary) scipy CSR matrix, which may have
-        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)) or a
-        list of arrays (tokens, dim). The
-        ids must be in the collection, unless no field
+        another width where its columns fit; multi-vector (values (T, dim), offsets (n + 1,)), a
+        list of arrays (tokens, dim), an array (n, tokens, dim), or that and how many tokens of each
+        row count (n,). The ids must be in the collection, unless no field
         reads text: then new documents are made. Raises `InvalidVectorsError` naming the row,
         `UnknownFieldError`, `UnknownDocumentError` or `DuplicateIdError`; nothing is changed then.
         """
@@ -1203,6 +1246,19 @@ class Collection:
         for name in files:
             self._folder.files.remove(self._folder.segments / name)
         self._show(self._load())
+
+
+def _known_weights(families: Iterable[Family]) -> list[Mapping[str, float]]:
+    """What each encoder says of its families' weights, given those that it is used for."""
+    used: dict[int, tuple[Any, set[str]]] = {}
+    for family in families:
+        source = source_of(family.encoder)
+        used.setdefault(id(source), (source, set()))[1].add(family.spec.family)
+    return [
+        source.fusion_weights(some)
+        for source, some in used.values()
+        if hasattr(source, "fusion_weights")
+    ]
 
 
 def _default_settings() -> dict[str, Any]:

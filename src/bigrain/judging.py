@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigrain import evaluation
-from bigrain.errors import InvalidInputError
+from bigrain.errors import InvalidInputError, shown
+from bigrain.families.base import shape_of
 from bigrain.progress import ProgressLike
 from bigrain.search.asked import fields_of
 
@@ -36,8 +37,7 @@ def evaluate(
     asked: dict[str, Any] = (
         dict(queries) if isinstance(queries, Mapping) else evaluation.load_queries(Path(queries))
     )
-    named = fields_of(next(iter(asked.values()), ""))
-    given = systems if systems is not None else _own_fields(col, named)
+    given = systems if systems is not None else _own_fields(col, next(iter(asked.values()), ""))
     judged = (
         {query: dict(grades) for query, grades in judgments.items()}
         if isinstance(judgments, Mapping)
@@ -67,18 +67,33 @@ def evaluate(
     )
 
 
-def _own_fields(col: Collection, named: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Each field that the queries name, or else that reads text; and all of them fused."""
-    able = list(named) or [name for name, field in col.fields.items() if field.reads_text]
-    if not able:
+def _own_fields(col: Collection, query: Any) -> dict[str, dict[str, Any]]:
+    """Each field that such a query names, or else that it can be asked; and all of them fused."""
+    able = list(fields_of(query))
+    if not able and isinstance(query, str):
+        able = [name for name, field in col.fields.items() if field.reads_text]
+    elif not able:
+        able = [name for name, family in col._families.items() if family.accepts(query)]
+    if not able and isinstance(query, str):
         raise InvalidInputError(
             "no field of this collection reads text, so text queries cannot be evaluated; give "
             "queries by field, {'q1': {'field': vector}}"
+        )
+    if not able:
+        raise InvalidInputError(
+            f"no field of this collection ({', '.join(col.fields)}) takes a query such as "
+            f"{_described(query)}; give text, a representation as wide as a field, or queries by "
+            "field, {'q1': {'field': vector}}"
         )
     found: dict[str, dict[str, Any]] = {name: {"fields": [name]} for name in able}
     if len(able) > 1:
         found["fused"] = {"fields": able}
     return found
+
+
+def _described(query: Any) -> str:
+    shape = shape_of(query) if isinstance(query, Sequence) or hasattr(query, "shape") else None
+    return shown(query) if shape is None else f"a {type(query).__name__} of shape {shape}"
 
 
 def _system(

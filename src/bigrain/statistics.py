@@ -51,6 +51,7 @@ def stats_of(col: Collection) -> dict[str, Any]:
         "segments": sum(f["segments"] for f in fields.values()),
         "fields": fields,
         "fusion": col._fusion.to_dict(),
+        "chunking": None if col._chunking is None else col._chunking.to_dict(),
         "bytes_on_disk": {
             "catalogue": catalogue,
             "segments": sum(f["bytes_on_disk"] for f in fields.values()),

@@ -22,7 +22,7 @@ from bigrain.types import Hit
 COMMANDS = {
     "index", "add", "delete", "search", "eval", "stats", "verify", "compact", "backup",
     "repair", "bench", "demo", "tune", "learn", "learn-encoder", "audit", "count",
-    "add-vectors",
+    "add-vectors", "rebind",
 }  # fmt: skip
 
 
@@ -592,3 +592,26 @@ def test_learn_publishes_what_is_better_and_takes_it_back(program, tmp_path):
     few = program("learn", path, "--queries", tmp_path / "q.tsv", "--only", "fusion", code=2)
     assert "without judgments" in few.stderr
     assert "sound" in program("verify", path).stdout
+
+
+def test_rebind_says_where_a_moved_encoder_is(program, beir, tmp_path):
+    path, old, new = tmp_path / "d.grain", tmp_path / "old", tmp_path / "new"
+    program("learn-encoder", beir, "--to", old, "--dim", "2")
+    program("index", beir, "--to", path, "--encoder", old)
+    old.rename(new)
+    _forget_encoders()
+    told = program("stats", path, code=2).stderr
+    assert f"`bigrain rebind {path} --encoder NAME` says where it is" in told
+    assert program.json("rebind", path, "--encoder", new)["fields"] == ["dense"]
+    assert str(new) in program("stats", path).stdout
+    program("rebind", path, "--encoder", "bigrain/static-v1", code=6)
+    assert "no field 'words'" in program(
+        "rebind", path, "--encoder", new, "--field", "words", code=2
+    ).stderr  # fmt: skip
+
+
+def _forget_encoders():
+    from bigrain import registry
+
+    registry._made.clear()
+    registry._heads.clear()

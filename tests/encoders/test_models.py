@@ -153,3 +153,15 @@ def test_another_model_is_refused_when_opened(tmp_path, letters):
     bigrain.register_encoder("letters", lambda: other)
     with pytest.raises(bigrain.EncoderMismatchError, match="differs in family, name"):
         bigrain.open(tmp_path / "c.grain")
+
+
+def test_a_package_offers_an_encoder_by_an_entry_point(tmp_path, monkeypatch):
+    told = tmp_path / "acme-1.0.dist-info"
+    told.mkdir()
+    (told / "METADATA").write_text("Metadata-Version: 2.1\nName: acme\nVersion: 1.0\n")
+    (told / "entry_points.txt").write_text(
+        "[bigrain.encoders]\nacme/letters = tests.encoders.letters:Letters\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    assert "acme/letters" in bigrain.encoder_names()
+    assert list(bigrain.fields_of("acme/letters")) == ["lexical", *FAMILIES]

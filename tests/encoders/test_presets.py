@@ -91,3 +91,41 @@ def test_without_the_extra_its_name_is_told(tmp_path, monkeypatch):
         (tmp_path / "model" / name).write_text(text)
     with pytest.raises(bigrain.MissingExtraError, match=r"pip install 'bigrain\[transformers\]'"):
         bigrain.fields_of(str(tmp_path / "model"))
+
+
+def test_passages_fit_the_window_that_an_encoder_tells(tmp_path, letters):
+    letters.window_chars = 40
+    letters.fusion_weights = lambda families: dict.fromkeys(families, 0.5)
+    source = tmp_path / "docs.txt"
+    source.write_text("Grain is stored in silos. " * 6)
+    command = ["index", source, "--encoder", "letters", "--families", "dense", "--to"]
+    done = run(*command, tmp_path / "a.grain")
+    assert done.exit_code == 0, done.stderr
+    assert "passages of at most 40 characters" in done.stderr and "--chunk-chars" in done.stderr
+    assert all(len(text) <= 40 for text in letters.documents)
+    assert "at most 40 characters" in run("stats", tmp_path / "a.grain").stdout
+    with bigrain.open(tmp_path / "a.grain") as col:
+        told = col.stats()
+        assert told["chunking"]["overlap_chars"] == 4
+        assert told["fusion"]["weights"] == bigrain.Fusion().weights | {"dense": 0.5}
+    done = run(*command, tmp_path / "b.grain", "--chunk-chars", "60")
+    assert done.exit_code == 0 and "passages of at most" not in done.stderr
+    done = run(*command, tmp_path / "c.grain", "--no-chunks")
+    assert done.exit_code == 0 and "of at most" not in run("stats", tmp_path / "c.grain").stdout
+
+
+def test_passages_know_the_text_they_were_cut_from(tmp_path, letters):
+    seen = []
+    encode = letters.encode_documents
+    letters.encode_documents = lambda texts, families: seen.extend(texts) or encode(texts, families)
+    text = "Grain is stored in silos. The moon orbits. Zoo and jazz."
+    chunking = bigrain.Chunking(max_chars=26)
+    with bigrain.create(tmp_path / "a", bigrain.fields_of("letters"), chunking=chunking) as col:
+        col.add([{"id": "a", "title": "All", "text": text}, {"id": "b", "text": "short"}])
+    *passages, short = seen
+    assert type(short) is str and len(passages) == 3
+    for place, passage in enumerate(passages):
+        start, stop = passage.whole.spans[place]
+        assert passage.place == place and passage.whole is passages[0].whole
+        assert passage == "All " + passage.whole.text[start:stop]
+    assert passages[0].whole.text == f"All {text}"

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 import bigrain
-from bigrain.encoders.transformer import TransformerEncoder, runtimes
+from bigrain.encoders.base import PassageText, Whole
+from bigrain.encoders.transformer import TransformerEncoder, choosing, runtimes
 from bigrain.registry import make_encoder
 from tests.encoders import tiny
 from tests.encoders.tiny import TEXTS, VOCABULARY, WINDOW, hidden_states, ids_of
@@ -49,7 +51,7 @@ def test_dense_vectors_are_those_of_sentence_transformers(tmp_path, options, set
         str(folder), device="cpu", truncate_dim=settings.get("dim"), local_files_only=True
     )
     texts = [*TEXTS, "moon " * 40]
-    encoder = TransformerEncoder(folder, runtime="torch", **settings)
+    encoder = TransformerEncoder(folder, runtime="torch", long="truncate", **settings)
     near(encoder.encode_documents(texts, ["dense"])["dense"], reference.encode_document(texts))
     near(encoder.encode_queries(texts, ["dense"])["dense"], reference.encode_query(texts))
 
@@ -200,8 +202,8 @@ def test_bge_m3_gives_all_three(tmp_path):
 
 def test_long_texts_by_windows(folder):
     text = " ".join(["moon", "zoo", "jazz", "water"] * 12)
-    cut = TransformerEncoder(folder)
-    whole = TransformerEncoder(folder, long="windows")
+    cut = TransformerEncoder(folder, long="truncate")
+    whole = TransformerEncoder(folder)
     assert "1 of 2 texts are longer than the 24 tokens" in cut.notices([text, "moon"])[0]
     assert whole.notices([text, "moon"]) == ()
     found = whole.encode_documents([text, "moon"], FAMILIES)
@@ -213,6 +215,155 @@ def test_long_texts_by_windows(folder):
     near(found["dense"][1], cut.encode_documents(["moon"], ["dense"])["dense"][0])
     other = whole.head("dense").fingerprint(), cut.head("dense").fingerprint()
     assert other[0] != other[1]
+
+
+# -- late chunking ------------------------------------------------------------------------------
+
+
+LONG_TEXT = " ".join(["moon zoo jazz.", "water earth silos.", "grain of pizza."] * 4)
+SPANS = [(0, 14), (15, 33), (34, 49)]
+
+
+def passages_of(text, spans):
+    whole = Whole(text, spans)
+    return [PassageText.of(text[a:b], whole, i) for i, (a, b) in enumerate(spans)]
+
+
+def test_late_chunking_pools_the_tokens_that_the_whole_text_gave(folder):
+    text = LONG_TEXT[:49]
+    hidden = hidden_states(folder, [CLS, *ids_of(text.replace(".", " .")), SEP])
+    encoder = TransformerEncoder(folder, long="late")
+    found = encoder.encode_documents(passages_of(text, SPANS), FAMILIES)
+    tokens = [hidden[1:5], hidden[5:9], hidden[9:13]]
+    near(found["dense"], unit(np.array([t.mean(axis=0) for t in tokens])))
+    values, offsets = found["multivector"]
+    assert offsets.tolist() == [0, 3, 6, 9]  # punctuation is left out
+    near(values, unit(np.concatenate([t[:3] for t in tokens])))
+    own = [set(np.flatnonzero(row > 2.9)) & set(range(5, 200)) for row in dense_of(found["sparse"])]
+    assert set(ids_of("water earth silos .")) <= own[1] and ids_of("pizza")[0] not in own[1]
+
+
+def test_late_chunking_of_texts_that_are_no_passages_changes_nothing(folder):
+    late, usual = (TransformerEncoder(folder, long=long) for long in ("late", "windows"))
+    texts = [*TEXTS, LONG_TEXT * 2]
+    for method in ("encode_documents", "encode_queries"):
+        a, b = (getattr(each, method)(texts, FAMILIES) for each in (late, usual))
+        assert np.array_equal(a["dense"], b["dense"])
+        assert np.array_equal(a["multivector"][0], b["multivector"][0])
+
+
+def test_late_chunking_of_one_passage_is_as_among_all(folder):
+    """So that repair gives the same vectors."""
+    spans, start = [], 0
+    for sentence in LONG_TEXT.split(". "):
+        spans.append((start, min(len(LONG_TEXT), start + len(sentence) + 1)))
+        start += len(sentence) + 2
+    spans.insert(5, (0, 120))  # longer than the window
+    encoder = TransformerEncoder(folder, long="late", document_prompt="zoo ")
+    texts = [*passages_of(LONG_TEXT, spans), "moon"]
+    together = encoder.encode_documents(texts, ["dense"])["dense"]
+    assert len(together) == 14 and np.isfinite(together).all()
+    for i in (0, 5, 7, 12, 13):
+        near(encoder.encode_documents([texts[i]], ["dense"])["dense"][0], together[i])
+
+
+def test_late_chunking_in_a_collection(tmp_path, folder):
+    for long in ("late", "windows"):
+        bigrain.register_encoder(long, lambda long=long: TransformerEncoder(folder, long=long))
+        chunking = bigrain.Chunking(max_chars=60)
+        field = {"dense": bigrain.DenseField(encoder=long)}
+        with bigrain.create(tmp_path / long, field, chunking=chunking) as col:
+            col.add([{"id": "a", "title": "zoo", "text": LONG_TEXT}, {"id": "b", "text": "water"}])
+            col.commit()
+            assert col.stats()["fields"]["dense"]["rows"] > 3
+            found = col.search("grain of pizza", k=2)
+            assert {hit.id for hit in found} == {"a", "b"}
+    scores = []
+    for long in ("late", "windows"):
+        with bigrain.open(tmp_path / long) as col:
+            scores.append({hit.id: hit.score for hit in col.search("grain of pizza", k=2)})
+    near(scores[0]["b"], scores[1]["b"])
+    assert abs(scores[0]["a"] - scores[1]["a"]) > 1e-4
+
+
+# -- temperature and positions ------------------------------------------------------------------
+
+
+def test_temperature_divides_the_logits_of_attention(tmp_path, folder):
+    """The same as dividing the weights that make queries of tokens."""
+    from safetensors.numpy import load_file, save_file
+
+    sharper = tmp_path / "sharper"
+    shutil.copytree(folder, sharper)
+    arrays = load_file(folder / "model.safetensors")
+    for name in arrays:
+        if "attention.self.query" in name:
+            arrays[name] = arrays[name] / np.float32(0.8)
+    save_file(arrays, sharper / "model.safetensors", {"format": "pt"})
+    as_is = TransformerEncoder(folder)
+    found = TransformerEncoder(folder, temperature=0.8)
+    near(*(e.encode_documents(TEXTS, ["dense"])["dense"] for e in
+           (found, TransformerEncoder(sharper))))  # fmt: skip
+    one = TransformerEncoder(folder, temperature=1)
+    vectors = [e.encode_documents(TEXTS, ["dense"])["dense"] for e in (as_is, one, found)]
+    assert np.array_equal(vectors[0], vectors[1]) and np.abs(vectors[0] - vectors[2]).max() > 1e-3
+    told = [e.head("dense").fingerprint() for e in (as_is, one, found)]
+    assert told[0] == told[1] != told[2]
+
+
+@pytest.mark.parametrize(
+    ("how", "runtime"), [("interpolate", "torch"), ("group", "torch"), ("interpolate", "openvino")]
+)
+def test_more_positions_than_the_model_has(folder, how, runtime):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    import torch
+    import transformers
+
+    encoder = TransformerEncoder(folder, positions=how, max_tokens=150, runtime=runtime)
+    text = " ".join(["moon", "zoo", "jazz"] * 40)
+    short = TransformerEncoder(folder, max_tokens=64).encode_documents(TEXTS, ["dense"])["dense"]
+    found = encoder.encode_documents([*TEXTS, text], ["dense"])["dense"]
+    near(found[:-1], short)
+    model = transformers.AutoModel.from_pretrained(folder).eval()
+    table = model.embeddings.position_embeddings.weight.detach()
+    places = torch.arange(122) * 63 / 121
+    below, above = places.floor().long(), (places.floor().long() + 1).clamp(max=63)
+    share = (places - places.floor())[:, None] if how == "interpolate" else 0
+    table = table[below] * (1 - share) + table[above] * share
+    model.embeddings.position_embeddings = torch.nn.Embedding.from_pretrained(table)
+    ids = torch.tensor([[CLS, *ids_of(text), SEP]])
+    with torch.inference_mode():
+        hidden = model(
+            ids, position_ids=torch.arange(122)[None], token_type_ids=torch.zeros_like(ids)
+        ).last_hidden_state[0].numpy()  # fmt: skip
+    near(found[-1], unit(hidden.mean(axis=0)))
+
+
+def test_rotary_positions_are_compressed(tmp_path):
+    import torch
+    import transformers
+
+    folder = tiny.plain(tmp_path / "rotary")
+    config = transformers.ModernBertConfig(
+        vocab_size=len(VOCABULARY), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+        intermediate_size=24, max_position_embeddings=64, pad_token_id=0, cls_token_id=CLS,
+        sep_token_id=SEP,
+    )  # fmt: skip
+    model = transformers.ModernBertModel(config)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.add_(0.3 * torch.randn_like(weight))
+    model.save_pretrained(folder)
+    text = " ".join(["moon", "zoo", "jazz"] * 40)
+    usual = TransformerEncoder(folder, max_tokens=64)
+    found = TransformerEncoder(folder, max_tokens=150, positions="interpolate")
+    texts = TEXTS[:3]
+    near(*(e.encode_documents(texts, ["dense"])["dense"] for e in (usual, found)))
+    (one,) = found.encode_documents([text], ["dense"])["dense"]
+    assert np.isfinite(one).all() and found.head("dense").fingerprint()["positions"]
+    grouped = TransformerEncoder(folder, max_tokens=150, positions="group")
+    assert np.abs(grouped.encode_documents([text], ["dense"])["dense"][0] - one).max() > 1e-6
 
 
 @pytest.mark.parametrize("runtime", ["openvino", "onnx"])
@@ -235,34 +386,99 @@ def test_every_runtime_gives_the_same_vectors(tmp_path, folder, runtime):
         assert other.head("sparse").fingerprint() == reference.head("sparse").fingerprint()
 
 
-def test_auto_measures_once_enough_texts_have_come(folder, monkeypatch):
-    made = []
+@pytest.fixture
+def measured(monkeypatch, tmp_path):
+    """Runtimes that only say that they were made; the second is not faithful where `far`."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(choosing, "PATIENCE", 0.0)
+    monkeypatch.setattr(choosing, "PATIENCE_KNOWN", 0.0)
+    made, far, torch_run = [], [], runtimes._torch
 
-    def twice_as_far(name, network, threads):
+    def make(name, network, threads):
         made.append(name)
         run = torch_run(network, threads)
-        if name == "onnx":
+        if name == "onnx" and far:
             return lambda ids, mask: [one + 5 * (ids[:, :, None] % 3) for one in run(ids, mask)]
+        if name == "torch":  # the slower one
+            return lambda ids, mask: time.sleep(0.01) or run(ids, mask)
         return run
 
-    torch_run = runtimes._torch
-    monkeypatch.setattr(runtimes, "make_runtime", twice_as_far)
+    monkeypatch.setattr(runtimes, "make_runtime", make)
     monkeypatch.setattr(runtimes, "candidates", lambda: ["torch", "onnx"])
+    return made, far
+
+
+def test_auto_keeps_torch_where_the_others_are_not_faithful(folder, measured):
+    made, far = measured
+    far.append(True)
     encoder = TransformerEncoder(folder)
     before = encoder.encode_documents(["moon"], ["dense"])["dense"]
     assert encoder.runtime == "torch" and made == ["torch"]
-    encoder.encode_documents(["moon zoo"] * runtimes_few(), ["dense"])
-    assert encoder.runtime == "torch", "the other is not faithful"
+    encoder.encode_documents(["moon zoo"] * 3, ["dense"])
+    assert encoder.runtime == "torch"
     assert encoder.measurements["onnx"][1] < runtimes.FAITHFUL <= encoder.measurements["torch"][1]
     n = len(made)
-    near(encoder.encode_documents(["moon"] * 300, ["dense"])["dense"][:1], before)
+    near(encoder.encode_documents(["moon"] * 3, ["dense"])["dense"][:1], before)
     assert len(made) == n
 
 
-def runtimes_few():
-    from bigrain.encoders.transformer.model import FEW
+def test_auto_does_not_measure_few_texts(folder, measured, monkeypatch):
+    made, _ = measured
+    monkeypatch.setattr(choosing, "PATIENCE", 1000.0)
+    encoder = TransformerEncoder(folder)
+    for _ in range(3):
+        encoder.encode_documents(["moon zoo"] * 50, ["dense"])
+    assert made == ["torch"] and not encoder.measurements
 
-    return FEW
+
+def test_auto_remembers_what_was_quickest_here(folder, measured, tmp_path):
+    made, _ = measured
+
+    def runtime(**options):
+        made.clear()
+        encoder = TransformerEncoder(folder, **options)
+        for _ in range(2):
+            encoder.encode_documents(["moon zoo"], ["dense"])
+        return encoder.runtime
+
+    assert runtime() == "onnx" and made == ["torch", "torch", "onnx"]
+    assert runtime() == "onnx" and made == ["torch", "onnx"]  # not measured again
+    assert runtime(threads=1) == "onnx" and made == ["torch", "torch", "onnx"]
+    (kept,) = (tmp_path / "cache").rglob("*.json")
+    kept.write_text("[1")
+    assert runtime() == "onnx" and made == ["torch", "torch", "onnx"]
+    assert len(json.loads(kept.read_text())) == 1
+
+
+def test_auto_goes_on_with_torch_where_the_choice_fails(folder, measured, monkeypatch):
+    TransformerEncoder(folder).encode_documents(["moon zoo"], ["dense"])
+    for _ in range(2):
+        again = TransformerEncoder(folder)
+        again.encode_documents(["moon zoo"], ["dense"])
+        again.encode_documents(["moon zoo"], ["dense"])
+    make = runtimes.make_runtime
+
+    def broken(name, network, threads):
+        if name == "onnx":
+            raise RuntimeError("no such operator")
+        return make(name, network, threads)
+
+    monkeypatch.setattr(runtimes, "make_runtime", broken)
+    encoder = TransformerEncoder(folder)
+    first = encoder.encode_documents(["moon zoo"], ["dense"])["dense"]
+    with pytest.warns(UserWarning, match="onnx cannot run this model: no such operator"):
+        again = encoder.encode_documents(["moon zoo"], ["dense"])["dense"]
+    assert encoder.runtime == "torch"
+    near(again, first)
+
+
+def test_the_cache_need_not_be_writable(folder, measured, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    encoder = TransformerEncoder(folder)
+    for _ in range(2):
+        encoder.encode_documents(["moon zoo"], ["dense"])
+    assert encoder.runtime == "onnx"
 
 
 def test_batches_by_length_change_nothing(folder):
@@ -273,6 +489,37 @@ def test_batches_by_length_change_nothing(folder):
 
 
 # -- in a collection ----------------------------------------------------------------------------
+
+
+def test_passages_are_as_long_as_the_smallest_window(tmp_path, folder):
+    """24 tokens, two of them marks: about 80 characters."""
+    name = str(folder)
+    bigrain.register_encoder("long-window", lambda: TransformerEncoder(folder, max_tokens=64))
+    for fields, most in (
+        ({"a": bigrain.DenseField(encoder=name)}, 100),
+        ({"a": bigrain.DenseField(encoder="long-window")}, 200),
+        ({"a": bigrain.DenseField(encoder="long-window"), **bigrain.fields_of(name)}, 100),
+        ({"a": bigrain.DenseField(encoder="bigrain/static-v1")}, 2000),
+        ({"a": bigrain.LexicalField()}, 2000),
+    ):
+        with bigrain.create(
+            tmp_path / f"{len(fields)}-{most}-{list(fields.values())[0].family}", fields
+        ) as col:
+            assert col.stats()["chunking"] == {
+                "by": "sentence", "max_chars": most, "overlap_chars": most // 10
+            }  # fmt: skip
+    fields = bigrain.fields_of(name)
+    with bigrain.create(tmp_path / "own", fields, chunking=bigrain.Chunking(max_chars=500)) as col:
+        assert col.stats()["chunking"]["max_chars"] == 500
+    with bigrain.create(tmp_path / "whole", fields, chunking=None) as col:
+        assert col.stats()["chunking"] is None
+        text = " ".join(["moon"] * 60 + ["pizza"])
+        assert col.add([text, "zoo of jazz"]).warnings == ()  # read in windows
+        col.commit()
+        assert col.search("pizza", fields="multivector", k=1)[0].text == text
+    for odd in (500, "sentence", {"by": "sentence"}):
+        with pytest.raises(bigrain.ConfigError, match="must be a bigrain.Chunking, None"):
+            bigrain.create(tmp_path / "odd", fields, chunking=odd)
 
 
 def test_a_folder_is_an_encoders_name(tmp_path, folder):
@@ -288,15 +535,16 @@ def test_a_folder_is_an_encoders_name(tmp_path, folder):
         assert col.search("grain", fields="dense", k=1)
 
 
-def test_one_pass_serves_all_families(tmp_path, folder, monkeypatch):
+def test_one_pass_serves_all_families(tmp_path, folder):
     encoder = TransformerEncoder(folder)
-    passed = []
-    monkeypatch.setattr(
-        encoder, "_ready", lambda families, windows: passed.append(len(windows)) or run
-    )
-    networks = TransformerEncoder(folder)
-    run = networks._ready((), [])
-    encoder._network = networks._network
+    run, passed = encoder._runner, []
+
+    def counted(ids, mask):
+        passed.append(len(ids))
+        return run(ids, mask)
+
+    counted.network = run.network
+    encoder.__dict__["_runner"] = counted
     bigrain.register_encoder("tiny", lambda: encoder)
     with bigrain.create(tmp_path / "c.grain", bigrain.fields_of("tiny")) as col:
         col.add([text for text in TEXTS if text])
@@ -379,7 +627,11 @@ def test_modules_that_are_not_known_are_refused(tmp_path):
         ({"pooling": "sum"}, "pooling='sum' is not one of 'cls', 'mean'"),
         ({"dim": 17}, "dim=17 must be a whole number from 1 to 16"),
         ({"max_tokens": 65}, "max_tokens=65 must be a whole number from 8 to 64"),
-        ({"long": "cut"}, "long='cut' is not one of 'truncate', 'windows'"),
+        ({"long": "cut"}, "long='cut' is not one of 'truncate', 'windows', 'late'"),
+        ({"long": "late", "pooling": "cls"}, "long='late' pools the tokens of each passage"),
+        ({"long": "late", "sparse": "mlm"}, "has no head of a masked language model"),
+        ({"temperature": 0}, "temperature=0 must be a number from 0.1 to 10"),
+        ({"positions": "ntk"}, "positions='ntk' is not one of 'interpolate', 'group'"),
         ({"runtime": "tensorrt"}, "runtime='tensorrt' is not 'auto' or one of torch"),
         ({"token_weights": [1.0, 2.0]}, r"token_weights must be \d+ numbers"),
         ({"top": 0}, "top=0"),
@@ -428,3 +680,24 @@ def test_a_hub_name_is_taken_from_the_cache(folder, monkeypatch):
         hub, "snapshot_download", lambda name, **_: asked.append(name) or str(folder)
     )
     assert make_encoder("acme/tiny", "dense").dim == 16 and asked == ["acme/tiny"]
+
+
+def test_a_collection_begins_with_the_weights_that_suit_its_encoder(tmp_path, folder):
+    usual, name = bigrain.Fusion().weights, str(folder)
+    plain = {"dense": 0.65, "sparse": 0.1, "multivector": 0.65}
+    for case, fields, expected in (
+        ("a", bigrain.fields_of(name), usual | plain),
+        (
+            "b",
+            bigrain.fields_of(name, ["dense", "sparse"]),
+            usual | {"dense": 0.65, "sparse": 0.35},
+        ),
+        ("c", bigrain.fields_of("bigrain/static-v1"), usual),
+        ("d", {"words": bigrain.LexicalField()}, usual),
+    ):
+        with bigrain.create(tmp_path / case, fields) as col:
+            assert col.stats()["fusion"]["weights"] == expected
+        with bigrain.create(tmp_path / f"own-{case}", fields, fusion=bigrain.Fusion()) as col:
+            assert col.stats()["fusion"]["weights"] == usual
+    with pytest.raises(bigrain.ConfigError, match=r"fusion='rrf' must be a bigrain.Fusion"):
+        bigrain.create(tmp_path / "odd", fusion="rrf")

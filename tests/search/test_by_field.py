@@ -152,3 +152,21 @@ def test_fields_are_evaluated_with_their_own_queries(col: bigrain.Collection) ->
     found = col.evaluate(queries, {"q1": {"a": 1}, "q2": {"b": 1}}, measures=["RR@10"])
     assert list(found.systems) == ["words", "impacts", "fused"]
     assert [s.measures["RR@10"].mean for s in found.systems.values()] == [1.0, 1.0, 1.0]
+
+
+def test_bare_vectors_are_evaluated_in_the_fields_that_take_them(tmp_path: Path) -> None:
+    fields = {"tok": bigrain.MultiVectorField(dim=4), "vec": bigrain.DenseField(dim=3)}
+    tokens = {"q1": np.eye(4)[:2], "q2": np.eye(4)[2:]}
+    with bigrain.create(tmp_path / "a.grain", fields) as col:
+        col.add_vectors("tok", ["a", "b"], np.array(list(tokens.values())))
+        col.add_vectors("vec", ["a", "b"], np.eye(3)[:2])
+        col.commit()
+        judged = {"q1": {"a": 1}, "q2": {"b": 1}}
+        found = col.evaluate(tokens, judged, measures=["RR@10"])
+        assert {n: s.measures["RR@10"].mean for n, s in found.systems.items()} == {"tok": 1.0}
+        with pytest.raises(
+            bigrain.InvalidInputError, match=r"takes a query such as .*\(7,\).*wide"
+        ):
+            col.evaluate({"q1": np.ones(7)}, judged)
+        with pytest.raises(bigrain.InvalidInputError, match="text queries cannot be evaluated"):
+            col.evaluate({"q1": "text"}, judged)

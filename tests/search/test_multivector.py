@@ -8,6 +8,8 @@ import pytest
 
 import bigrain
 from bigrain.codecs import partition
+from bigrain.index.coded import code_bytes_of
+from bigrain.index.multivector import light_bytes_of
 from bigrain.testing.invariants import check_grains
 
 DIM = 16
@@ -15,7 +17,7 @@ KINDS: list[dict[str, Any]] = [
     {}, {"heavy": "float32"}, {"heavy": "float16", "light_bytes": 3}, {"heavy": "residual4"},
     {"heavy": "residual2", "light_bytes": 64}, {"heavy": "residual1"},
     {"light": "regression", "light_bytes": 16}, {"light": "fde", "light_bytes": 40},
-    {"pooling": 2},
+    {"pooling": 2}, {"sketch": 0}, {"sketch": 3, "light_bytes": 2},
 ]  # fmt: skip
 # Mean relative errors of scores: few numbers a token make them larger than they are in use.
 LOSSY = {"residual1": 0.2, "residual2": 0.1, "residual4": 0.03, "int8": 3e-3, "float16": 3e-4}
@@ -53,6 +55,31 @@ def test_a_list_of_arrays_is_one_ragged_array(tmp_path: Path) -> None:
         (best, *_) = col.search(rows[1], k=3)
         assert best.id == "b"
         assert best.score == pytest.approx((rows[1] @ rows[1].T).max(axis=1).sum(), rel=1e-5)
+
+
+def test_an_array_of_tokens_is_unpadded(tmp_path: Path) -> None:
+    padded = np.random.default_rng(0).normal(size=(2, 3, 4)).astype(np.float32)
+    field = {"tok": bigrain.MultiVectorField(dim=4, heavy="float32")}
+    with bigrain.create(tmp_path / "a.grain", field) as col:
+        for bad, told in (
+            ((padded, [1, 4]), r"row 1 \(document 'b'\): 4 tokens of 3; every row needs 1 to 3"),
+            ((padded, [0, 1]), "row 0 .*0 tokens of 3"),
+            ((padded, [1, 2, 3]), "comes alone, or with 2 whole numbers"),
+            ((padded, [1.0, 2.0]), "comes alone, or with 2 whole numbers"),
+            ((padded,), "comes alone, or with 2 whole numbers"),
+            (padded[:, :, :3], r"expected an array \(tokens, 4\).*\(3, 3\)"),
+            (padded[:1], "2 ids but 1"),
+            (padded[0], r"or an array \(n, tokens, 4\), got ndarray"),
+        ):
+            with pytest.raises(bigrain.InvalidVectorsError, match=told):
+                col.add_vectors("tok", ["a", "b"], bad)
+        col.add_vectors("tok", ["a", "b"], padded)
+        col.add_vectors("tok", ["c", "d"], (padded, np.array([3, 2])))
+        col.commit()
+        scores = {hit.id: hit.score for hit in col.search(padded[1], k=4)}
+    assert scores["a"] == scores["c"] and scores["b"] == max(scores.values())
+    products = padded[1] @ padded[1, :2].T
+    assert scores["d"] == pytest.approx(products.max(axis=1).sum(), rel=1e-5)
 
 
 def asked(n: int, seed: int = 99) -> list[np.ndarray]:
@@ -140,6 +167,61 @@ def test_segments_with_surrogates_of_their_own_are_searched_as_one(tmp_path: Pat
         found, _ = col.search_many(queries, k=10, recall=0.9, arrays=True)
         shares = [len(set(a) & set(b)) / 10 for a, b in zip(truth, found, strict=True)]
         assert np.mean(shares) >= 0.9
+
+
+def test_sketches_leave_the_better_candidates(tmp_path: Path) -> None:
+    """Of as many documents that are read more are right ones."""
+    ragged, queries = documents(1500), asked(40)
+    shares = []
+    for sketch in (0, 64):
+        field = bigrain.MultiVectorField(dim=DIM, light_bytes=2, sketch=sketch)
+        with bigrain.create(tmp_path / f"{sketch}.grain", {"tok": field}) as col:
+            col.add_vectors("tok", [str(i) for i in range(1500)], ragged)
+            col.commit()
+            truth, _ = col.search_many(queries, k=10, recall=1, arrays=True)
+            found, _ = col.search_many(queries, k=10, n_candidates=30, arrays=True)
+            shares.append(
+                np.mean([len({*a} & {*b}) / 10 for a, b in zip(truth, found, strict=True)])
+            )
+    assert shares[1] > shares[0] + 0.1
+
+
+def test_segments_with_sketches_and_without_are_searched_as_one(tmp_path: Path) -> None:
+    """A small first segment has none, a small later one those of the large one before it."""
+    ragged, queries = documents(1900), asked(30)
+    field = bigrain.MultiVectorField(dim=DIM)
+    with bigrain.create(tmp_path / "docs.grain", {"tok": field}) as col:
+        for a, b in ((0, 300), (300, 1800), (1800, 1900)):
+            col.add_vectors("tok", [str(i) for i in range(a, b)], part(ragged, a, b))
+            col.commit()
+        first, large, last = (
+            view.segment for view in col._require_open().fields["tok"].index.views
+        )
+        assert first.sketches is None
+        assert (last.sketches.sketcher.table == large.sketches.sketcher.table).all()
+        assert last.sketches.weights == large.sketches.weights
+        truth, _ = col.search_many(queries, k=10, recall=1, arrays=True)
+        found, _ = col.search_many(queries, k=10, recall=0.9, arrays=True)
+        assert np.mean([len({*a} & {*b}) / 10 for a, b in zip(truth, found, strict=True)]) >= 0.9
+        check_grains(col)
+        for segment in (first, large, last):
+            held = segment.sketches
+            arrays = () if held is None else (held.numbers, held.starts, held.sketcher.table)
+            beside = light_bytes_of(segment.file) - sum(a.nbytes for a in arrays)
+            assert beside == code_bytes_of(segment.file) + 8 * (segment.units.n_rows + 1)
+
+
+def test_few_that_a_filter_leaves_are_all_found(tmp_path: Path) -> None:
+    """Fewer than are wanted, and sketches that look over them."""
+    ragged, query = documents(1300), asked(1)[0]
+    fields = {"words": bigrain.LexicalField(), "tok": bigrain.MultiVectorField(dim=DIM)}
+    with bigrain.create(tmp_path / "docs.grain", fields) as col:
+        rare = {"5", "700", "1299"}
+        ids = [str(i) for i in range(1300)]
+        col.add([{"id": i, "text": "a", "metadata": {"rare": i in rare}} for i in ids])
+        col.add_vectors("tok", ids, ragged)
+        col.commit()
+        assert {h.id for h in col.search(query, k=10, filter="rare = true", recall=0.8)} == rare
 
 
 def test_what_tokens_add_is_the_score(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from bigrain.cli.index import index
 from bigrain.cli.learn import learn
 from bigrain.cli.learn_encoder import learn_encoder
 from bigrain.cli.program import main
+from bigrain.cli.rebind import rebind
 from bigrain.cli.repair import repair
 from bigrain.cli.search import search
 from bigrain.cli.stats import stats
@@ -49,6 +50,7 @@ for _command in (
     verify,
     repair,
     compact,
+    rebind,
     backup,
     bench,
     demo,

@@ -135,10 +135,9 @@ def _show(each: Set, path: Path, state: State) -> dict[str, Any]:
     from rich.text import Text
 
     import bigrain
-    from bigrain.collection import DEFAULT_CHUNKING
     from bigrain.text import beir_queries, read_documents
 
-    summary = build(list(read_documents(each.folder)), path, state, chunking=DEFAULT_CHUNKING)
+    summary = build(list(read_documents(each.folder)), path, state)
     with bigrain.open(path, read_only=True) as col:
         if not state.as_json:
             _heading(f"{each.name}: {each.about}")

@@ -9,12 +9,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from bigrain.cli.options import State, common, memory_option
-from bigrain.cli.output import human_bytes, human_seconds, print_json, progress
+from bigrain.cli.output import human_bytes, human_seconds, note, print_json, progress
 from bigrain.cli.sources import Sources, reading_options
 from bigrain.cli.vectors import field_for, named, read_file, read_terms, vocabulary_option
 from bigrain.cli.writing import closed_bytes
@@ -39,7 +39,8 @@ NO_VECTORS: Mapping[str, Any] = MappingProxyType({})
 @click.option("--title-weight", default=1, show_default=True, metavar="N", type=int,
               help="How many times the words of a title count, 0 to 20.")  # fmt: skip
 @click.option("--chunk-chars", type=click.IntRange(min=16), metavar="N",
-              help="Longest passage in characters (default: 2000).")  # fmt: skip
+              help="Longest passage in characters (default: 2000, or what the encoder reads "
+              "at once).")  # fmt: skip
 @click.option("--no-chunks", is_flag=True, help="Leave long texts whole.")
 @click.option("--encoder", metavar="NAME",
               help="A registered encoder, or a transformer model: folder or hub name.")  # fmt: skip
@@ -91,12 +92,11 @@ def index(
       zcat dump.gz | bigrain index - --to docs.grain --chunk-chars 1000
     """
     from bigrain import Chunking, LexicalField, SubstringField, fields_of
-    from bigrain.collection import DEFAULT_CHUNKING
     from bigrain.config import STATIC_ENCODER
 
     if no_chunks and chunk_chars is not None:
         raise click.UsageError("--chunk-chars and --no-chunks exclude each other")
-    chunking: Chunking | None = DEFAULT_CHUNKING
+    chunking: Chunking | Literal["auto"] | None = "auto"
     if no_chunks:
         chunking = None
     elif chunk_chars is not None:
@@ -150,7 +150,7 @@ def build(
     state: State,
     *,
     fields: dict[str, Field] | None = None,
-    chunking: Chunking | None,
+    chunking: Chunking | Literal["auto"] | None = "auto",
     memory: int | None = None,
     replace: bool = False,
     vectors: Mapping[str, tuple[Sequence[str], Any]] = NO_VECTORS,
@@ -181,6 +181,7 @@ def build(
                 added, passages = added + made, passages + made
             col.commit(progress=progress(state))
             stats = col.stats()
+        _note_passages(chunking, stats["chunking"], state)
         seconds = time.perf_counter() - began
         _move(draft, target)
     return {
@@ -194,6 +195,17 @@ def build(
         "bytes_on_disk": closed_bytes(target, stats),
         "bytes_in_memory": stats["memory"]["light_grains"],
     }
+
+
+def _note_passages(asked: object, used: dict[str, Any] | None, state: State) -> None:
+    from bigrain.writing.intake import DEFAULT_CHUNKING
+
+    if asked == "auto" and used is not None and used["max_chars"] < DEFAULT_CHUNKING.max_chars:
+        note(
+            f"texts are cut into passages of at most {used['max_chars']:,} characters, about what "
+            "the encoder reads at once; --chunk-chars sets another length",
+            state,
+        )
 
 
 def say_summary(summary: dict[str, Any]) -> None:

@@ -165,6 +165,10 @@ SPOKEN: tuple[tuple[str, str], ...] = (
     (r"; bigrain\.open\(path\) opens it, or choose another path", ""),
     (r"\. missing='ignore' passes over them", ""),
     (r", or open with read_only=True", ""),
+    (
+        r"bigrain\.rebind\('(.*?)', encoder\) says where it is",
+        r"`bigrain rebind \1 --encoder NAME` says where it is",
+    ),
     (r"pass fields=\{\.\.\.\} as they were given to create", "pass --fields FILE"),
     (r"\b(text|id)_column=", r"--\1-column NAME"),
     (r", for example max_bytes=\d+", " with --max-bytes"),

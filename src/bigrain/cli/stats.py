@@ -50,6 +50,8 @@ def stats(state: State, path: Path, memory: int | None) -> None:
         weights = told["fusion"]["weights"]
         shown = ", ".join(f"{family} {weights.get(family, 1.0):g}" for family in families)
         click.echo(f"fused      {told['fusion']['method']}, weights: {shown}")
+    if (cut := told["chunking"]) is not None:
+        click.echo(f"passages   of at most {cut['max_chars']:,} characters")
     texts = human_bytes(disk["catalogue"])
     click.echo(f"on disk    {human_bytes(sum(disk.values()))}, of it texts and metadata {texts}")
     click.echo(

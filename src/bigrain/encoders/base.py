@@ -19,19 +19,44 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from bigrain.errors import EncoderMismatchError
 
-__all__ = ["FAMILIES", "Encoder", "Head", "Model", "check_fingerprint"]
+__all__ = ["FAMILIES", "Encoder", "Head", "Model", "PassageText", "Whole", "check_fingerprint"]
 
 Encoded: TypeAlias = Mapping[str, Any]
 FAMILIES = ("dense", "sparse", "multivector")
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """The text that passages were cut from, its title included; passage i is text[start:stop]."""
+
+    text: str
+    spans: Sequence[tuple[int, int]]
+
+
+class PassageText(str):
+    """The text of a passage, title included, that knows what it was cut from."""
+
+    whole: Whole
+    place: int
+
+    @classmethod
+    def of(cls, text: str, whole: Whole, place: int) -> PassageText:
+        passage = cls(text)
+        passage.whole, passage.place = whole, place
+        return passage
 
 
 @runtime_checkable
 class Encoder(Protocol):
     """The interface; any object with these members will do.
 
-    Three more are looked for: `memory_bytes`, what it holds, counts against the memory budget;
+    More are looked for: `memory_bytes`, what it holds, counts against the memory budget;
     `texts_at_once` bounds how many texts `encode_documents` is given. `weighs_by_idf`, true for a
     sparse encoder, has the weights of text queries multiplied by the idf of their columns.
+    `window_chars`: how many characters of a text it reads together, about; collections cut their
+    passages by the smallest. `fusion_weights(families)`: what its families should count for in a
+    fused search where words count 0.65, if these are there; collections begin with such weights.
+    Texts that are parts of a long one come as `PassageText`s.
     """
 
     @property
@@ -51,8 +76,8 @@ class Model(Protocol):
     """Several families of one pass over the texts; fields that share one encode a text once.
 
     `head(family)` is an `Encoder` (such as `Head`) whose `model` is this one. The other two give a
-    mapping with a representation for each of the `families` asked. `memory_bytes` and
-    `texts_at_once` are looked for as in an `Encoder`.
+    mapping with a representation for each of the `families` asked. `memory_bytes`,
+    `texts_at_once`, `window_chars` and `fusion_weights` are looked for as in an `Encoder`.
     """
 
     @property

@@ -111,12 +111,16 @@ class MultiVectorFamily(EncodedFamily):
 
     def _ragged(self, vectors: Any, n: int, where: Where) -> Ragged:
         """n rows of at least one finite token vector each."""
+        first = vectors[0] if isinstance(vectors, tuple) and vectors else vectors
+        if len(getattr(first, "shape", ())) == 3:
+            vectors = self._unpadded(vectors, where)
         if isinstance(vectors, list):
             vectors = self._joined(vectors, where)
         if not (isinstance(vectors, tuple) and len(vectors) == 2):
             raise InvalidVectorsError(
-                f"field {self.name!r}: expected (values (T, {self.dim}), offsets (n + 1,)) or a "
-                f"list of arrays (tokens, {self.dim}), got {type(vectors).__name__}"
+                f"field {self.name!r}: expected (values (T, {self.dim}), offsets (n + 1,)), a list "
+                f"of arrays (tokens, {self.dim}), or an array (n, tokens, {self.dim}), got "
+                f"{type(vectors).__name__}"
             )
         try:
             offsets = np.asarray(vectors[1])
@@ -146,6 +150,30 @@ class MultiVectorFamily(EncodedFamily):
             )
         require_count(self.name, range(n), len(offsets) - 1)
         return values, offsets
+
+    def _unpadded(self, vectors: Any, where: Where) -> list[Any]:
+        """The rows of (n, tokens, dim), or of that and how many tokens of each row count (n,)."""
+        if not isinstance(vectors, tuple):
+            return list(vectors)
+        padded = vectors[0]
+        n, width = padded.shape[:2]
+        try:
+            counts = np.asarray(vectors[1]) if len(vectors) == 2 else np.empty(0, object)
+        except (OverflowError, TypeError, ValueError):
+            counts = np.empty(0, object)
+        if counts.dtype.kind not in "iu" or counts.shape != (n,):
+            raise InvalidVectorsError(
+                f"field {self.name!r}: an array (n, tokens, {self.dim}) comes alone, or with "
+                f"{n} whole numbers, how many tokens of each row count"
+            )
+        odd = np.flatnonzero((counts < 1) | (counts > width))
+        if len(odd):
+            row = int(odd[0])
+            raise InvalidVectorsError(
+                f"field {self.name!r}, {where(row)}: {int(counts[row])} tokens of {width}; every "
+                f"row needs 1 to {width}"
+            )
+        return [tokens[:count] for tokens, count in zip(padded, counts.tolist(), strict=True)]
 
     def _joined(self, rows: list[Any], where: Where) -> Ragged:
         """Arrays of tokens, one a document, in one."""

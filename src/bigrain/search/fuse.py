@@ -9,7 +9,7 @@ nothing from it. With one field the score is that field's own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from bigrain.errors import ConfigError
 
-__all__ = ["DEFAULT_FUSION", "Fusion", "contributions", "shares_of"]
+__all__ = ["DEFAULT_FUSION", "Fusion", "contributions", "shares_of", "usual_fusion"]
 
 METHODS = ("minmax", "rrf")
 # Measured on seven judged collections (benchmarks/quality): flat from 0.3 to 0.4 of the sum.
@@ -52,6 +52,18 @@ class Fusion:
 
 
 DEFAULT_FUSION = Fusion()
+
+
+def usual_fusion(known: Iterable[Mapping[str, float]]) -> Fusion:
+    """The default, with what is `known` of encoders: weights of families beside `FAMILY_WEIGHTS`.
+
+    Of several encoders of one family the largest counts.
+    """
+    weights: dict[str, float] = {}
+    for one in known:
+        for family, weight in one.items():
+            weights[family] = max(weight, weights.get(family, 0.0))
+    return Fusion(weights=FAMILY_WEIGHTS | weights)
 
 
 def contributions(

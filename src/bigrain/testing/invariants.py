@@ -26,6 +26,7 @@ from bigrain.collection import Collection
 from bigrain.config import PER_DOCUMENT, SubstringField
 from bigrain.index.coded import CodedSegment
 from bigrain.index.coded_index import CodedIndex
+from bigrain.index.multivector import MultiVectorSegment
 from bigrain.testing.model import Model, occurrences_in
 from bigrain.text.verbatim import verbatim
 from bigrain.types import Hit
@@ -178,6 +179,8 @@ def check_grains(col: Collection) -> None:
         if isinstance(field.index, CodedIndex):
             for view in field.index.views:
                 _check_codes(name, view.segment, view.live_rows())
+                if isinstance(view.segment, MultiVectorSegment):
+                    _check_sketches(name, view.segment)
 
 
 def _check_codes(name: str, segment: CodedSegment, live: Any) -> None:
@@ -210,6 +213,21 @@ def _check_codes(name: str, segment: CodedSegment, live: Any) -> None:
         assert not wrong.any(), (
             f"field {name!r}, {segment.file.name}: the codes of rows "
             f"{rows[wrong][:5].tolist()} are not those of their originals"
+        )
+
+
+def _check_sketches(name: str, segment: MultiVectorSegment) -> None:
+    sketches, n = segment.sketches, segment.units.n_rows
+    if sketches is None:
+        return
+    ends = sketches.starts.tolist()
+    for row in range(n):
+        payload, counts = segment.records.payload(np.array([row]))
+        tokens = segment.records.codec.decode(payload, counts.astype(np.int64))
+        named, _ = sketches.sketcher.documents(tokens, np.array([0, len(tokens)]), 1 << 16)
+        kept = sketches.numbers[ends[row] : ends[row + 1]]
+        assert len(kept) and set(kept.tolist()) <= set(named.tolist()), (
+            f"field {name!r}, {segment.file.name}: the sketch of row {row} is not of its tokens"
         )
 
 

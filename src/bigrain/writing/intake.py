@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from bigrain.encoders.one_pass import source_of
 from bigrain.errors import InvalidDocumentError, InvalidInputError, shown
+from bigrain.families import Family
 from bigrain.storage.attributes import normalise_metadata
 from bigrain.text.chunk import Chunking, split
 from bigrain.text.normalise import clean_text
 from bigrain.types import MAX_ID_CHARS, Document, Documents
 
-__all__ = ["check_id", "spans_of", "take_in"]
+__all__ = ["DEFAULT_CHUNKING", "check_id", "spans_of", "take_in", "usual_chunking"]
 
 KEYS = frozenset({"id", "_id", "text", "title", "metadata"})
 MAX_TEXT_CHARS = 256 << 20
+DEFAULT_CHUNKING = Chunking(by="sentence", max_chars=2000, overlap_chars=200)
 
 
 def take_in(documents: Documents, *, blank_ok: bool) -> Iterator[Document]:
@@ -121,3 +125,11 @@ def spans_of(text: str, chunking: Chunking | None) -> np.ndarray[Any, np.dtype[n
         return None
     spans = split(text, chunking)
     return np.array(spans, np.int32) if len(spans) > 1 else None
+
+
+def usual_chunking(families: Iterable[Family]) -> Chunking:
+    """Passages of 2,000 characters, or as many as the smallest window of the encoders holds."""
+    sources = [source_of(family.encoder) for family in families]
+    windows = [n for s in sources if (n := getattr(s, "window_chars", None)) is not None]
+    most = min([DEFAULT_CHUNKING.max_chars, *windows])
+    return replace(DEFAULT_CHUNKING, max_chars=most, overlap_chars=most // 10)

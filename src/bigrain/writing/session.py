@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.budget import Budget
+from bigrain.encoders.base import PassageText, Whole
 from bigrain.encoders.one_pass import OnePass, source_of
 from bigrain.errors import (
     DuplicateIdError,
@@ -187,8 +188,13 @@ class WriteSession:
         return wanted
 
     def _notices(self, families: Sequence[Family], stored: Sequence[Stored]) -> tuple[str, ...]:
-        sample = [s.text for s in stored[:NOTICE_SAMPLE]]
-        told = (notice for family in families for notice in family.notices(sample))
+        told = (
+            notice
+            for family in families
+            for notice in family.notices(
+                texts_of(stored[:NOTICE_SAMPLE], family)[1][:NOTICE_SAMPLE]
+            )
+        )
         return tuple(dict.fromkeys(told))  # fields of one model say the same
 
     def _at_once(
@@ -418,13 +424,19 @@ def texts_of(stored: Sequence[Stored], family: Family) -> tuple[Units, list[str]
     units: list[int] = []
     texts: list[str] = []
     for s in stored:
-        spans = [(0, len(s.text))]
-        if family.per_passage and s.passages is not None:
-            spans = s.passages.tolist()
+
+        def titled(text: str, title: str = s.title) -> str:
+            return family.titled(title, text) if title else text
+
+        if not family.per_passage or s.passages is None:
+            units.append(s.docno)
+            texts.append(titled(s.text))
+            continue
+        spans, before = s.passages.tolist(), len(titled(""))
+        whole = Whole(titled(s.text), [(a + before, b + before) for a, b in spans])
         for i, (start, end) in enumerate(spans):
             units.append(s.docno + i)
-            text = s.text[start:end]
-            texts.append(family.titled(s.title, text) if s.title else text)
+            texts.append(PassageText.of(titled(s.text[start:end]), whole, i))
     return np.array(units, np.int64), texts
 
 

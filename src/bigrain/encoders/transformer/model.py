@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +14,10 @@ import numpy.typing as npt
 from bigrain.encoders.base import Head
 from bigrain.encoders.transformer import network as networks
 from bigrain.encoders.transformer import runtimes
+from bigrain.encoders.transformer.checks import places, require, sparse_kind, temperature_of, whole
+from bigrain.encoders.transformer.choosing import Runner
 from bigrain.encoders.transformer.folder import (
+    LONGEST_WINDOW,
     POOLING,
     not_commercial,
     read_folder,
@@ -32,13 +34,14 @@ from bigrain.encoders.transformer.heads.sparse import (
     matrix_of,
 )
 from bigrain.encoders.transformer.heads.vocabulary import VocabularyHead
-from bigrain.encoders.transformer.needs import require
+from bigrain.encoders.transformer.needs import require as require_extra
 from bigrain.encoders.transformer.pieces import Pieces
-from bigrain.errors import ConfigError, shown
+from bigrain.encoders.transformer.stretching import POSITIONS
+from bigrain.encoders.transformer.windows import LONG, Frame, Window, batched, windows_of
+from bigrain.errors import ConfigError
 
 __all__ = ["TransformerEncoder"]
 
-LONG = ("truncate", "windows")
 SPARSE = ("auto", "tokens", "mlm")
 OF_KIND = {
     "sentence": ("dense", "sparse", "multivector"),
@@ -46,24 +49,10 @@ OF_KIND = {
     "splade": ("sparse",),
     "colbert": ("multivector",),
 }
-MLM_HEADS = ("predictions.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "head.dense.")
-TOGETHER = 4096  # tokens in one run, padding included
-FEW = 200  # texts before it pays to measure runtimes
-MEASURED = 48  # texts that runtimes are measured with
 HELD_BYTES = 64 << 20  # token vectors of texts that are encoded together
-OVERLAP = 8  # windows share one token in so many
+CHARS_PER_TOKEN = 4  # of English: 3.2 (source code) to 5.4 (abstracts) with the tokens of BERT
 Ids = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class _Window:
-    """Token ids of a text, or of a part of a long one; `attended` may be fewer than there are."""
-
-    text: int
-    ids: list[int]
-    attended: int
-    prompt: int  # leading tokens that pooling leaves out
 
 
 class TransformerEncoder:
@@ -80,15 +69,22 @@ class TransformerEncoder:
         dim              keep so many leading dimensions, for models trained so (Matryoshka)
         query_prompt     put before each query; document_prompt before each document
         max_tokens       the window
-        long             what becomes of a longer text: "truncate", or "windows", of which the mean
-                         of vectors, the largest of sparse weights and all tokens are kept
+        long             what becomes of a longer text: "windows", of which the mean of vectors, the
+                         largest of sparse weights and all tokens are kept; "truncate"; or "late",
+                         where passages of one document are read together, so that the tokens of
+                         each are seen among those around them (late chunking; of pooling "mean")
+        temperature      of all attention, such as 0.9 against vectors of long texts that are much
+                         alike (TempScale); 1 is the model as it is
+        positions        "interpolate" or "group" lets `max_tokens` be more than the model has
+                         places for
         sparse           "tokens" (the vocabulary), "mlm" (SPLADE), or "auto"
         top              sparse columns of a text
         token_weights    (vocabulary,) of queries' tokens, in MaxSim and in sparse="tokens", such as
                          `rarity(texts)` gives
-        runtime          "auto" measures torch and OpenVINO (or ONNX Runtime) with the first few
-                         hundred texts and takes the quickest whose token vectors have a cosine of
-                         0.999 with float32; or "torch", "openvino", "openvino-bf16", "onnx",
+        runtime          "auto" begins with torch, measures it beside OpenVINO (or ONNX Runtime)
+                         once it has worked for 20 seconds, and takes the quickest whose token
+                         vectors have a cosine of 0.999 with float32; the choice is kept in the
+                         user's cache folder. Or "torch", "openvino", "openvino-bf16", "onnx",
                          "onnx-int8"
         threads          None leaves them to the runtime
 
@@ -108,7 +104,9 @@ class TransformerEncoder:
         query_prompt: str | None = None,
         document_prompt: str | None = None,
         max_tokens: int | None = None,
-        long: str = "truncate",
+        long: str = "windows",
+        temperature: float = 1.0,
+        positions: str | None = None,
         sparse: str = "auto",
         top: int = 128,
         token_weights: Any = None,
@@ -116,37 +114,46 @@ class TransformerEncoder:
         threads: int | None = None,
     ) -> None:
         self.folder = folder = read_folder(model)
-        require(os.fspath(model))
-        _require("pooling", pooling, (None, *POOLING.values()))
-        _require("long", long, LONG)
-        _require("sparse", sparse, SPARSE)
+        require_extra(os.fspath(model))
+        require("pooling", pooling, (None, *POOLING.values()))
+        require("long", long, LONG)
+        require("sparse", sparse, SPARSE)
+        require("positions", positions, POSITIONS)
+        self.temperature, self.positions = temperature_of(temperature), positions
         self._runtime_name = runtimes.check_name(runtime)
-        self._threads = None if threads is None else _whole("threads", threads, 1, 1024)
+        self._threads = None if threads is None else whole("threads", threads, 1, 1024)
         self.families = OF_KIND[folder.kind]
         self.pooling = pooling or folder.pooling
         self._normalise = folder.normalise if normalise is None else bool(normalise)
         full = folder.layers[-1].width if folder.layers else folder.hidden
-        self.dim = full if dim is None else _whole("dim", dim, 1, full)
+        self.dim = full if dim is None else whole("dim", dim, 1, full)
         self.query_prompt = folder.query_prompt if query_prompt is None else query_prompt
         self.document_prompt = (
             folder.document_prompt if document_prompt is None else document_prompt
         )
-        most = _places(folder.config, folder.max_tokens)
+        most = LONGEST_WINDOW if positions else places(folder.config, folder.max_tokens)
         self.max_tokens = (
-            folder.max_tokens if max_tokens is None else _whole("max_tokens", max_tokens, 8, most)
+            folder.max_tokens if max_tokens is None else whole("max_tokens", max_tokens, 8, most)
         )
-        self.long, self.top = long, _whole("top", top, 1, 1 << 20)
-        self.sparse = _sparse_kind(folder, sparse)
+        self.long, self.top = long, whole("top", top, 1, 1 << 20)
+        self.sparse = sparse_kind(folder, sparse)
         self._token_weights = self._checked_weights(token_weights)
         if folder.kind == "colbert" and self._pieces.mask is None:
             raise ConfigError(f"{folder.path}: the tokeniser has no [MASK], which queries need")
+        if long == "late":
+            self._require_late()
         self._weights_bytes = sum(file.stat().st_size for file in weight_files(folder.path))
         self.token_dim = self._token_width()
         self._identity = folder.fingerprint()
-        self._network: Any = None
-        self._run: runtimes.Run | None = None
-        self._chosen = ""
-        self._seen = 0
+        vocabulary = self.sparse == "mlm" and "sparse" in self.families
+        self._runner = Runner(
+            self._runtime_name,
+            lambda: networks.load_network(
+                folder, vocabulary=vocabulary, temperature=self.temperature, positions=positions
+            ),
+            self._threads,
+            [self._identity["config"], vocabulary, positions],
+        )
         self._loading = threading.RLock()
         self._heads: dict[str, Any] = {}
 
@@ -164,6 +171,23 @@ class TransformerEncoder:
         marks = {True: told.get("query_mark"), False: told.get("document_mark")}
         return {query: [self._pieces.id_of(mark)] if mark else [] for query, mark in marks.items()}
 
+    def _require_late(self) -> None:
+        if self.pooling not in ("mean", "max") and "dense" in self.families:
+            raise ConfigError(
+                f"{self.folder.path}: long='late' pools the tokens of each passage, but this model "
+                f"pools by {self.pooling!r}; use long='windows'"
+            )
+        if self.sparse == "mlm" and "sparse" in self.families:
+            raise ConfigError(
+                f"{self.folder.path}: long='late' cannot tell passages apart in the head of a "
+                "masked language model; use long='windows'"
+            )
+        if not self._pieces.tells_places:
+            raise ConfigError(
+                f"{self.folder.path}: long='late' needs a tokeniser that tells where tokens begin "
+                "(tokenizer.json); use long='windows'"
+            )
+
     @cached_property
     def _vocabulary_size(self) -> int:
         return int(self.folder.config.get("vocab_size") or self._pieces.size)
@@ -177,6 +201,21 @@ class TransformerEncoder:
         return max(16, min(512, HELD_BYTES // each))
 
     @property
+    def window_chars(self) -> int:
+        """How many characters of English the window holds, about."""
+        return max(100, CHARS_PER_TOKEN * self._frame(query=False).room // 100 * 100)
+
+    def fusion_weights(self, families: Collection[str]) -> dict[str, float]:
+        """Of a plain sentence encoder: as measured with MiniLM (benchmarks/README.md).
+
+        Token vectors find what the untrained sparse weights find; without them these count more.
+        """
+        if self.folder.kind != "sentence" or self.sparse != "tokens":
+            return {}
+        found = {"dense": 0.65, "sparse": 0.1 if "multivector" in families else 0.35}
+        return {f: w for f, w in (found | {"multivector": 0.65}).items() if f in families}
+
+    @property
     def memory_bytes(self) -> int:
         """Of the weights, once for torch and once for another runtime."""
         return self._weights_bytes * (1 if self._runtime_name == "torch" else 2)
@@ -184,7 +223,12 @@ class TransformerEncoder:
     @property
     def runtime(self) -> str:
         """The runtime at work; "" before the first text."""
-        return self._chosen
+        return self._runner.chosen
+
+    @property
+    def measurements(self) -> dict[str, tuple[float, float]]:
+        """(seconds, least cosine with torch) of each runtime, once they have been measured."""
+        return self._runner.measurements
 
     def head(self, family: str) -> Head:
         """The encoder of one of `families`."""
@@ -203,6 +247,10 @@ class TransformerEncoder:
             "max_tokens": self.max_tokens,
             "long": self.long,
         }
+        if self.temperature != 1:
+            told["temperature"] = self.temperature
+        if self.positions is not None:
+            told["positions"] = self.positions
         if family == "dense":
             told |= {"dim": self.dim, "pooling": self.pooling, "normalise": self._normalise}
         elif family == "sparse":
@@ -221,14 +269,15 @@ class TransformerEncoder:
                 f"the model {self.folder.path.name} has the licence {self.folder.licence}: it "
                 "does not allow commercial use"
             )
-        room = self.max_tokens - len(self._pieces.before) - len(self._pieces.behind)
-        longer = sum(len(ids) > room for ids in self._pieces.ids(list(texts)))
-        if longer and self.long == "truncate":
-            told.append(
-                f"{longer} of {len(texts)} texts are longer than the {self.max_tokens} tokens that "
-                "the model reads, and are cut; make passages shorter (chunking=...), or use "
-                "TransformerEncoder(..., long='windows')"
-            )
+        frame = self._frame(query=False)
+        if self.long == "truncate":
+            given = self._pieces.ids([frame.prompt + text for text in texts])
+            if longer := sum(len(ids) > frame.room for ids in given):
+                told.append(
+                    f"{longer} of {len(texts)} texts are longer than the {frame.most} tokens that "
+                    "the model reads, and are cut; make passages shorter (chunking=...), or use "
+                    "TransformerEncoder(..., long='windows')"
+                )
         return tuple(told)
 
     def rarity(self, texts: Sequence[str]) -> Floats:
@@ -250,64 +299,54 @@ class TransformerEncoder:
     def _encode(
         self, texts: Sequence[str], families: Sequence[str], *, query: bool
     ) -> dict[str, Any]:
-        windows = self._windows(texts, query)
-        run = self._ready(families, windows)
-        parts: dict[str, list[list[Any]]] = {f: [[] for _ in texts] for f in families}
-        for some, ids, mask in _batched(windows, self._pieces.padding):
-            outputs = run(ids, mask)
+        windows = windows_of(texts, self._pieces, self._frame(query=query), self.long)
+        rows: dict[str, list[list[Any]]] = {f: [[] for _ in texts] for f in families}
+        for some, ids, mask in batched(windows, self._pieces.padding):
+            outputs = self._runner(ids, mask)
             for family in families:
-                rows = self._rows(family, some, ids, mask, outputs, query)
-                for window, row in zip(some, rows, strict=True):
-                    parts[family][window.text].append(row)
-        return {family: self._joined(family, rows) for family, rows in parts.items()}
+                given = iter(self._rows(family, some, ids, mask, outputs, query))
+                for window in some:
+                    for part in window.parts:
+                        rows[family][part.text].append(next(given))
+        return {family: self._joined(family, found) for family, found in rows.items()}
 
-    def _windows(self, texts: Sequence[str], query: bool) -> list[_Window]:
-        """Each text's tokens between the model's marks, cut to the window; in order of texts."""
-        prompt = self.query_prompt if query else self.document_prompt
-        before, behind = [*self._pieces.before, *self._marks[query]], self._pieces.behind
-        colbert = self.folder.colbert
-        most = self.max_tokens
+    def _frame(self, *, query: bool) -> Frame:
+        colbert, most = self.folder.colbert, self.max_tokens
         if colbert:
             most = min(most, colbert["query_tokens" if query else "document_tokens"])
-        room = most - len(before) - len(behind)
-        n_prompt = 0
-        if prompt and not self.folder.pools_prompt:
-            n_prompt = len(before) + len(self._pieces.ids([prompt])[0])
-        found = []
-        for text, ids in enumerate(self._pieces.ids([prompt + one for one in texts])):
-            step = room - max(1, room // OVERLAP)
-            cut = self.long == "windows" and len(ids) > room
-            for start in range(0, max(1, len(ids) - (room - step)), step) if cut else [0]:
-                whole = [*before, *ids[start : start + room], *behind]
-                attended = len(whole)
-                if colbert and query:
-                    whole += [self._pieces.mask] * (most - len(whole))  # type: ignore[list-item]
-                    attended = len(whole) if colbert["attend_to_masks"] else attended
-                found.append(_Window(text, whole, attended, 0 if start else n_prompt))
-        return found
+        return Frame(
+            [*self._pieces.before, *self._marks[query]],
+            self._pieces.behind,
+            most,
+            self.query_prompt if query else self.document_prompt,
+            self.folder.pools_prompt,
+            self._pieces.mask if colbert and query else None,
+            bool(colbert and colbert["attend_to_masks"]),
+        )
 
     def _rows(
         self,
         family: str,
-        some: Sequence[_Window],
+        some: Sequence[Window],
         ids: Ids,
         mask: Ids,
         outputs: Sequence[Floats],
         query: bool,
     ) -> Sequence[Any]:
+        """One for every part of every window, in their order."""
         head, hidden = self._head(family), outputs[0]
         if family == "dense":
-            kept = mask > 0
-            for row, window in enumerate(some):
-                if 0 < window.prompt < window.attended:
-                    kept[row, : window.prompt] = False
-            return list(head.rows(hidden, kept))
-        tokens = [(hidden[i, : len(w.ids)], ids[i, : len(w.ids)]) for i, w in enumerate(some)]
-        if family == "multivector":
-            return [head.row(states, own, query=query) for states, own in tokens]
-        if self.sparse == "mlm":
+            return self._pooled(head, some, mask, hidden)
+        if family == "sparse" and self.sparse == "mlm":
             outputs[1][:, self._pieces.special] = 0
             return [heaviest(row, self.top) for row in outputs[1]]
+        tokens = [
+            (hidden[i, part.start : part.stop], ids[i, part.start : part.stop])
+            for i, window in enumerate(some)
+            for part in window.parts
+        ]
+        if family == "multivector":
+            return [head.row(states, own, query=query) for states, own in tokens]
         if self.sparse == "tokens":
             marks = self._pieces.special
             said = [~np.isin(own, marks) for _, own in tokens]
@@ -317,6 +356,25 @@ class TransformerEncoder:
                 rows = [(columns, w * self._token_weights[columns]) for columns, w in rows]
             return rows
         return [head.row(states, own, self.top) for states, own in tokens]
+
+    def _pooled(
+        self, head: DenseHead, some: Sequence[Window], mask: Ids, hidden: Floats
+    ) -> Sequence[Floats]:
+        if all(window.whole for window in some):
+            kept = mask > 0
+            for row, window in enumerate(some):
+                if 0 < window.prompt < window.attended:
+                    kept[row, : window.prompt] = False
+            return list(head.rows(hidden, kept))
+        found = []
+        for row, window in enumerate(some):
+            for part in window.parts:
+                states = hidden[row : row + 1, part.start : part.stop]
+                kept = mask[row : row + 1, part.start : part.stop] > 0
+                if window.whole and 0 < window.prompt < window.attended:
+                    kept[:, : window.prompt] = False
+                found.append(head.rows(states, kept)[0])
+        return found
 
     def _joined(self, family: str, rows: list[list[Any]]) -> Any:
         if family == "multivector":
@@ -332,36 +390,6 @@ class TransformerEncoder:
 
     # -- loading ----------------------------------------------------------------------------
 
-    def _ready(self, families: Sequence[str], windows: Sequence[_Window]) -> runtimes.Run:
-        """The runtime; measured once enough texts have come to tell."""
-        with self._loading:
-            if self._network is None:
-                self._network = networks.load_network(
-                    self.folder, vocabulary=self.sparse == "mlm" and "sparse" in self.families
-                )
-            self._seen += len(windows)
-            if self._runtime_name != "auto":
-                wanted = self._runtime_name
-            else:
-                wanted = "measured" if self._seen >= FEW else self._chosen or "torch"
-            if wanted == "measured" and not self._measured():
-                self._measure(windows)
-            elif self._run is None:
-                self._run = runtimes.make_runtime(wanted, self._network, self._threads)
-                self._chosen = wanted
-            assert self._run is not None
-            return self._run
-
-    def _measured(self) -> bool:
-        return hasattr(self, "measurements")
-
-    def _measure(self, windows: Sequence[_Window]) -> None:
-        some = list(windows[:: max(1, len(windows) // MEASURED)])[:MEASURED]
-        batches = [(ids, mask) for _, ids, mask in _batched(some, self._pieces.padding)]
-        self._chosen, self._run, self.measurements = runtimes.quickest(
-            self._network, batches, self._threads
-        )
-
     def _head(self, family: str) -> Any:
         with self._loading:
             if family not in self._heads:
@@ -374,7 +402,7 @@ class TransformerEncoder:
             return DenseHead(self.pooling, folder.layers, folder.hidden, self.dim, self._normalise)
         if family == "sparse":
             if self.sparse == "tokens":
-                return VocabularyHead(networks.input_embeddings(self._network), special)
+                return VocabularyHead(networks.input_embeddings(self._runner.network), special)
             if self.sparse == "bge-m3":
                 linear = networks.load_linear(folder.path, folder.hidden, "sparse_linear.pt")
                 return TokenWeights(*linear, special)
@@ -425,53 +453,3 @@ class TransformerEncoder:
                 f"shape {weights.shape}. rarity(texts) makes them"
             )
         return weights
-
-
-def _batched(windows: Sequence[_Window], padding: int) -> Iterator[tuple[list[_Window], Ids, Ids]]:
-    """Windows of like length together: (windows, ids (B, L), attention mask (B, L))."""
-    order = sorted(windows, key=lambda window: -len(window.ids))
-    start = 0
-    while start < len(order):
-        longest = len(order[start].ids)
-        some = order[start : start + max(1, TOGETHER // longest)]
-        start += len(some)
-        ids = np.full((len(some), longest), padding, np.int64)
-        mask = np.zeros_like(ids)
-        for row, window in enumerate(some):
-            ids[row, : len(window.ids)] = window.ids
-            mask[row, : window.attended] = 1
-        yield some, ids, mask
-
-
-def _sparse_kind(folder: Any, asked: str) -> str:
-    if folder.kind == "splade":
-        return "mlm"
-    if folder.kind == "bge-m3":
-        return "bge-m3" if asked == "auto" else asked
-    if asked == "mlm":
-        names = tensor_names(folder.path)
-        if names and not any(part in name for name in names for part in MLM_HEADS):
-            raise ConfigError(
-                f"{folder.path} has no head of a masked language model, which sparse='mlm' needs; "
-                "choose sparse='tokens', which takes the model's own vocabulary"
-            )
-        return "mlm"
-    return "tokens"
-
-
-def _places(config: Mapping[str, Any], window: int) -> int:
-    """The most tokens the model has positions for."""
-    return max(int(config.get("max_position_embeddings") or window), window)
-
-
-def _require(name: str, value: object, accepted: Sequence[object]) -> None:
-    if value not in accepted:
-        told = ", ".join(repr(one) for one in accepted if one is not None)
-        raise ConfigError(f"{name}={shown(value)} is not one of {told}")
-
-
-def _whole(name: str, value: object, low: int, high: int) -> int:
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not low <= value <= high:  # type: ignore[operator]
-        raise ConfigError(f"{name}={shown(value)} must be a whole number from {low} to {high:,}")
-    return int(value)  # type: ignore[call-overload, no-any-return]

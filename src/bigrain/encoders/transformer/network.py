@@ -17,13 +17,21 @@ import numpy.typing as npt
 
 from bigrain.encoders.transformer.folder import ModelFolder
 from bigrain.encoders.transformer.needs import needed
+from bigrain.encoders.transformer.stretching import sharpen, stretched
 from bigrain.errors import ConfigError
 
 __all__ = ["input_embeddings", "load_array", "load_linear", "load_network", "quiet"]
 
 
-def load_network(folder: ModelFolder, *, vocabulary: bool) -> Any:
-    """The module in float32; `vocabulary`: with the maxima of its MLM head."""
+def load_network(
+    folder: ModelFolder,
+    *,
+    vocabulary: bool,
+    temperature: float = 1.0,
+    positions: str | None = None,
+) -> Any:
+    """The module in float32; `vocabulary`: with the maxima of its MLM head; the other two as
+    `stretching` has them."""
     torch = needed("torch", str(folder.path))
     transformers = needed("transformers", str(folder.path))
     kind = transformers.AutoModelForMaskedLM if vocabulary else transformers.AutoModel
@@ -44,19 +52,25 @@ def load_network(folder: ModelFolder, *, vocabulary: bool) -> Any:
             f"{folder.path}: the weights{head} are incomplete; {missing[0]} is missing"
             + ("; choose sparse='tokens', which needs no such head" if vocabulary else "")
         )
-    return _network(torch, model.eval(), vocabulary)
+    name = str(folder.path)
+    if temperature != 1:
+        sharpen(model, temperature, name)
+    arguments = None if positions is None else stretched(model, positions, name)
+    return _network(torch, model.eval(), vocabulary, arguments)
 
 
-def _network(torch: Any, model: Any, vocabulary: bool) -> Any:
+def _network(torch: Any, model: Any, vocabulary: bool, arguments: Any) -> Any:
     class Network(torch.nn.Module):  # type: ignore[misc]
         def __init__(self) -> None:
             super().__init__()
             self.model = model
 
         def forward(self, input_ids: Any, attention_mask: Any) -> Any:
+            told = {} if arguments is None else arguments(input_ids, attention_mask)
+            told["attention_mask"] = attention_mask
             if not vocabulary:
-                return (self.model(input_ids, attention_mask=attention_mask).last_hidden_state,)
-            out = self.model(input_ids, attention_mask=attention_mask, output_hidden_states=True)
+                return (self.model(input_ids, **told).last_hidden_state,)
+            out = self.model(input_ids, output_hidden_states=True, **told)
             weights = torch.log1p(torch.relu(out.logits))
             weights = weights * attention_mask.unsqueeze(-1).to(weights.dtype)
             return out.hidden_states[-1], weights.amax(dim=1)

@@ -42,6 +42,18 @@ class Pieces:
         """The tokens of each text, without marks."""
         return self._bare(texts)
 
+    @property
+    def tells_places(self) -> bool:
+        return bool(self._tokeniser.is_fast)
+
+    def placed(self, texts: Sequence[str]) -> list[tuple[list[int], npt.NDArray[np.int64]]]:
+        """The tokens of each text, and the character at which each begins."""
+        found = self._told(texts, return_offsets_mapping=True)
+        return [
+            (list(ids), np.maximum.accumulate([0, *(a for a, _ in places)])[1:].astype(np.int64))
+            for ids, places in zip(found["input_ids"], found["offset_mapping"], strict=True)
+        ]
+
     def id_of(self, token: str) -> int:
         """The id of a token, `ConfigError` where the vocabulary does not hold it."""
         found = self._tokeniser.get_vocab().get(token)
@@ -63,12 +75,16 @@ class Pieces:
         return found
 
     def _bare(self, texts: Sequence[str]) -> list[list[int]]:
+        return [list(ids) for ids in self._told(texts)["input_ids"]]
+
+    def _told(self, texts: Sequence[str], **options: bool) -> Any:
+        if not texts:
+            return {"input_ids": [], "offset_mapping": []}
         with self._lock:  # the library's settings of padding and truncation are shared
-            found = self._tokeniser(
-                list(texts), add_special_tokens=False, truncation=False, padding=False,
-                verbose=False, return_attention_mask=False, return_token_type_ids=False,
+            return self._tokeniser(
+                list(map(str, texts)), add_special_tokens=False, truncation=False, padding=False,
+                verbose=False, return_attention_mask=False, return_token_type_ids=False, **options,
             )  # fmt: skip
-        return [list(ids) for ids in found["input_ids"]]
 
     def _marked(self, text: str) -> list[int]:
         with self._lock:

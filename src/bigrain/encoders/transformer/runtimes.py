@@ -27,10 +27,11 @@ from bigrain.encoders.transformer.needs import needed, there
 from bigrain.encoders.transformer.network import quiet
 from bigrain.errors import ConfigError
 
-__all__ = ["FAITHFUL", "RUNTIMES", "Run", "candidates", "make_runtime", "quickest"]
+__all__ = ["FAITHFUL", "RUNTIMES", "Floats", "Ids", "Run", "candidates", "make_runtime", "quickest"]
 
 Ids: TypeAlias = npt.NDArray[np.int64]
-Run: TypeAlias = Callable[[Ids, Ids], list[npt.NDArray[np.float32]]]
+Floats: TypeAlias = npt.NDArray[np.float32]
+Run: TypeAlias = Callable[[Ids, Ids], list[Floats]]
 RUNTIMES = ("torch", "openvino", "openvino-bf16", "onnx", "onnx-int8")
 FAITHFUL = 0.999  # least cosine with float32 of every token
 OPSET = 18
@@ -68,7 +69,7 @@ def quickest(
     """(name, runtime, {name: (seconds, least cosine with torch)}) by running these batches."""
     found: dict[str, tuple[float, float]] = {}
     best: tuple[str, Run] | None = None
-    expected: list[list[npt.NDArray[np.float32]]] = []
+    expected: list[list[Floats]] = []
     for name in candidates():
         try:
             run = make_runtime(name, network, threads)
@@ -99,7 +100,7 @@ def quickest(
     return *best, found
 
 
-def _least_cosine(a: npt.NDArray[np.float32], b: npt.NDArray[np.float32], mask: Ids) -> float:
+def _least_cosine(a: Floats, b: Floats, mask: Ids) -> float:
     a, b = a[mask > 0].astype(np.float64), b[mask > 0].astype(np.float64)
     norms = np.sqrt((a * a).sum(1) * (b * b).sum(1))
     return float(((a * b).sum(1) / np.maximum(norms, 1e-30)).min())
@@ -110,7 +111,7 @@ def _torch(network: Any, threads: int | None) -> Run:
     if threads is not None:
         torch.set_num_threads(threads)
 
-    def run(ids: Ids, mask: Ids) -> list[npt.NDArray[np.float32]]:
+    def run(ids: Ids, mask: Ids) -> list[Floats]:
         with torch.inference_mode():
             found = network(torch.from_numpy(ids), torch.from_numpy(mask))
         return [np.asarray(one.float().numpy(), np.float32) for one in found]
@@ -137,7 +138,7 @@ def _openvino(network: Any, threads: int | None, *, bf16: bool) -> Run:
     )  # fmt: skip
     requests, lock = threading.local(), threading.Lock()
 
-    def run(ids: Ids, mask: Ids) -> list[npt.NDArray[np.float32]]:
+    def run(ids: Ids, mask: Ids) -> list[Floats]:
         if not hasattr(requests, "own"):
             with lock:
                 requests.own = compiled.create_infer_request()
@@ -172,7 +173,7 @@ def _onnx(network: Any, threads: int | None, *, int8: bool) -> Run:
             file.read_bytes(), options, providers=["CPUExecutionProvider"]
         )
 
-    def run(ids: Ids, mask: Ids) -> list[npt.NDArray[np.float32]]:
+    def run(ids: Ids, mask: Ids) -> list[Floats]:
         found = session.run(None, {"input_ids": ids, "attention_mask": mask})
         return [np.asarray(one, np.float32) for one in found]
 
