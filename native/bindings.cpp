@@ -11,6 +11,7 @@
 #include "codes_module.h"
 #include "cpu.h"
 #include "drivers.h"
+#include "embedding_module.h"
 #include "fm_module.h"
 #include "impacts_module.h"
 #include "lists_module.h"
@@ -263,6 +264,15 @@ NB_MODULE(_native, m) {
       .def("fm_ranks", &Method<fm_ranks_>::call, any("records"), any("slots"), any("offsets"),
            any("symbols"))
       .def("fm_steps", &Method<fm_steps_>::call, any("records"), any("slots"), any("offsets"))
+      .def("mapped_rows", &Method<mapped_rows_>::call, any("values"), any("bits"), any("counts"),
+           any("ids"), nb::arg("dim"))
+      .def("listed_rows", &Method<listed_rows_>::call, any("values"), any("places"), any("first"),
+           nb::arg("step"), any("ids"), nb::arg("dim"))
+      .def("code_rows", &Method<code_rows_>::call, any("books"), any("packed"), any("bits"),
+           any("starts"), any("ids"))
+      .def("narrow_rows", &Method<narrow_rows_>::call, any("cells"), any("scales"), any("starts"),
+           any("sizes"), any("widths"), any("projections"), any("kept"), any("counts"),
+           any("places"), nb::arg("dim"))
       .def("WordPiece", [](const Kernels&, nb::handle vocabulary, const std::string& unk,
                            const std::string& prefix, int64_t max_chars) {
         nb::object owner;

@@ -61,6 +61,24 @@ struct BytePanels {
   size_t groups;
 };
 
+// Numbers of 4 (float), 2 (half) or 1 (int8) bytes each.
+struct Cells {
+  const uint8_t* data;
+  size_t size, item;
+};
+// A bitmap, and how many of its bits are set before each 256 of them.
+struct Ranks {
+  const uint8_t* bits;
+  const uint32_t* counts;
+};
+// Ids whose rows are equally wide.
+struct Group {
+  size_t rows, width, cell;  // how many, how wide, where they begin
+  float scale;
+  const float* projection;  // (width, dim), or null
+  size_t before;            // bits that are set before its first place, where rows are pruned
+};
+
 enum class Metric { ip, l2 };
 enum class Numbers { f16, f32, bf16, i8 };  // of a row; i8: a float scale first
 
@@ -133,6 +151,12 @@ struct Level {
                        uint8_t* out);
   void (*widen_i8)(const int8_t* numbers, size_t dim, float* out);     // whole vectors are read
   void (*widen_half)(const uint8_t* numbers, size_t dim, float* out);  // and written
+  // rows (n, dim) of an embedding table; the number of the first id whose row is not there, or n
+  size_t (*mapped_rows)(const Cells&, const Ranks&, const int64_t* ids, size_t n, size_t dim,
+                        float* out);
+  size_t (*narrow_rows)(const Cells&, const Ranks* kept, const Group*, const int64_t* starts,
+                        size_t n_groups, const int64_t* places, size_t n, size_t dim, float* out);
+  size_t (*count_before)(const Ranks&, size_t place);
 };
 
 extern const Level level_baseline, level_avx2, level_avx512;

@@ -1,23 +1,28 @@
 """Fixed vectors made smaller after training: what is found at how many bytes.
 
-    python benchmarks/tables/vectors.py [--vectors X.npy --queries Q.npy] [--n 100000]
+    python benchmarks/tables/vectors.py [--passages | --vectors X.npy --queries Q.npy] [--n 100000]
 
+--passages: passages of the shared data and the judged queries of QUERIES, by the bundled encoder.
 Without files: generated vectors whose lengths vary log-normally. Truth: the ten largest inner
 products in float32. The codes of dense fields are asked by the engine's own scan, at its default
 rotation; every other method by the inner products of what it decodes. Bytes count factors, places,
 codebooks and projections. Magnitude groups ("by length"), where lengths vary, follow the idea of
 MagPQ: four groups of equal total length, and the longer the vectors of a group are, the more bytes
-they have. Vectors are read in parts, so a million of them need no more memory than ten thousand.
+they have. Vectors in files are read in parts, so a million of them need no more memory than ten
+thousand. The result is written after every code; a later call does what is missing. --picture draws
+what is there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +31,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from common import save
+from common import load_set, passages, save
 
 from bigrain import kernels
 from bigrain.codecs.dense import CodeSettings, DenseCodec
@@ -34,9 +39,11 @@ from bigrain.codecs.frame import Frame
 from bigrain.codecs.nibbles import blocks_of, packed_bytes
 from bigrain.codecs.product import Product
 from bigrain.evaluation.plot import require_matplotlib
+from bigrain.registry import make_encoder
 
 SEED, K, SAMPLE, STEP, GROUPS = 5, 10, 20_000, 10_000, 4
 SIZES = (16, 32, 48, 64, 96)
+QUERIES = ("scifact", "npl", "cisi", "cranfield")
 SHARES = (0.5, 0.8, 1.2, 1.5)  # of the bytes, by group, shortest vectors first
 FACTOR_BYTES = 2
 ENGINE = (
@@ -153,6 +160,19 @@ def made(n: int) -> tuple[Any, Any]:
     return vectors[:n], vectors[n:]
 
 
+def encoded(n: int) -> tuple[Any, Any]:
+    """n passages, spread over the whole set, and the judged queries."""
+    encoder = make_encoder("bigrain/static-v1", "dense")
+    lines = list(passages())
+    every = np.linspace(0, len(lines) - 1, min(n, len(lines))).astype(int)
+    vectors = np.empty((len(every), encoder.dim), np.float32)
+    for start in range(0, len(every), STEP):
+        some = [lines[i] for i in every[start : start + STEP]]
+        vectors[start : start + STEP] = encoder.encode_documents(some)
+    queries = [text for name in QUERIES for text in load_set(name)[1].values()]
+    return vectors, encoder.encode_queries(queries)
+
+
 def parts(vectors: Any) -> Iterator[Any]:
     for start in range(0, len(vectors), STEP):
         yield np.asarray(vectors[start : start + STEP], np.float32)
@@ -220,57 +240,97 @@ def plot(rows: list[dict[str, Any]], path: Path, title: str) -> None:
     figure.savefig(path)
 
 
+def data(given: argparse.Namespace) -> tuple[str, Any, Any]:
+    """(what they are, vectors, queries), as many as are asked for."""
+    if given.passages:
+        name, (vectors, queries) = "passages by the bundled encoder", encoded(given.n)
+    elif given.vectors is None:
+        name, (vectors, queries) = "generated", made(given.n)
+    else:
+        name, vectors = given.vectors.stem, np.load(given.vectors, mmap_mode="r")[: given.n]
+        queries = np.asarray(np.load(given.queries), np.float32)
+    every = max(1, len(queries) // given.asked)
+    return name, vectors, np.ascontiguousarray(queries[::every][: given.asked])
+
+
+def measured(vectors: Any, queries: Any, done: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each code and size that has none yet."""
+    n = len(vectors)
+    sample = np.asarray(vectors[:: max(1, n // SAMPLE)], np.float32)
+    lengths = np.linalg.norm(sample, axis=1)
+    methods = METHODS | (BY_LENGTH if lengths.std() > 0.01 * lengths.mean() else {})
+    truth = top(vectors, queries, lambda part: part)
+
+    def by_scan(code: str, bits: int, size: int) -> tuple[Any, float] | None:
+        return engine(vectors, queries, code, bits, size)
+
+    def decoded(method: Fit, size: int) -> tuple[Any, float]:
+        coder = method(sample, size)
+        ids = top(vectors, queries, coder.decoded)
+        return ids, coder.bytes_each + coder.bytes_learned / n
+
+    todo: list[tuple[str, int, Callable[[], tuple[Any, float] | None]]] = []
+    for name, method in methods.items():
+        todo += [(name, size, partial(decoded, method, size)) for size in SIZES]
+    todo += [(f"int{bits}", bits, partial(decoded, integers, bits)) for bits in (8, 16)]
+    for code, bits in ENGINE:
+        many = f" {bits} bits" if code in ("rabitq", "recurrent", "scalar") else ""
+        todo += [
+            (f"field: {code}{many}", size, partial(by_scan, code, bits, size)) for size in SIZES
+        ]
+    known = {(row["method"], row["size"]) for row in done}
+    for name, size, method in todo:
+        if (name, size) in known:
+            continue
+        began = time.process_time()
+        found = method()
+        if found is None:
+            continue
+        ids, n_bytes = found
+        recall = np.mean([len(np.intersect1d(a, b)) for a, b in zip(ids, truth, strict=True)]) / K
+        yield {
+            "method": name, "size": size, "bytes": n_bytes, "recall@10": float(recall),
+            "seconds": round(time.process_time() - began, 1),
+        }  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--passages", action="store_true")
     parser.add_argument("--vectors", type=Path)
     parser.add_argument("--queries", type=Path)
     parser.add_argument("--n", type=int, default=100_000)
     parser.add_argument("--asked", type=int, default=200, help="how many queries")
     parser.add_argument("--to", type=Path, default=Path(__file__).parent / "results/vectors.json")
+    parser.add_argument("--picture", action="store_true")
     given = parser.parse_args()
-    if given.vectors is None:
-        vectors, queries = made(given.n)
-    else:
-        vectors = np.load(given.vectors, mmap_mode="r")[: given.n]
-        queries = np.asarray(np.load(given.queries), np.float32)
-    queries = np.ascontiguousarray(queries[:: max(1, len(queries) // given.asked)][: given.asked])
+    if given.picture:
+        return picture(given.to)
+    name, vectors, queries = data(given)
     n, dim = vectors.shape
-    sample = np.asarray(vectors[:: max(1, n // SAMPLE)], np.float32)
-    truth = top(vectors, queries, lambda part: part)
+    shape = {"vectors": name, "n": n, "dim": dim, "queries": len(queries)}
     rows: list[dict[str, Any]] = []
-
-    def note(name: str, n_bytes: float, ids: Any, began: float) -> None:
-        recall = np.mean([len(np.intersect1d(a, b)) for a, b in zip(ids, truth, strict=True)]) / K
-        taken = time.process_time() - began
-        rows.append({"method": name, "bytes": n_bytes, "recall@10": float(recall)})
-        print(f"{name:20} {n_bytes:8.1f} bytes  {recall:.4f}  {taken:.0f} s", flush=True)
-
-    for code, bits in ENGINE:
-        for size in SIZES:
-            began = time.process_time()
-            found = engine(vectors, queries, code, bits, size)
-            if found is not None:
-                many = f" {bits} bits" if code in ("rabitq", "recurrent", "scalar") else ""
-                note(f"field: {code}{many}", found[1], found[0], began)
-    lengths = np.linalg.norm(sample, axis=1)
-    methods = METHODS | (BY_LENGTH if lengths.std() > 0.01 * lengths.mean() else {})
-    for name, size, method in [
-        *((name, size, method) for name, method in methods.items() for size in SIZES),
-        *((f"int{bits}", bits, integers) for bits in (8, 16)),
-    ]:
-        began = time.process_time()
-        coder = method(sample, size)
-        n_bytes = coder.bytes_each + coder.bytes_learned / n
-        note(name, n_bytes, top(vectors, queries, coder.decoded), began)
-    best = 0.0
-    for row in sorted(rows, key=lambda row: row["bytes"]):
-        row["pareto"] = row["recall@10"] > best
-        best = max(best, row["recall@10"])
-    data = "generated" if given.vectors is None else "sentence vectors"
-    shape = {"vectors": data, "n": n, "dim": dim, "queries": len(queries)}
+    if given.to.exists():
+        before = json.loads(given.to.read_text())
+        if any(before[key] != value for key, value in shape.items()):
+            raise SystemExit(f"{given.to} is of other data: choose another --to")
+        rows = before["rows"]
     given.to.parent.mkdir(exist_ok=True)
-    save(given.to, {**shape, "rows": rows})
-    plot(rows, given.to.with_suffix(".png"), f"{n:,} {data}, {dim} dimensions")
+    for row in measured(vectors, queries, rows):
+        print(row, flush=True)
+        rows.append(row)
+        best = 0.0
+        for one in sorted(rows, key=lambda row: (row["bytes"], -row["recall@10"])):
+            one["pareto"] = one["recall@10"] > best
+            best = max(best, one["recall@10"])
+        save(given.to, {**shape, "rows": rows})
+    picture(given.to)
+
+
+def picture(path: Path) -> None:
+    found = json.loads(path.read_text())
+    title = f"{found['n']:,} {found['vectors']}, {found['dim']} dimensions"
+    plot(found["rows"], path.with_suffix(".png"), title)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 // The table of functions of a level; included last by each level file.
 #pragma once
 #include "bounds.h"
+#include "embedding.h"
 #include "impacts.h"
 #include "lists.h"
 #include "maxsim.h"
@@ -21,4 +22,5 @@
       ::count_above, ::collect,       ::count_below,  ::find_row,     ::add_maxima,              \
       ::largest_of_32, ::largest_across_32, ::add_ordered, ::count_live,                           \
       ::select_scores, ::pool_tokens, ::maxsim,   ::score_floats, ::score_bytes,                   \
-      ::settle,      ::expand_codes, ::widen_i8,     ::widen_half};
+      ::settle,      ::expand_codes, ::widen_i8,     ::widen_half,                      \
+      ::mapped_rows, ::narrow_rows, ::before};

@@ -215,6 +215,31 @@ def test_dedup_keeps_alike_blocks_once() -> None:
     assert len(np.unique(tighter)) <= 4
 
 
+def test_pq_keeps_the_codes_and_trains_the_codewords() -> None:
+    table = make("pq.v1", parts=4, bits=5)
+    run = Run(table, steps=40)
+    with pytest.raises(ConfigError, match="not ready to be exported"):
+        table.form()
+    run.go(lambda taken: taken == 41)
+    codes, books = table.codes(), table.books.detach().clone()
+    assert not table.weight.numel() and codes.max() < 32
+    run.go()
+    np.testing.assert_array_equal(table.codes(), codes)
+    assert not torch.equal(table.books, books)
+    found = rows(table).reshape(ROWS, 4, DIM // 4)
+    words = table.books.detach().numpy()
+    np.testing.assert_array_equal(found, words[np.arange(4), codes])
+
+
+def test_pq_finds_books_that_are_near_the_rows() -> None:
+    table = make("pq.v1", parts=8, bits=8)
+    with torch.no_grad():
+        table.weight.copy_(torch.randn(ROWS, 16, generator=torch.Generator().manual_seed(0)))
+    before = table.weight.detach().numpy().copy()
+    table.begin_phase("fine-tune")
+    assert np.square(rows(table) - before).mean() < 0.03  # of a variance of 1
+
+
 # -- integers -------------------------------------------------------------------------------------
 
 
@@ -407,6 +432,44 @@ def test_pruned_tables_count_places_as_well(name: str) -> None:
         table = make(name, rows=5000, budget_bytes=4 * 5000 * DIM // part)
         assert 4 * table.values < table.bytes() <= 4 * 5000 * DIM // part
         assert table.mapped == (part < 100)
+
+
+# -- numbers of fewer bits ------------------------------------------------------------------------
+
+NUMBERS = ("autodim.v1", "autosrh.v1", "deeplight.v1", "mde.v1", "optembed.v1", "pep.v1")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+@pytest.mark.parametrize("bits", [16, 8])
+def test_numbers_of_fewer_bits(name: str, bits: int, tmp_path: Any) -> None:
+    budget = FULL_BYTES // 5
+    whole, table = (make(name, budget_bytes=budget, bits=b) for b in (32, bits))
+    train(table, steps=12)
+    table.eval().export(tmp_path / "t.table")
+    form = tables.load(tmp_path / "t.table")
+    np.testing.assert_allclose(form.lookup(ALL.numpy()), rows(table), rtol=1e-5, atol=1e-7)
+    kept = form.arrays["values" if "values" in form.arrays else "cells"]
+    assert kept.dtype.itemsize == bits // 8
+    assert table.bytes() <= budget
+    train(whole, steps=12)
+    before = whole.arrays()["values" if "values" in form.arrays else "cells"]
+    if name not in ("optembed.v1", "autodim.v1"):  # those may stay far below their budget
+        assert len(kept) > 1.3 * len(before)
+
+
+def test_numbers_have_as_many_bits_as_there_are_dtypes() -> None:
+    for name in NUMBERS:
+        with pytest.raises(ConfigError, match="bits must be 32, 16 or 8, not 4"):
+            make(name, bits=4)
+
+
+def test_rounding_follows_the_weights() -> None:
+    table = make("mde.v1", bits=8).eval()
+    before = rows(table)
+    with torch.no_grad():
+        for part in table.tables:
+            part *= 3
+    np.testing.assert_allclose(rows(table), 3 * before, rtol=1e-5)
 
 
 # -- what is common -------------------------------------------------------------------------------

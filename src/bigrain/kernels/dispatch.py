@@ -100,6 +100,10 @@ class Kernels(Protocol):
     fm_blocks: Callable[[U8, I32, I64], tuple[U8, I32]]
     fm_ranks: Callable[[list[bytes], I64, I64, U8], I64]
     fm_steps: Callable[[list[bytes], I64, I64], tuple[U8, I64, I64]]
+    mapped_rows: Callable[[npt.NDArray[Any], U8, U32, I64, int], F32]
+    listed_rows: Callable[[npt.NDArray[Any], npt.NDArray[Any], I64, int, I64, int], F32]
+    code_rows: Callable[[F32, list[U8], I64, I64, I64], F32]
+    narrow_rows: Callable[..., F32]
     WordPiece: Callable[[list[str], str, str, int], Any]
 
 
@@ -715,6 +719,63 @@ def fm_steps(records: list[bytes], slots: I64, offsets: I64) -> tuple[U8, I64, I
     the place's own symbol before it, and is 0 elsewhere.
     """
     return _chosen().fm_steps(records, slots, offsets)
+
+
+def mapped_rows(values: npt.NDArray[Any], bits: U8, counts: U32, ids: I64, dim: int) -> F32:
+    """Read rows (m, dim) float32 of which some numbers are kept and the others are zero.
+
+    Bit c of `bits` (a multiple of 32 bytes; bit c % 8 of byte c // 8) tells whether number
+    c % dim of row c // dim is kept; `counts` (uint32) how many are before each 256 bits. Kept
+    numbers stand in `values` in order (finite float32, float16 or int8); `ids` (m,) int64 are rows.
+    """
+    return _chosen().mapped_rows(values, bits, counts, ids, dim)
+
+
+def listed_rows(
+    values: npt.NDArray[Any], places: npt.NDArray[Any], first: I64, step: int, ids: I64, dim: int
+) -> F32:
+    """Read rows as `mapped_rows`, whose kept numbers are those at rising `places` (uint32, uint64).
+
+    `first` (ceil(rows / step) + 1,) int64 are the first places of row 0, step, 2 step, ..., then
+    their number.
+    """
+    return _chosen().listed_rows(values, places, first, step, ids, dim)
+
+
+def code_rows(books: F32, packed: list[U8], bits: I64, starts: I64, ids: I64) -> F32:
+    """Read rows (m, parts * size) float32 of product codes.
+
+    `books` (parts, words, size) float32 has the codewords. The ids of a band begin at its entry of
+    `starts` (int64, from 0 rising); their codes, `bits` (int64, 1 to 8) a part, lie in its array of
+    `packed` one after the other, the lowest bit first, and a byte follows the last.
+    """
+    return _chosen().code_rows(books, packed, bits, starts, ids)
+
+
+def narrow_rows(
+    cells: npt.NDArray[Any],
+    scales: F32,
+    starts: I64,
+    sizes: I64,
+    widths: I64,
+    projections: F32 | None,
+    kept: U8 | None,
+    counts: U32 | None,
+    places: I64,
+    dim: int,
+) -> F32:
+    """Read rows (m, dim) float32 of groups with rows of different widths.
+
+    The places of a group begin at its entry of `starts` (int64, from 0 rising); `cells` (finite
+    float32, float16 or int8) has its `sizes` rows of `widths` numbers, group after group, to be
+    multiplied with its entry of `scales`. Where `projections` (lines, dim) float32 are given, a
+    group narrower than `dim` has the next `widths` lines of them; else zeros follow its numbers.
+    Where a bitmap `kept` is given, with `counts` as in `mapped_rows`, only rows of places with
+    their bit set are there, and the others are zero.
+    """
+    return _chosen().narrow_rows(
+        cells, scales, starts, sizes, widths, projections, kept, counts, places, dim
+    )
 
 
 class WordPiece:

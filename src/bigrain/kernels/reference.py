@@ -15,6 +15,10 @@ import numpy.typing as npt
 
 from bigrain.kernels import checks
 from bigrain.kernels.numbers import TYPES, bytes_of, read_numbers
+from bigrain.kernels.reference_embedding import code_rows as code_rows
+from bigrain.kernels.reference_embedding import listed_rows as listed_rows
+from bigrain.kernels.reference_embedding import mapped_rows as mapped_rows
+from bigrain.kernels.reference_embedding import narrow_rows as narrow_rows
 from bigrain.kernels.reference_fm import fm_blocks as fm_blocks
 from bigrain.kernels.reference_fm import fm_ranks as fm_ranks
 from bigrain.kernels.reference_fm import fm_steps as fm_steps

@@ -51,6 +51,7 @@ METHODS = {
     "mgqe.v1": ("mgqe", "Mgqe"),
     "optembed.v1": ("optembed", "OptEmbed"),
     "pep.v1": ("pep", "Pep"),
+    "pq.v1": ("pq", "Pq"),
     "robe.v1": ("robe", "RobeZ"),
     "tt_rec.v1": ("tt_rec", "TtRec"),
     "unified.v1": ("unified", "Unified"),

@@ -129,11 +129,14 @@ def _fit(job: Job, data: Data, table: Any, checked: Split) -> tuple[nn.Module, i
             last = schedule.phase is schedule.phases[-1]
             if score > best:
                 best, behind = score, 0
-                best_state = _copied(model) if last else None
+                best_state = _copied(model) if last or phase == "train" else None
             else:
                 behind += 1
                 if behind >= job.patience and schedule.phase.name == phase:
                     schedule.skip()
+        now = schedule.phase
+        if phase == "train" and now is not None and now.name != phase and best_state is not None:
+            model.load_state_dict(best_state)  # the next phase goes on from there
     if best_state is not None:
         model.load_state_dict(best_state)
     return model, taken

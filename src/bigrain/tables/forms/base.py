@@ -67,11 +67,14 @@ class Form:
                 f"{shown(int(flat.min()))} to {shown(int(flat.max()))}"
             )
         flat = flat.astype(np.int64, copy=False)
-        out = np.empty((len(flat), self.embedding_dim), np.float32)
         try:
-            for start in range(0, len(flat), AT_ONCE):
-                out[start : start + AT_ONCE] = self.rows(flat[start : start + AT_ONCE])
-        except IndexError as error:
+            if len(flat) <= AT_ONCE:
+                out = self.rows(flat)
+            else:
+                out = np.empty((len(flat), self.embedding_dim), np.float32)
+                for start in range(0, len(flat), AT_ONCE):
+                    out[start : start + AT_ONCE] = self.rows(flat[start : start + AT_ONCE])
+        except (IndexError, ValueError) as error:
             raise DamagedError("table", self.kind, "places inside the arrays", error) from None
         return out.reshape(*given.shape, self.embedding_dim)
 

@@ -5,17 +5,18 @@ Ranks in different bands may have codes of different lengths.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
+from bigrain import kernels
 from bigrain.tables.forms.base import Floats, Form, Ids, Layout, order_layout
 
 __all__ = ["Codes", "pack_bits"]
 
 PADDING = 1  # bytes, so that two can always be read at once
-WHOLE = {8: np.uint64, 16: np.complex128}  # types of a codeword's size: taken faster than rows
 
 
 def packed_bytes(rows: int, parts: int, bits: int) -> int:
@@ -28,13 +29,6 @@ def pack_bits(codes: npt.NDArray[Any], bits: int) -> npt.NDArray[np.uint8]:
     each = (flat >> np.arange(bits, dtype=np.uint16)) & 1
     packed = np.packbits(each.astype(np.uint8).reshape(-1), bitorder="little")
     return np.concatenate([packed, np.zeros(PADDING, np.uint8)])
-
-
-def unpack_bits(packed: npt.NDArray[np.uint8], codes: Ids, bits: int) -> Ids:
-    """The codes at these places."""
-    bit = codes * bits
-    pairs = np.ndarray((len(packed) - 1,), "<u2", packed, strides=(1,))  # begin at every byte
-    return (pairs[bit >> 3].astype(np.int64) >> (bit & 7)) & ((1 << bits) - 1)
 
 
 class Codes(Form):
@@ -61,39 +55,10 @@ class Codes(Form):
         return {**books, **packed, **order_layout(num_embeddings, ordered)}
 
     def rows(self, ids: Ids) -> Floats:
-        parts, words, size = self.arrays["books"].shape
-        flat = self.arrays["books"].reshape(parts * words, size)
-        whole = WHOLE.get(flat.itemsize * size)
-        if whole is not None:
-            flat = flat.view(whole)[:, 0]
-        at = self.symbols(ids) + np.arange(0, parts * words, words)
-        return flat.take(at, axis=0).view(np.float32).reshape(len(ids), parts * size)
+        return kernels.code_rows(self.arrays["books"], *self._bands, self.places(ids))
 
-    def symbols(self, ids: Ids) -> Ids:
-        """(m, parts) the codeword of each part."""
-        starts, bits = self.knobs["starts"], self.knobs["bits"]
-        places = self.places(ids)
-        if len(starts) == 1:
-            return self._symbols(0, places)
-        out = np.empty((len(ids), self.knobs["parts"]), np.int64)
-        band = np.searchsorted(starts, places, "right") - 1
-        for b in range(len(bits)):
-            mine = np.flatnonzero(band == b)
-            out[mine] = self._symbols(b, places[mine] - starts[b])
-        return out
-
-    def _symbols(self, band: int, rows: Ids) -> Ids:
-        """The symbols of rows, counted from the first of their band."""
-        parts, bits = self.knobs["parts"], self.knobs["bits"][band]
-        packed = self.arrays[f"codes{band}"]
-        width, rest = divmod(parts * bits, 8)
-        if rest:
-            return unpack_bits(packed, (rows * parts)[:, None] + np.arange(parts), bits)
-        mine = packed[:-PADDING].reshape(-1, width).take(rows, axis=0)
-        if bits == 8:
-            return mine.astype(np.int64)
-        bit = np.arange(parts) * bits
-        low = mine.take(bit >> 3, axis=1).astype(np.uint16)
-        high = mine.take((bit + bits - 1) >> 3, axis=1).astype(np.uint16)
-        shift = (bit & 7).astype(np.uint16)
-        return (((low | high << 8) >> shift) & ((1 << bits) - 1)).astype(np.int64)
+    @cached_property
+    def _bands(self) -> tuple[list[npt.NDArray[np.uint8]], Ids, Ids]:
+        """(packed codes, bits, first places) of the bands."""
+        bits, starts = (np.array(self.knobs[name], np.int64) for name in ("bits", "starts"))
+        return [self.arrays[f"codes{band}"] for band in range(len(bits))], bits, starts

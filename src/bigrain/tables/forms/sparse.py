@@ -1,18 +1,25 @@
 """A few values of each row; where they stand is told by a bitmap or by a sorted list of places.
 
-The bitmap takes n d / 8 bytes whatever is kept, a place 4 (8 above 2^32 cells) bytes each.
+The bitmap takes n d / 8 bytes whatever is kept, a place 4 (8 above 2^32 cells) bytes each. Values
+have 32, 16 or 8 bits.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from functools import cached_property
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
+from bigrain import kernels
 from bigrain.tables.forms.base import Floats, Form, Ids, Layout
-from bigrain.tables.ranks import bitmap, bitmap_layout, bits_at, counts_before
+from bigrain.tables.forms.numbers import number_dtype, stored
+from bigrain.tables.ranks import bitmap, bitmap_layout
 
 __all__ = ["Sparse", "sparse_arrays"]
+
+MOST = 1 << 20  # ids of which one place is known
 
 
 class Sparse(Form):
@@ -20,50 +27,53 @@ class Sparse(Form):
 
     @staticmethod
     def layout(  # type: ignore[override]
-        num_embeddings: int, embedding_dim: int, *, values: int, mapped: bool
+        num_embeddings: int, embedding_dim: int, *, values: int, mapped: bool, bits: int = 32
     ) -> Layout:
         cells = num_embeddings * embedding_dim
-        kept: Layout = {"values": ("<f4", (values,))}
+        kept: Layout = {"values": (number_dtype(bits), (values,))}
+        if bits == 8:
+            kept["scale"] = ("<f4", (1,))
         if mapped:
             n_bytes, counts = bitmap_layout(cells)
             return {**kept, "bits": ("|u1", (n_bytes,)), "counts": ("<u4", (counts,))}
         return {**kept, "places": (_place_dtype(cells), (values,))}
 
     def rows(self, ids: Ids) -> Floats:
-        return self._mapped(ids) if self.knobs["mapped"] else self._listed(ids)
+        values, dim = self.arrays["values"], self.embedding_dim
+        if self.knobs["mapped"]:
+            bits, counts = self.arrays["bits"], self.arrays["counts"]
+            rows = kernels.mapped_rows(values, bits, counts, ids, dim)
+        else:
+            first, step = self._first
+            rows = kernels.listed_rows(values, self.arrays["places"], first, step, ids, dim)
+        if "scale" in self.arrays:
+            rows *= self.arrays["scale"]
+        return rows
 
-    def _mapped(self, ids: Ids) -> Floats:
-        first = ids * self.embedding_dim
-        set_ = bits_at(self.arrays["bits"], first[:, None] + np.arange(self.embedding_dim))
-        before = counts_before(self.arrays["bits"], self.arrays["counts"], first)
-        at = before[:, None] + np.cumsum(set_, axis=1) - 1
-        out = np.zeros(set_.shape, np.float32)
-        out[set_] = self.arrays["values"][at[set_]]
-        return out
-
-    def _listed(self, ids: Ids) -> Floats:
+    @cached_property
+    def _first(self) -> tuple[Ids, int]:
+        """The first place of every so many ids; a place in memory for four in the file."""
         places = self.arrays["places"]
-        first = ids * self.embedding_dim
-        begin = np.searchsorted(places, first.astype(places.dtype))
-        end = np.searchsorted(
-            places, (first + self.embedding_dim - 1).astype(places.dtype), "right"
-        )
-        lengths = end - begin
-        row = np.repeat(np.arange(len(ids)), lengths)
-        at = np.arange(len(row)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + begin[row]
-        out = np.zeros((len(ids), self.embedding_dim), np.float32)
-        out[row, places[at].astype(np.int64) - first[row]] = self.arrays["values"][at]
-        return out
+        step = min(MOST, max(1, 8 * self.num_embeddings // max(1, len(places))))
+        n_steps = -(-self.num_embeddings // step)
+        edges = np.arange(n_steps, dtype=np.int64) * (step * self.embedding_dim)
+        first = np.searchsorted(places, edges.astype(places.dtype))
+        return np.append(first, len(places)).astype(np.int64), step
 
 
 def sparse_arrays(
-    places: Ids, values: Floats, cells: int, mapped: bool
-) -> dict[str, np.ndarray[tuple[int, ...], np.dtype[np.generic]]]:
+    places: Ids, values: Floats, cells: int, mapped: bool, bits: int = 32
+) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a form that keeps `values` at ascending `places` of `cells`."""
+    numbers, scale = stored(values, bits)
+    kept: dict[str, npt.NDArray[Any]] = {"values": numbers}
+    if bits == 8:
+        kept["scale"] = scale.reshape(1)
     if mapped:
-        bits, counts = bitmap(places, cells)
-        return {"values": values, "bits": bits, "counts": counts}
-    return {"values": values, "places": places.astype(_place_dtype(cells))}
+        kept["bits"], kept["counts"] = bitmap(places, cells)
+    else:
+        kept["places"] = places.astype(_place_dtype(cells))
+    return kept
 
 
 def _place_dtype(cells: int) -> str:

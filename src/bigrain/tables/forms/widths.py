@@ -1,7 +1,7 @@
 """Groups of ids with rows of different widths, brought back to the full width.
 
 By a projection of the group, or by zeros where `projected` is false. Where `pruned`, rows that a
-bitmap does not list are zero.
+bitmap does not list are zero. Numbers have 32, 16 or 8 bits, the last with a scale for each group.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from typing import ClassVar
 
 import numpy as np
 
+from bigrain import kernels
 from bigrain.tables.forms.base import Floats, Form, Ids, Layout, order_layout
-from bigrain.tables.ranks import bitmap_layout, bits_at, counts_before
+from bigrain.tables.forms.numbers import number_dtype
+from bigrain.tables.ranks import bitmap_layout
 
 __all__ = ["Widths"]
 
@@ -31,11 +33,14 @@ class Widths(Form):
         projected: bool,
         pruned: bool,
         ordered: bool,
+        bits: int = 32,
     ) -> Layout:
         if len(starts) != len(sizes) or starts[0] != 0:
             raise ValueError(f"groups of {sizes} rows that begin at {starts}")
         cells = sum(size * width for size, width in zip(sizes, widths, strict=True))
-        found: Layout = {"cells": ("<f4", (cells,))}
+        found: Layout = {"cells": (number_dtype(bits), (cells,))}
+        if bits == 8:
+            found["scales"] = ("<f4", (len(sizes),))
         if projected:
             narrow = sum(width for width in widths if width < embedding_dim)
             found["projections"] = ("<f4", (narrow, embedding_dim))
@@ -45,34 +50,17 @@ class Widths(Form):
         return found | order_layout(num_embeddings, ordered)
 
     @cached_property
-    def groups(self) -> list[tuple[Floats, Floats | None]]:
-        """(rows, projection) of each group."""
-        found, cell, line = [], 0, 0
-        for size, width in zip(self.knobs["sizes"], self.knobs["widths"], strict=True):
-            rows = self.arrays["cells"][cell : cell + size * width].reshape(size, width)
-            cell += size * width
-            projection = None
-            if self.knobs["projected"] and width < self.embedding_dim:
-                projection = self.arrays["projections"][line : line + width]
-                line += width
-            found.append((rows, projection))
-        return found
+    def _groups(self) -> tuple[Floats, Ids, Ids, Ids]:
+        """(scales, first places, rows, widths) of the groups."""
+        starts, sizes, widths = (
+            np.array(self.knobs[name], np.int64) for name in ("starts", "sizes", "widths")
+        )
+        scales = self.arrays.get("scales", np.ones(len(starts), np.float32))
+        return np.asarray(scales), starts, sizes, widths
 
     def rows(self, ids: Ids) -> Floats:
-        starts = np.array(self.knobs["starts"])
-        places = self.places(ids)
-        group = np.searchsorted(starts, places, "right") - 1
-        keep = np.ones(len(ids), bool)
-        row = places - starts[group]
-        if self.knobs["pruned"]:
-            kept, counts = self.arrays["kept"], self.arrays["counts"]
-            keep = bits_at(kept, places)
-            row = counts_before(kept, counts, places) - counts_before(kept, counts, starts)[group]
-        out = np.zeros((len(ids), self.embedding_dim), np.float32)
-        for g, (rows, projection) in enumerate(self.groups):
-            mine = np.flatnonzero((group == g) & keep)
-            if projection is None:
-                out[mine, : rows.shape[1]] = rows[row[mine]]
-            else:
-                out[mine] = rows[row[mine]] @ projection
-        return out
+        return kernels.narrow_rows(
+            self.arrays["cells"], *self._groups, self.arrays.get("projections"),
+            self.arrays.get("kept"), self.arrays.get("counts"), self.places(ids),
+            self.embedding_dim,
+        )  # fmt: skip

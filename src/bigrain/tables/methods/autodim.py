@@ -33,12 +33,12 @@ EPSILON, MOMENTUM = 1e-5, 0.1
 
 
 class AutoDim(NarrowRows):
-    """The search needs more memory than a full table."""
+    """The search needs more memory than a full table. Option: `bits`, as in NarrowRows."""
 
     architecture_kinds: ClassVar[tuple[str, ...]] = ("validate",)
 
-    def __init__(self, name: str, spec: TableSpec) -> None:
-        super().__init__(name, spec)
+    def __init__(self, name: str, spec: TableSpec, *, bits: int = 32) -> None:
+        super().__init__(name, spec, bits=bits)
         d = self.embedding_dim
         powers = [2**k for k in range(1, d.bit_length()) if 2**k < d]
         self.candidates = [*powers, d]

@@ -26,12 +26,12 @@ RATE, PENALTY = 1e-3, 1e-5
 
 
 class AutoSrh(Pruned):
-    """Needs fields or frequencies."""
+    """Needs fields or frequencies. Option: `bits`, as in Pruned."""
 
     architecture_kinds: ClassVar[tuple[str, ...]] = ("validate",)
 
-    def __init__(self, name: str, spec: TableSpec) -> None:
-        super().__init__(name, spec)
+    def __init__(self, name: str, spec: TableSpec, *, bits: int = 32) -> None:
+        super().__init__(name, spec, bits=bits)
         groups = len(self.keep_groups())
         self.alpha = nn.Parameter(torch.ones(groups, self.embedding_dim))
         self.stage = "search"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bigrain.tables.methods.pruned import Pruned
 from bigrain.tables.schedule import Phase
+from bigrain.tables.spec import TableSpec
 
 __all__ = ["DeepLight"]
 
@@ -18,10 +19,10 @@ LEFT = 1e-3  # of the way to P, at the end
 
 
 class DeepLight(Pruned):
-    """The optimiser's state is kept throughout."""
+    """The optimiser's state is kept throughout. Option: `bits`, as in Pruned."""
 
-    def __init__(self, *given: object) -> None:
-        super().__init__(*given)  # type: ignore[arg-type]
+    def __init__(self, name: str, spec: TableSpec, *, bits: int = 32) -> None:
+        super().__init__(name, spec, bits=bits)
         self.steps = 0
 
     def phases(self, steps: int, search_steps: int) -> list[Phase]:

@@ -23,10 +23,10 @@ STEEPEST, STEPS = 8.0, 8000  # of alpha
 
 
 class MixedDimensions(NarrowRows):
-    """The rule decides, nothing is searched for."""
+    """The rule decides, nothing is searched for. Option: `bits`, as in NarrowRows."""
 
-    def __init__(self, name: str, spec: TableSpec) -> None:
-        super().__init__(name, spec)
+    def __init__(self, name: str, spec: TableSpec, *, bits: int = 32) -> None:
+        super().__init__(name, spec, bits=bits)
         step = largest(
             lambda step: self.bytes_of(self.knobs_of(self._widths(step), self.sizes)),
             0, STEPS, self.budget(), name,

@@ -51,6 +51,7 @@ class OptEmbed(NarrowRows):
     alpha: how hard thresholds are pushed up, 1e-6 to 1e-4. Default 1e-5.
     generations, mutations, crossovers, parents: of the evolution; parents + generations *
         (mutations + crossovers) scores are asked for. Default 30, 10, 10, 15.
+    bits: as in NarrowRows.
     """
 
     projected: ClassVar[bool] = False
@@ -67,8 +68,9 @@ class OptEmbed(NarrowRows):
         mutations: int = 10,
         crossovers: int = 10,
         parents: int = 15,
+        bits: int = 32,
     ) -> None:
-        super().__init__(name, spec)
+        super().__init__(name, spec, bits=bits)
         if min(generations, mutations, crossovers) < 0 or parents < 1 or alpha < 0:
             raise ConfigError(f"{name}: counts and alpha must not be negative, parents at least 1")
         self.alpha, self.generations = alpha, generations
@@ -147,9 +149,15 @@ class OptEmbed(NarrowRows):
 
         most = largest(size, 1, self.num_embeddings, self.budget(), self.name)
         if int(kept.sum()) > most or not kept.any():
-            count = min(most, max(1, int(kept.sum())))
+            order = torch.topk(norms, min(most, max(1, int(kept.sum())))).indices
             kept = torch.zeros_like(kept)
-            kept[torch.topk(norms, count).indices] = True
+            kept[order] = True
+            # A list of sizes with more digits than that of `size` may take some rows' bytes.
+            for last in order.flip(0)[:-1]:
+                sizes = [int(part.sum()) for part in torch.split(kept, self.sizes)]
+                if self.bytes_of(self.knobs_of([1] * groups, sizes)) <= self.budget():
+                    break
+                kept[last] = False
         return kept
 
     def _random(self) -> list[int]:

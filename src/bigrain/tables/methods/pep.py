@@ -37,12 +37,15 @@ class Pep(Pruned):
     """Options:
     granularity: what has a threshold of its own: "table", "row", "column" or "element" (which
         doubles the memory of training). Default "row".
+    bits: as in Pruned.
     """
 
     architecture_kinds: ClassVar[tuple[str, ...]] = ("train",)
 
-    def __init__(self, name: str, spec: TableSpec, *, granularity: str = "row") -> None:
-        super().__init__(name, spec)
+    def __init__(
+        self, name: str, spec: TableSpec, *, granularity: str = "row", bits: int = 32
+    ) -> None:
+        super().__init__(name, spec, bits=bits)
         if granularity not in GRANULARITIES:
             raise ConfigError(f"{name}: granularity must be one of {', '.join(GRANULARITIES)}")
         rows = self.num_embeddings if granularity in ("row", "element") else 1

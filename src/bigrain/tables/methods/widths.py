@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from torch.nn.functional import embedding
 
 from bigrain.tables.forms.base import Form
+from bigrain.tables.forms.numbers import stored
 from bigrain.tables.forms.widths import Widths
+from bigrain.tables.methods.rounding import Rounding, check_bits
 from bigrain.tables.ranks import bitmap
 from bigrain.tables.spec import TableSpec
 from bigrain.tables.table import Table, to_numpy
@@ -24,15 +26,17 @@ __all__ = ["NarrowRows"]
 class NarrowRows(Table):
     """Group g has rows of `widths[g]`, projected to the full width or filled up with zeros.
 
-    Groups are the fields, or bands of falling frequency.
+    Groups are the fields, or bands of falling frequency. Option:
+    bits: of each number of a row in the file, 32, 16 or 8. Default 32.
     """
 
     form_type: ClassVar[type[Form]] = Widths
     projected: ClassVar[bool] = True
     pruned: ClassVar[bool] = False
 
-    def __init__(self, name: str, spec: TableSpec) -> None:
+    def __init__(self, name: str, spec: TableSpec, *, bits: int = 32) -> None:
         super().__init__(name, spec)
+        self.bits = check_bits(name, bits)
         self.first = self.keep_groups()
         self.sizes = np.diff([*self.first, self.num_embeddings]).tolist()
         self.widths: list[int] | None = None  # None while they are searched for
@@ -43,6 +47,7 @@ class NarrowRows(Table):
         """Draw rows of these widths, of the kept places alone where `kept` (n,) tells them."""
         self.widths = [int(width) for width in widths]
         self.kept = kept
+        self.roundings = [Rounding(self.bits) for _ in self.widths]
         self.tables, self.projections = nn.ParameterList(), nn.ParameterList()
         for size, width in zip(self.kept_sizes(), self.widths, strict=True):
             self.tables.append(self.drawn(size, width))
@@ -73,6 +78,8 @@ class NarrowRows(Table):
                 mine &= self.kept[places]
             at = torch.nonzero(mine)[:, 0]
             rows = embedding(row[at], table)
+            if not self.training:
+                rows = self.roundings[g](rows, table)
             if table.shape[1] < self.embedding_dim:
                 if self.projected:
                     rows = rows @ next(projections)
@@ -89,12 +96,18 @@ class NarrowRows(Table):
             "projected": self.projected,
             "pruned": self.pruned,
             "ordered": self.order is not None,
+            "bits": self.bits,
         }
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         if self.widths is None:
             raise self.unfinished()
-        found = {"cells": np.concatenate([to_numpy(table).reshape(-1) for table in self.tables])}
+        cells, scales = zip(
+            *(stored(to_numpy(table).reshape(-1), self.bits) for table in self.tables), strict=True
+        )
+        found: dict[str, npt.NDArray[Any]] = {"cells": np.concatenate(cells)}
+        if self.bits == 8:
+            found["scales"] = np.array(scales, np.float32)
         if self.projected:
             lines = [to_numpy(projection) for projection in self.projections]
             none = np.zeros((0, self.embedding_dim), np.float32)
