@@ -72,8 +72,8 @@ def test_the_state_of_a_table_of_another_seed_is_refused(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "one", "other", "told"),
     [
-        ("adapt.v1", {"frequencies": range(1000)}, {}, "the order of frequencies"),
-        ("mgqe.v1", {"frequencies": range(1000)}, {}, "the order of frequencies"),
+        ("adapt.v1", {"frequencies": range(1000)}, {}, "the order of ids"),
+        ("mgqe.v1", {"frequencies": range(1000)}, {}, "the order of ids"),
         ("adapt.v1", {"share": 0.1}, {"share": 0.2}, "own is 100 there and 200 here"),
         ("mgqe.v1", {"head": 0.1}, {"head": 0.2}, "starts is"),
         ("robe.v1", {"chunk": 2}, {"chunk": 4}, "chunk is 2 there"),

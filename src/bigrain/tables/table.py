@@ -239,20 +239,20 @@ class Table(nn.Module):
         super()._load_from_state_dict(state_dict, prefix, *others)
 
     def _check_made(self, extra: dict[str, Any]) -> None:
-        here, there = self._made(), extra.get("made") or {}
-        odd = [name for name in here if name not in there or there[name] != here[name]]
-        if odd:
-            told = ", ".join(
-                "the order of frequencies differs"
-                if name == "frequencies" and name in there
-                else f"{name} is {shown(there.get(name))} there and {shown(here[name])} here"
-                for name in odd
-            )
-            raise ConfigError(
-                f"{self.name}: this is the state of a table that was made otherwise ({told}), and "
-                "its rows would be others here: make it with the same seed and frequencies, fields "
-                "and options"
-            )
+        here, there = self._made(), extra.get("made")
+        if there == here:
+            return
+        told = "it does not say how"
+        if there is not None:
+            name = next((n for n in here if there.get(n) != here[n]), "its options")
+            told = f"{name} is {shown(there.get(name))} there and {shown(here.get(name))} here"
+            if name == "frequencies":
+                told = "the order of ids by frequencies is another"
+        raise ConfigError(
+            f"{self.name}: this is the state of a table that was made otherwise ({told}), and its "
+            "rows would be others here: make it with the same seed and frequencies, fields and "
+            "options"
+        )
 
     def extra_repr(self) -> str:
         return (
