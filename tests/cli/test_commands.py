@@ -591,6 +591,9 @@ def test_learn_publishes_what_is_better_and_takes_it_back(program, tmp_path):
     assert "or --undo" in both.stderr
     few = program("learn", path, "--queries", tmp_path / "q.tsv", "--only", "fusion", code=2)
     assert "without judgments" in few.stderr
+    for picture, wrong in (("x.txt", "written as .txt"), ("no/x.png", "there is no folder")):
+        plotted = program("learn", path, *given, "--force", "--plot", tmp_path / picture, code=2)
+        assert wrong in plotted.stderr and program.json("stats", path)["snapshot"] == 3
     nowhere = program("learn", path, *given, "--only", "encoder", code=2)
     assert "needs encoder_folder" in nowhere.stderr
     assert "sound" in program("verify", path).stdout

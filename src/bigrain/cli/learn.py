@@ -111,9 +111,9 @@ def learn(
     if judgments is not None and queries is None and not vectors:
         raise click.UsageError("--judgments needs --queries, or --vector with the ids of queries")
     if plot is not None:
-        from bigrain.evaluation.plot import require_matplotlib
+        from bigrain.evaluation.plot import require_drawable
 
-        require_matplotlib()  # before the long part
+        require_drawable(plot)
     texts, judged = _given(beir, split, queries, judgments)
     brought = query_vectors(named(vectors, "--vector"), read_terms(vocabulary)) if vectors else []
     with changing(path, memory, state) as col:
@@ -127,12 +127,12 @@ def learn(
             seed=seed, sweep=plot is not None,
             encoder_folder=encoder_folder, progress=progress(state),
         )  # fmt: skip
-    if plot is not None:
-        report.plot(plot)
     if state.as_json:
         print_json(report.to_dict())
     else:
         _print(report, state)
+    if plot is not None:  # last: a disk that is full must not keep the report back
+        report.plot(plot)
 
 
 def _given(
