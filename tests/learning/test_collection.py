@@ -383,7 +383,13 @@ def test_what_cannot_be_learned_from_is_refused_with_advice(col: Any) -> None:
         "minutes=0": (QUERIES, JUDGMENTS, {"minutes": 0}),
         "hold_out=": (QUERIES, JUDGMENTS, {"hold_out": "nothing"}),
         "grade of 'd0'": (QUERIES, {"q0": {"d0": "good"}}, {}),
-        "cannot be held out": ({q: ASKING[0] for q in QUERIES}, JUDGMENTS, {}),
+        "^8 different queries are too few": (
+            {q: ASKING[i % 8] for i, q in enumerate(QUERIES)},
+            JUDGMENTS,
+            {},
+        ),
+        "^5 different": ([ASKING[i % 5] for i in range(100)], None, {"what": "adapter"}),
+        "no grade is above 0": (QUERIES, {q: {IDS[0]: 0} for q in QUERIES}, {}),
         "light_bytes": (QUERIES, JUDGMENTS, {"light_bytes": 99}),
     }.items():
         with pytest.raises(InvalidInputError, match=told):
@@ -465,13 +471,17 @@ def test_texts_that_differ_in_case_and_spaces_are_one_question(tmp_path: Path) -
         asked = {f"0{i}": f"which  {text}" for i, text in enumerate(texts)}
         asked |= {f"1{i}": f" Which {text.upper()}" for i, text in enumerate(texts)}
         judged = {q: {texts[int(q[1:])]: 1} for q in asked}
+        judged["10"] = {texts[1]: 2}
         family, view = col._families["dense"], col._require_open()
         given = questions.given_questions(asked, judged, 0)
         index = view.fields["dense"].index
         found = asking.Asked.of(view, family, index, given, "questions", 0)
-        sides = [{" ".join(asked[given.ids[i]].casefold().split()) for i in which.tolist()}
-                 for which in (found.learned, found.held)]  # fmt: skip
-        assert not sides[0] & sides[1]
+        assert len(found.learned) + len(found.held) == len(texts) == len(set(found.raw))
+        assert f"{len(texts)} of them different" in found.told
+        first = view.catalogue.documents_by_id([texts[0], texts[1]], view.number)
+        assert found.grades[0] == {
+            first[t].docno: g for t, g in zip(texts[:2], (1, 2), strict=True)
+        }
 
 
 def test_codes_need_the_extra(col: Any, monkeypatch: pytest.MonkeyPatch) -> None:
