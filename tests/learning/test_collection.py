@@ -286,10 +286,11 @@ def publish(col: Any) -> None:
     family = col._families["vec"]
     up = np.full((DIM, 2), 0.1, np.float32)
     adapter = QueryAdapter(up, up, fingerprint_digest(family.fingerprint()))
-    done = SimpleNamespace(family=family, target=family.spec)
+    done = SimpleNamespace(family=family, target=family.spec, fusion=col._fusion)
+    began = of_collection._state(col, "vec")
     with reporting(None) as reporter:
         of_collection._publish(
-            col, done, adapter, replace(codec, learned_from=7),  # type: ignore[arg-type]
+            col, done, began, adapter, replace(codec, learned_from=7),  # type: ignore[arg-type]
             Fusion(weights={"dense": 0.9, "lexical": 0.1}), reporter,
         )  # fmt: skip
 
