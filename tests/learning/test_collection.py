@@ -30,6 +30,7 @@ from bigrain.errors import (
 from bigrain.families.learned import Learned
 from bigrain.learning import asking, light, of_collection, questions, task
 from bigrain.learning.adapter import AdapterSettings, train_adapter
+from bigrain.learning.report import Gain
 from bigrain.progress import reporting
 from bigrain.search.fuse import Fusion
 from bigrain.storage.catalogue import Catalogue
@@ -151,12 +152,24 @@ def test_what_is_not_better_is_not_published_unless_forced(col: Any, codes: None
     assert [g.measure for g in report.gains][:2] == [
         "recall@10 of candidates", "recall@100 of candidates"
     ]  # fmt: skip
+    beside = report.gains[3]
+    assert "the 4-byte codes that are there" in beside.measure and beside.difference < 0
+    assert beside.high < 0 and any("find less than the 4-byte codes" in n for n in report.notes)
+    assert "light (forced: not better" in report.verdict() or report.gains[2].better
     rows = {(row.codes, row.light_bytes, row.k) for row in report.candidates}
     assert rows == {(c, 4 if c == "present" else 2, k) for c in ("present", "fitted", "learned")
                     for k in (10, 100)}  # fmt: skip
     assert col.fields["vec"].light_bytes == 2 and len(codec_ids(col)) == 1
     col.unlearn()
     assert col.fields["vec"].light_bytes == 4 and answers(col) == before
+
+
+def test_what_time_ran_out_on_and_what_was_forced_is_told(col: Any) -> None:
+    report = col.learn(QUERIES, JUDGMENTS, what="adapter", minutes=1e-4)
+    assert any("the adapter stopped as the 0.0001 minutes ran out" in n for n in report.notes)
+    worse = Gain("light", "recall", 0.5, 0.5, -0.1, 0.1, 80, 1, 1, decides=True, published=True)
+    told = replace(report, gains=(worse,)).verdict()
+    assert told.endswith(": light (forced: not better beyond chance)")
 
 
 def test_the_same_seed_learns_the_same(original: Path, tmp_path: Path) -> None:
@@ -540,7 +553,7 @@ def test_the_report_tells_and_draws(col: Any, codes: None, tmp_path: Path) -> No
     assert told["published"] == ["adapter", "light", "fusion"]
     assert told["gains"][0]["difference"] == report.gains[0].difference
     text = str(report)
-    assert "published in snapshot 4: adapter, light, fusion" in text and "held out" in text
+    assert "published in snapshot 4: adapter, light (forced" in text and "held out" in text
     assert "4 bytes a code" in text and "bytes of adapter" in text
     pytest.importorskip("matplotlib")
     report.plot(tmp_path / "recall.png")

@@ -143,6 +143,11 @@ def learn_collection(
         if adapter is not None or codec is not None or fusion is not None:
             snapshot = _publish(col, task, began, adapter, codec, fusion, reporter)
     checkpoint.remove()
+    if task.stopped:
+        task.notes.append(
+            f"training of {' and '.join(task.stopped)} stopped as the {minutes:g} minutes ran out; "
+            "with more there may be more to gain"
+        )
     if not checkpoint.writable:
         task.notes.append("what was reached could not be kept on disk: stopped, it would be lost")
     return LearnReport(
