@@ -583,14 +583,20 @@ def test_learn_publishes_what_is_better_and_takes_it_back(program, tmp_path):
     assert told["held_out"] == 40 and told["questions"] == 120
     assert told["published"] and told["snapshot"] == 2
     text = program("learn", path, *given, "--only", "adapter", "--hold-out", "questions").stdout
-    assert "learned from 160 judged queries with 160 right documents; 40 held out" in text
-    assert "without what it had learned since snapshot" in program("learn", path, "--undo").stdout
+    assert "from 160 judged queries with 160 right documents: 120 to learn from, 40 held" in text
+    assert (
+        "what it had learned is taken back, in snapshot 3"
+        in program("learn", path, "--undo").stdout
+    )
     again = program("learn", path, "--undo", code=2)
     assert "nothing was learned" in again.stderr
     both = program("learn", path, *given, "--undo", code=2)
-    assert "or --undo" in both.stderr
+    assert "--queries or --judgments and --undo: not both" in both.stderr
     few = program("learn", path, "--queries", tmp_path / "q.tsv", "--only", "fusion", code=2)
     assert "without judgments" in few.stderr
+    for picture, wrong in (("x.txt", "written as .txt"), ("no/x.png", "there is no folder")):
+        plotted = program("learn", path, *given, "--force", "--plot", tmp_path / picture, code=2)
+        assert wrong in plotted.stderr and program.json("stats", path)["snapshot"] == 3
     nowhere = program("learn", path, *given, "--only", "encoder", code=2)
     assert "needs encoder_folder" in nowhere.stderr
     assert "sound" in program("verify", path).stdout

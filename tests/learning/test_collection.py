@@ -30,6 +30,7 @@ from bigrain.errors import (
 from bigrain.families.learned import Learned
 from bigrain.learning import asking, light, of_collection, questions, task
 from bigrain.learning.adapter import AdapterSettings, train_adapter
+from bigrain.learning.report import Gain
 from bigrain.progress import reporting
 from bigrain.search.fuse import Fusion
 from bigrain.storage.catalogue import Catalogue
@@ -151,12 +152,24 @@ def test_what_is_not_better_is_not_published_unless_forced(col: Any, codes: None
     assert [g.measure for g in report.gains][:2] == [
         "recall@10 of candidates", "recall@100 of candidates"
     ]  # fmt: skip
+    beside = report.gains[3]
+    assert "the 4-byte codes that are there" in beside.measure and beside.difference < 0
+    assert beside.high < 0 and any("find less than the 4-byte codes" in n for n in report.notes)
+    assert "light (forced: not better" in report.verdict() or report.gains[2].better
     rows = {(row.codes, row.light_bytes, row.k) for row in report.candidates}
     assert rows == {(c, 4 if c == "present" else 2, k) for c in ("present", "fitted", "learned")
                     for k in (10, 100)}  # fmt: skip
     assert col.fields["vec"].light_bytes == 2 and len(codec_ids(col)) == 1
     col.unlearn()
     assert col.fields["vec"].light_bytes == 4 and answers(col) == before
+
+
+def test_what_time_ran_out_on_and_what_was_forced_is_told(col: Any) -> None:
+    report = col.learn(QUERIES, JUDGMENTS, what="adapter", minutes=1e-4)
+    assert any("the adapter stopped as the 0.0001 minutes ran out" in n for n in report.notes)
+    worse = Gain("light", "recall", 0.5, 0.5, -0.1, 0.1, 80, 1, 1, decides=True, published=True)
+    told = replace(report, gains=(worse,)).verdict()
+    assert told.endswith(": light (forced: not better beyond chance)")
 
 
 def test_the_same_seed_learns_the_same(original: Path, tmp_path: Path) -> None:
@@ -286,10 +299,11 @@ def publish(col: Any) -> None:
     family = col._families["vec"]
     up = np.full((DIM, 2), 0.1, np.float32)
     adapter = QueryAdapter(up, up, fingerprint_digest(family.fingerprint()))
-    done = SimpleNamespace(family=family, target=family.spec)
+    done = SimpleNamespace(family=family, target=family.spec, fusion=col._fusion)
+    began = of_collection._state(col, "vec")
     with reporting(None) as reporter:
         of_collection._publish(
-            col, done, adapter, replace(codec, learned_from=7),  # type: ignore[arg-type]
+            col, done, began, adapter, replace(codec, learned_from=7),  # type: ignore[arg-type]
             Fusion(weights={"dense": 0.9, "lexical": 0.1}), reporter,
         )  # fmt: skip
 
@@ -383,7 +397,13 @@ def test_what_cannot_be_learned_from_is_refused_with_advice(col: Any) -> None:
         "minutes=0": (QUERIES, JUDGMENTS, {"minutes": 0}),
         "hold_out=": (QUERIES, JUDGMENTS, {"hold_out": "nothing"}),
         "grade of 'd0'": (QUERIES, {"q0": {"d0": "good"}}, {}),
-        "cannot be held out": ({q: ASKING[0] for q in QUERIES}, JUDGMENTS, {}),
+        "^8 different queries are too few": (
+            {q: ASKING[i % 8] for i, q in enumerate(QUERIES)},
+            JUDGMENTS,
+            {},
+        ),
+        "^5 different": ([ASKING[i % 5] for i in range(100)], None, {"what": "adapter"}),
+        "no grade is above 0": (QUERIES, {q: {IDS[0]: 0} for q in QUERIES}, {}),
         "light_bytes": (QUERIES, JUDGMENTS, {"light_bytes": 99}),
     }.items():
         with pytest.raises(InvalidInputError, match=told):
@@ -465,13 +485,17 @@ def test_texts_that_differ_in_case_and_spaces_are_one_question(tmp_path: Path) -
         asked = {f"0{i}": f"which  {text}" for i, text in enumerate(texts)}
         asked |= {f"1{i}": f" Which {text.upper()}" for i, text in enumerate(texts)}
         judged = {q: {texts[int(q[1:])]: 1} for q in asked}
+        judged["10"] = {texts[1]: 2}
         family, view = col._families["dense"], col._require_open()
         given = questions.given_questions(asked, judged, 0)
         index = view.fields["dense"].index
         found = asking.Asked.of(view, family, index, given, "questions", 0)
-        sides = [{" ".join(asked[given.ids[i]].casefold().split()) for i in which.tolist()}
-                 for which in (found.learned, found.held)]  # fmt: skip
-        assert not sides[0] & sides[1]
+        assert len(found.learned) + len(found.held) == len(texts) == len(set(found.raw))
+        assert f"{len(texts)} of them different" in found.told
+        first = view.catalogue.documents_by_id([texts[0], texts[1]], view.number)
+        assert found.grades[0] == {
+            first[t].docno: g for t, g in zip(texts[:2], (1, 2), strict=True)
+        }
 
 
 def test_codes_need_the_extra(col: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -529,7 +553,7 @@ def test_the_report_tells_and_draws(col: Any, codes: None, tmp_path: Path) -> No
     assert told["published"] == ["adapter", "light", "fusion"]
     assert told["gains"][0]["difference"] == report.gains[0].difference
     text = str(report)
-    assert "published in snapshot 4: adapter, light, fusion" in text and "held out" in text
+    assert "published in snapshot 4: adapter, light (forced" in text and "held out" in text
     assert "4 bytes a code" in text and "bytes of adapter" in text
     pytest.importorskip("matplotlib")
     report.plot(tmp_path / "recall.png")

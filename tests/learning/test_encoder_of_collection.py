@@ -198,7 +198,8 @@ def test_a_failing_disk_leaves_one_encoder_or_the_other(path: Path, tmp_path: Pa
                 with reporting(None) as reporter:
                     of_collection._publish_encoder(
                         col, SimpleNamespace(family=family),  # type: ignore[arg-type]
-                        learned, tmp_path / f"mine{point}", reporter,
+                        of_collection._state(col, "dense"), learned,
+                        tmp_path / f"mine{point}", reporter,
                     )  # fmt: skip
             except (BigrainError, OSError) as error:
                 assert files.tripped, error

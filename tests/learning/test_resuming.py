@@ -13,7 +13,7 @@ import pytest
 
 import bigrain
 from bigrain.codecs.dense import CodeSettings
-from bigrain.errors import CancelledError, StorageError
+from bigrain.errors import CancelledError, ConfigError, LockedError, StorageError
 from bigrain.learning import task
 from bigrain.learning.adapter import AdapterSettings, train_adapter
 from bigrain.learning.checkpoint import Checkpoint, key_of
@@ -96,7 +96,7 @@ def test_what_a_killed_call_had_trained_is_taken_up(
     again, same = learn(path)
     assert trained == [] and any("taken up" in note for note in again.notes)
     assert again.gains == whole.gains and again.weights == whole.weights and same == found
-    assert not (path / FILE).exists() and not list(path.glob("learning*"))
+    assert not (path / FILE).exists() and not list(path.glob("learning.checkpoint*"))
     learn(path)
     assert trained == [1]
 
@@ -123,6 +123,33 @@ def test_what_was_asked_otherwise_begins_anew(path: Path, trained: list[int], ch
         report = col.learn(questions, JUDGMENTS, what=WHAT, force=True, **options)
     assert trained == [1, 1] and not any("taken up" in note for note in report.notes)
     assert not (path / FILE).exists()
+
+
+def test_one_call_at_a_time_and_none_publishes_from_what_was(path: Path) -> None:
+    def other(work: Callable[[Any], object]) -> Callable[[Any], None]:
+        def at_once() -> None:
+            with bigrain.open(path, files=QuickDisk()) as col:
+                work(col)
+
+        return stopped_at("candidates", at_once)
+
+    def again(col: Any) -> None:
+        with pytest.raises(LockedError, match="another call of learn"):
+            col.learn(SOME, JUDGMENTS, what=WHAT)
+
+    learn(path, other(again))
+    with bigrain.open(path, files=QuickDisk()) as col:
+        before = col.snapshot
+    with pytest.raises(ConfigError, match="call learn again"):
+        learn(path, other(lambda col: col._learned and col.unlearn()))
+    with bigrain.open(path, files=QuickDisk()) as col:
+        assert not col._learned and col.snapshot == before + 1 and col.verify().ok
+
+    def added(col: Any) -> None:
+        col.add_vectors("vec", ["d1005"], VECTORS[[3]])
+        col.commit()
+
+    assert learn(path, other(added))[0].published == WHAT
 
 
 class Refusing(QuickDisk):

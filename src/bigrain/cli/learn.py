@@ -91,7 +91,8 @@ def learn(
     Learned are codes that put it among the candidates (needs pip install 'bigrain[learn]'), an
     adapter of queries that ranks it first, and the weights of the fields. A part of the questions
     is held out, and what is not better on these is not published. Without judgments codes alone
-    are learned. After a call that was stopped or killed the same command goes on where it was.
+    are learned. After a call that was stopped or killed the same command goes on where it was;
+    the training of an encoder begins anew.
 
     \b
     Examples:
@@ -101,8 +102,13 @@ def learn(
       bigrain learn docs.grain --beir scifact/ --only encoder --encoder-folder my-encoder
       bigrain learn docs.grain --undo
     """
-    given = [beir is not None, queries is not None or judgments is not None, unlabelled, undo]
-    if sum(given) != 1:
+    judged_by_file = queries is not None or judgments is not None
+    told = {"--queries or --judgments": judged_by_file, "--beir": beir is not None,
+            "--unlabelled": unlabelled, "--undo": undo}  # fmt: skip
+    given = [name for name, there in told.items() if there]
+    if len(given) > 1:
+        raise click.UsageError(f"{' and '.join(given)}: not both")
+    if not given:
         raise click.UsageError(
             "give --queries FILE and --judgments FILE, or --beir FOLDER, or --unlabelled, or --undo"
         )
@@ -111,15 +117,19 @@ def learn(
     if judgments is not None and queries is None and not vectors:
         raise click.UsageError("--judgments needs --queries, or --vector with the ids of queries")
     if plot is not None:
-        from bigrain.evaluation.plot import require_matplotlib
+        from bigrain.evaluation.plot import require_drawable
 
-        require_matplotlib()  # before the long part
+        require_drawable(plot)
     texts, judged = _given(beir, split, queries, judgments)
     brought = query_vectors(named(vectors, "--vector"), read_terms(vocabulary)) if vectors else []
     with changing(path, memory, state) as col:
         if undo:
             _say(state, path, col.unlearn(progress(state)))
             return
+        state.after_cancel = (
+            "nothing was changed; the training of the encoder begins anew" if "encoder" in parts
+            else "nothing was changed; the same command goes on from what was trained"
+        )  # fmt: skip
         asked = queries_by_field(col, texts or {}, brought) if brought else texts
         report = col.learn(
             asked, judged, field=field, light_bytes=light_bytes, minutes=minutes,
@@ -127,12 +137,12 @@ def learn(
             seed=seed, sweep=plot is not None,
             encoder_folder=encoder_folder, progress=progress(state),
         )  # fmt: skip
-    if plot is not None:
-        report.plot(plot)
     if state.as_json:
         print_json(report.to_dict())
     else:
         _print(report, state)
+    if plot is not None:  # last: a disk that is full must not keep the report back
+        report.plot(plot)
 
 
 def _given(
@@ -154,7 +164,7 @@ def _say(state: State, path: Path, snapshot: int) -> None:
     if state.as_json:
         print_json({"undone": True, "snapshot": snapshot})
     else:
-        click.echo(f"{path} is without what it had learned since snapshot {snapshot}")
+        click.echo(f"{path}: what it had learned is taken back, in snapshot {snapshot}")
 
 
 def _print(report: LearnReport, state: State) -> None:

@@ -6,6 +6,7 @@ Colours are Okabe and Ito's, which stay apart for colour-blind readers and, by l
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from bigrain.evaluation.formats import PathLike
 if TYPE_CHECKING:
     from bigrain.evaluation.report import Evaluation
 
-__all__ = ["plot_latency", "plot_measures"]
+__all__ = ["plot_latency", "plot_measures", "require_drawable"]
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#666666")
 _INK = "#222222"
@@ -40,6 +41,19 @@ def require_matplotlib() -> Any:
         return figure
 
     return new_figure
+
+
+def require_drawable(path: PathLike) -> None:
+    """Refuse a file that no picture can be written to, before the long part."""
+    figure, path = require_matplotlib()(1, 1), Path(path)
+    known = figure.canvas.get_supported_filetypes()
+    if path.suffix and path.suffix[1:].lower() not in known:
+        raise InvalidInputError(
+            f"{path}: no picture is written as {path.suffix}; name it like {path.stem}.png"
+        )
+    if path.is_dir() or not path.parent.is_dir():
+        wrong = "is a folder" if path.is_dir() else f"there is no folder {path.parent}"
+        raise InvalidInputError(f"{path}: {wrong}; name a file of a picture in one that is there")
 
 
 def plot_measures(evaluation: Evaluation, path: PathLike) -> None:

@@ -19,6 +19,7 @@ from bigrain.learning.questions import (
     LEAST_QUESTIONS,
     Questions,
     given_questions,
+    require_enough,
     split,
     without_copies,
 )
@@ -133,7 +134,7 @@ class Asked:
                 )
             raw, grades = [raw[i] for i in usable], [grades[i] for i in usable]
             if left_out:
-                n = sum(map(len, grades))
+                n = len({number for right in grades for number in right})
                 told = f"{len(usable):,} of {told} ({n:,} of these are here)"
         named = fields_of(raw[0])
         if named and family.name not in named:
@@ -143,10 +144,19 @@ class Asked:
         own = [query[family.name] for query in raw] if named else raw
         plain = family.plain_queries(own)
         _require_spread(family, index, plain, seed)
-        keys = [
-            " ".join(q.casefold().split()) if isinstance(q, str) else vector.tobytes()
+        keys: list[Any] = [
+            _words(q) if isinstance(q, str) else vector.tobytes()
             for q, vector in zip(own, plain, strict=True)
         ]
+        if len(set(keys)) < len(keys):
+            require_enough(len(set(keys)), "different queries")
+            whole = [(key, *_elsewhere(q, family.name)) for key, q in zip(keys, raw, strict=True)]
+            kept = _first_of_each(whole, grades)
+            if len(kept) < len(raw):
+                told += f", {len(kept):,} of them different"
+                raw, keys = [raw[i] for i in kept], [keys[i] for i in kept]
+                plain = plain[kept]
+                grades = None if grades is None else [grades[i] for i in kept]
         right: Sequence[Iterable[int]] = [()] * len(raw)
         if grades is not None and hold_out == "documents":
             right = grades
@@ -156,6 +166,30 @@ class Asked:
             held, told_of_copies = without_copies(plain, learned, held)
             notes += told_of_copies
         return cls(raw, plain, grades, learned, held, groups, told, tuple(notes))
+
+
+def _words(text: str) -> str:
+    return " ".join(text.casefold().split())
+
+
+def _elsewhere(query: Any, name: str) -> tuple[Any, ...]:
+    """What a query asks of other fields than this one, if it names fields: equal if the same."""
+    others = [field for field in sorted(fields_of(query)) if field != name]
+    return tuple(
+        (field, _words(query[field]) if isinstance(query[field], str) else id(query[field]))
+        for field in others
+    )
+
+
+def _first_of_each(keys: Sequence[Any], grades: list[dict[int, float]] | None) -> list[int]:
+    """Numbers of the questions that repeat none before; these get the others' judgments, too."""
+    first: dict[Any, int] = {}
+    for i, key in enumerate(keys):
+        at = first.setdefault(key, i)
+        if grades is not None:
+            for document, grade in grades[i].items():
+                grades[at][document] = max(grade, grades[at].get(document, grade))
+    return list(first.values())
 
 
 def _by_number(

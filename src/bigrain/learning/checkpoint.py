@@ -15,22 +15,37 @@ import hashlib
 import io
 import json
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.errors import StorageError
+from bigrain.errors import LockedError, StorageError
 from bigrain.storage.files import Files
 
-__all__ = ["Checkpoint", "State", "key_of"]
+__all__ = ["Checkpoint", "State", "key_of", "one_at_a_time"]
 
 State = Mapping[str, Any]  # arrays, and values that JSON has
-NAME = "learning.checkpoint"
+NAME, LOCK = "learning.checkpoint", "learning.lock"
 DIGEST = 16
+
+
+@contextmanager
+def one_at_a_time(files: Files, folder: Path) -> Iterator[None]:
+    """`LockedError` if another call learns: what it has reached is its own until it ends."""
+    try:
+        lock = files.lock(folder / LOCK)
+    except LockedError as error:
+        raise LockedError(
+            f"another call of learn is at work on {folder}; wait until it ends"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 class Checkpoint:

@@ -26,7 +26,7 @@ from bigrain.families.dense import DenseFamily
 from bigrain.families.learned import LEARNED
 from bigrain.index.dense import DenseIndex
 from bigrain.learning.asking import Asked, questions_for
-from bigrain.learning.checkpoint import Checkpoint, key_of
+from bigrain.learning.checkpoint import Checkpoint, key_of, one_at_a_time
 from bigrain.learning.encoding import require_table
 from bigrain.learning.light import has_torch
 from bigrain.learning.report import LearnReport
@@ -100,10 +100,12 @@ def learn_collection(
             raise MissingExtraError("learning codes", "learn")
         parts = tuple(part for part in parts if part != "light")
         notes.append("codes were not learned: that needs pip install 'bigrain[learn]'")
+    began = _state(col, family.name)
     budget = col._budget.build // (4 * COPIES * family.dim)
     with (
         reporting(progress) as reporter,
         tempfile.TemporaryDirectory(prefix="bigrain-learn-") as folder,
+        one_at_a_time(col._folder.files, col._folder.path),
     ):
         reporter.stage("questions", None, "questions")
         questions = questions_for(view, family, index, queries, judgments, seed)
@@ -137,10 +139,15 @@ def learn_collection(
         if base is not None and folder_of_encoder is not None:
             learned = task.learn_encoder(base, minutes, force)
             if learned is not None:
-                snapshot = _publish_encoder(col, task, learned, folder_of_encoder, reporter)
+                snapshot = _publish_encoder(col, task, began, learned, folder_of_encoder, reporter)
         if adapter is not None or codec is not None or fusion is not None:
-            snapshot = _publish(col, task, adapter, codec, fusion, reporter)
+            snapshot = _publish(col, task, began, adapter, codec, fusion, reporter)
     checkpoint.remove()
+    if task.stopped:
+        task.notes.append(
+            f"training of {' and '.join(task.stopped)} stopped as the {minutes:g} minutes ran out; "
+            "with more there may be more to gain"
+        )
     if not checkpoint.writable:
         task.notes.append("what was reached could not be kept on disk: stopped, it would be lost")
     return LearnReport(
@@ -196,9 +203,37 @@ def unlearn_collection(col: Collection, progress: ProgressLike) -> int:
         return col._require_open().number
 
 
+def _state(col: Collection, name: str) -> tuple[Any, ...]:
+    """What was chosen or learned for a field: what `add`, merging and compaction leave alone."""
+    index = col._require_open().fields[name].index
+    assert isinstance(index, DenseIndex)
+    codecs = (view.segment.codec for view in index.views)
+    return (
+        col._families[name].spec,
+        col._learned.adapters.get(name),
+        col._learned.fields_before.get(name),
+        frozenset(codec.id for codec in codecs if codec.learned_from),
+    )
+
+
+def _require_the_same(
+    col: Collection, name: str, began: tuple[Any, ...], fusion: Fusion | None
+) -> None:
+    """ConfigError if a field, or the fusion if that is replaced, is not as when `learn` began."""
+    if _state(col, name) != began:
+        changed = f"field {name!r} was tuned, taught or untaught"
+    elif fusion is not None and col._fusion != fusion:
+        changed = "the weights of the fusion were changed"
+    else:
+        return
+    col.rollback()
+    raise ConfigError(f"{changed} while it was learned; nothing was published: call learn again")
+
+
 def _publish(
     col: Collection,
     task: Task,
+    began: tuple[Any, ...],
     adapter: QueryAdapter | None,
     codec: DenseCodec | None,
     fusion: Fusion | None,
@@ -209,14 +244,9 @@ def _publish(
     with col._changing:
         col._require_nothing_pending()
         col._writer()
+        _require_the_same(col, name, began, None if fusion is None else task.fusion)
         family, learned = col._families[name], col._learned
         assert isinstance(family, DenseFamily)
-        if family.spec != task.family.spec:
-            col.rollback()
-            raise ConfigError(
-                f"field {name!r} was given other codes while it was learned; nothing was "
-                "changed: learn again"
-            )
         if codec is not None:
             learned = learned.with_codes(name, family.spec)
             family = family.recoded(task.target)
@@ -235,20 +265,15 @@ def _publish(
 
 
 def _publish_encoder(
-    col: Collection, task: Task, learned: LearnedStatic, folder: Path, reporter: Reporter
-) -> int:
+    col: Collection, task: Task, began: tuple[Any, ...], learned: LearnedStatic, folder: Path,
+    reporter: Reporter,
+) -> int:  # fmt: skip
     """The encoder in its folder, then one commit with all texts encoded by it."""
     name = task.family.name
     with col._changing:
         col._require_nothing_pending()
         col._writer()
-        present = col._families[name]
-        if present.spec != task.family.spec:
-            col.rollback()
-            raise ConfigError(
-                f"field {name!r} was given other codes while it was learned; nothing was "
-                "changed: learn again"
-            )
+        _require_the_same(col, name, began, None)
         learned.save(folder)
         family = DenseFamily(name, replace(task.family.spec, encoder=str(folder)))
         settings = col._learned.with_encoder(name, task.family.spec).settings()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from bigrain.evaluation.plot import require_matplotlib
+from bigrain.evaluation.plot import require_drawable, require_matplotlib
 from bigrain.learning.report import LearnReport
 
 __all__ = ["plot"]
@@ -18,6 +18,7 @@ STYLES = {  # Okabe and Ito
 
 def plot(report: LearnReport, path: str | os.PathLike[str]) -> None:
     """A panel for each k: codes as they were, and by size those that are fitted and learned."""
+    require_drawable(path)
     cuts = sorted({row.k for row in report.candidates}) or [10]
     figure = require_matplotlib()(4.4 * len(cuts), 3.8)
     panels = figure.subplots(1, len(cuts), squeeze=False)[0]

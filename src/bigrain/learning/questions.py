@@ -20,7 +20,15 @@ from bigrain.errors import InvalidInputError, counted, shown
 from bigrain.evaluation.formats import load_judgments, load_queries
 from bigrain.types import Document
 
-__all__ = ["LEAST_QUESTIONS", "Asker", "Questions", "given_questions", "split", "without_copies"]
+__all__ = [
+    "LEAST_QUESTIONS",
+    "Asker",
+    "Questions",
+    "given_questions",
+    "require_enough",
+    "split",
+    "without_copies",
+]
 
 LEAST_QUESTIONS = 80
 MOST_QUESTIONS = 20_000
@@ -92,11 +100,13 @@ def given_questions(queries: Any, judgments: Any, seed: int) -> Questions:
         raise InvalidInputError(
             "none of the judged queries is among the queries; both need the same ids"
         )
+    if judgments and not any(grade > 0 for told in judgments.values() for grade in told.values()):
+        raise InvalidInputError("no grade is above 0: nothing is judged right, or was clicked")
     notes = (f"{counted(without, 'judged query', 'judged queries')} without a text",)
     found = Questions(tuple(ids), tuple(asked), tuple(judged), "", notes if without else ())
-    _require_enough(len(found), "judged queries")
+    require_enough(len(found), "judged queries")
     found = _some(found, seed)
-    n = sum(map(len, found.judged or ()))
+    n = len({document for right in found.judged or () for document in right})
     told = f"{len(found):,} judged queries with {n:,} right documents"
     return Questions(found.ids, found.queries, found.judged, told, found.notes)
 
@@ -110,13 +120,14 @@ def _unjudged(queries: Any, seed: int) -> Questions:
             "them, a file, or a function from documents to questions"
         )
     listed = [q for q in queries if not (isinstance(q, str) and not q.strip())]
-    _require_enough(len(listed), "queries")
+    require_enough(len(listed), "queries")
     found = Questions(tuple(map(str, range(len(listed)))), tuple(listed), None, "")
     found = _some(found, seed)
     return Questions(found.ids, found.queries, None, f"{len(found):,} queries without judgments")
 
 
-def _require_enough(n: int, what: str) -> None:
+def require_enough(n: int, what: str) -> None:
+    """InvalidInputError with advice if there are fewer than LEAST_QUESTIONS."""
     if n < LEAST_QUESTIONS:
         raise InvalidInputError(
             f"{n} {what} are too few to learn from some and be judged by others; give at least "

@@ -100,14 +100,20 @@ class LearnReport:
             return "nothing was learned"
         if not self.published:
             return "nothing was published: no part is better beyond chance on questions held out"
+        forced = {g.part for g in self.gains if g.decides and not g.better}
+        parts = [part + " (forced: not better beyond chance)" * (part in forced)
+                 for part in self.published]  # fmt: skip
         left = [g.part for g in self.gains if g.decides and not g.published]
-        told = f"published in snapshot {self.snapshot}: {', '.join(self.published)}"
+        told = f"published in snapshot {self.snapshot}: {', '.join(parts)}"
         return told + (f"; not better beyond chance: {', '.join(left)}" if left else "")
 
     def learned_from(self) -> str:
         """What was learned from, and for how long."""
         took = ", ".join(f"{part} {seconds:.1f} s" for part, seconds in self.seconds.items())
-        return f"learned from {self.questions_from}; {self.held_out:,} held out; {took}"
+        return (
+            f"from {self.questions_from}: {self.questions:,} to learn from, {self.held_out:,} held "
+            f"out; {took}"
+        )
 
     def plot(self, path: str | os.PathLike[str]) -> None:
         """Draw recall of the candidates against bytes, as PNG or what `path` ends in.

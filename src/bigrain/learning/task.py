@@ -93,6 +93,7 @@ class Task:
     candidate_rows: list[CandidateRow] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    stopped: list[str] = field(default_factory=list)  # parts that time ran out on
 
     # -- the adapter ------------------------------------------------------------------------
 
@@ -101,6 +102,8 @@ class Task:
         began, asked = time.monotonic(), self.asked
         assert asked.grades is not None
         kept = self.checkpoint.state("adapter") or self._trained_adapter(began)
+        if kept.get("stopped"):
+            self.stopped.append("the adapter")
         adapter = None
         if "down" in kept:
             digest = fingerprint_digest(self.family.fingerprint())
@@ -126,6 +129,7 @@ class Task:
         assert asked.grades is not None
         plain = asked.plain[asked.learned]
         units, graph = self._graph(plain)
+        seconds = ADAPTER_SHARE * (self.until - began)
         adapter, told = train_adapter(
             plain,
             vectors_of(self.index, units),
@@ -134,11 +138,11 @@ class Task:
             asked.groups[asked.learned],
             metric=self.family.spec.metric,
             fingerprint=fingerprint_digest(self.family.fingerprint()),
-            seconds=ADAPTER_SHARE * (self.until - began),
+            seconds=seconds,
             seed=self.seed,
             reporter=self.reporter,
         )
-        state: dict[str, Any] = {"epochs": told.epochs}
+        state: dict[str, Any] = {"epochs": told.epochs, "stopped": told.seconds > seconds}
         if adapter is not None:
             state |= {"down": adapter.down, "up": adapter.up}
         self.checkpoint.keep("adapter", state)
@@ -267,7 +271,7 @@ class Task:
         before = present if lasting and self.target == self.family.spec else fitted
         if codec is None:
             self.notes.append("no codes were learned that find more than fitted ones")
-        elif not self._better(before, learned, force):
+        elif not self._better(before, learned, present, force):
             codec = None
         if codec is None:
             self._say_what_stays()
@@ -322,6 +326,8 @@ class Task:
             begun=self.checkpoint.state(part),
             keep=partial(self.checkpoint.keep, part),
         )
+        if part == "light" and told["steps"] < STEPS:
+            self.stopped.append("codes")
         if told["improved"]:
             with self._trial(recoded.coding(learned), ground.sampled) as trial:
                 after = self._told("learned", recoded, trial, ground)
@@ -330,14 +336,36 @@ class Task:
             self._add_rows("learned", spec, after)
         return learned if told["improved"] else None, shares, after
 
-    def _better(self, before: Sequence[Values], after: Sequence[Values], force: bool) -> bool:
-        """Whether learned codes are published; their gains are noted."""
+    def _better(
+        self, before: Sequence[Values], after: Sequence[Values], present: Sequence[Values],
+        force: bool,
+    ) -> bool:  # fmt: skip
+        """Whether learned codes are published; their gains are noted.
+
+        Codes of another size than those that are there must be better than fitted ones of that
+        size, and what they find beside those that are there is told.
+        """
         for k, old, new in zip(CUTS, before, after, strict=True):
             measure = f"recall@{k} of candidates"
             self.gains.append(gain_of("light", measure, old, new, self.seed))
         measure = f"mean of recall@{CUTS[0]} and @{CUTS[1]} of candidates"
         means = np.mean(before, axis=0), np.mean(after, axis=0)
-        return self._decide(gain_of("light", measure, *means, self.seed), force)
+        size, other = self.family.spec.light_bytes, self.target.light_bytes
+        if size == other:
+            return self._decide(gain_of("light", measure, *means, self.seed), force)
+        published = self._decide(
+            gain_of("light", f"{measure}, fitted codes of {other} bytes before", *means, self.seed),
+            force,
+        )
+        measure = f"{measure}, the {size}-byte codes that are there before"
+        gain = gain_of("light", measure, np.mean(present, axis=0), means[1], self.seed)
+        self.gains.append(gain)
+        than = "less than" if gain.high < 0 else "more than" if gain.low > 0 else "about as much as"
+        self.notes.append(
+            f"learned codes of {other} bytes find {than} the {size}-byte codes that are there: "
+            f"{gain.before:.4f} -> {gain.after:.4f}"
+        )
+        return published
 
     def _say_what_stays(self) -> None:
         old, new = self.family.spec.light_bytes, self.target.light_bytes

@@ -6,6 +6,7 @@ docs.grain/
   staging/           what a writer has spilled; emptied by the next writer
   damaged/           what `repair` has set aside, for people to look at
   learning.checkpoint  what a call of `learn` that was stopped had trained
+  learning.lock      held while a call of `learn` is at work
   readers/           one locked file for every open handle, named by its snapshot
   writer.lock        held while somebody writes; says who
 """
