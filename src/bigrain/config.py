@@ -243,9 +243,9 @@ class MultiVectorField:
                       2026): finds more from about 96 bytes on, and takes longer to write and ask
         'fde'         fixed-dimensional encodings (MUVERA: Dhulipala et al., NeurIPS 2024)
 
-    Beside it there is a sketch: which of up to 4,096 centroids its tokens lie nearest to, two bytes
-    each, at most `sketch` of them (centroid interaction, PLAID: Santhanam et al., CIKM 2022).
-    Sketches look over what codes propose, so that fewer documents are read; 0 does without.
+    With `sketch` there is beside it which of up to 4,096 centroids its tokens lie nearest to, two
+    bytes each, at most so many of them (centroid interaction, PLAID: Santhanam et al., CIKM 2022).
+    Sketches look over what codes propose, so that fewer documents are read; 64 is usual.
 
     The tokens are on disk and decide the scores; `heavy` is their type: "float32", "float16",
     "int8" (a scale for each token: MaxSim of unit tokens within about 0.1 %), or the nearest of
@@ -262,7 +262,7 @@ class MultiVectorField:
     heavy: str = "int8"
     light: str = "mean"
     pooling: int = 1
-    sketch: int = 64
+    sketch: int = 0
 
     def __post_init__(self) -> None:
         _check_encoder(self.encoder)

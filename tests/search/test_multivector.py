@@ -17,7 +17,8 @@ KINDS: list[dict[str, Any]] = [
     {}, {"heavy": "float32"}, {"heavy": "float16", "light_bytes": 3}, {"heavy": "residual4"},
     {"heavy": "residual2", "light_bytes": 64}, {"heavy": "residual1"},
     {"light": "regression", "light_bytes": 16}, {"light": "fde", "light_bytes": 40},
-    {"pooling": 2}, {"sketch": 0}, {"sketch": 3, "light_bytes": 2},
+    {"pooling": 2}, {"sketch": 64}, {"sketch": 3, "light_bytes": 2},
+    {"sketch": 20, "heavy": "residual4"},
 ]  # fmt: skip
 # Mean relative errors of scores: few numbers a token make them larger than they are in use.
 LOSSY = {"residual1": 0.2, "residual2": 0.1, "residual4": 0.03, "int8": 3e-3, "float16": 3e-4}
@@ -189,7 +190,7 @@ def test_sketches_leave_the_better_candidates(tmp_path: Path) -> None:
 def test_segments_with_sketches_and_without_are_searched_as_one(tmp_path: Path) -> None:
     """A small first segment has none, a small later one those of the large one before it."""
     ragged, queries = documents(1900), asked(30)
-    field = bigrain.MultiVectorField(dim=DIM)
+    field = bigrain.MultiVectorField(dim=DIM, sketch=64)
     with bigrain.create(tmp_path / "docs.grain", {"tok": field}) as col:
         for a, b in ((0, 300), (300, 1800), (1800, 1900)):
             col.add_vectors("tok", [str(i) for i in range(a, b)], part(ragged, a, b))
@@ -214,7 +215,7 @@ def test_segments_with_sketches_and_without_are_searched_as_one(tmp_path: Path) 
 def test_few_that_a_filter_leaves_are_all_found(tmp_path: Path) -> None:
     """Fewer than are wanted, and sketches that look over them."""
     ragged, query = documents(1300), asked(1)[0]
-    fields = {"words": bigrain.LexicalField(), "tok": bigrain.MultiVectorField(dim=DIM)}
+    fields = {"words": bigrain.LexicalField(), "tok": bigrain.MultiVectorField(dim=DIM, sketch=64)}
     with bigrain.create(tmp_path / "docs.grain", fields) as col:
         rare = {"5", "700", "1299"}
         ids = [str(i) for i in range(1300)]

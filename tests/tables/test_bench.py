@@ -53,6 +53,13 @@ def test_arxiv_authors_and_movielens_are_read(tmp_path: Path) -> None:
         file.write("userId,movieId,rating,timestamp\n")
         file.writelines(f"{i % 3},{7 + 2 * (i % 2)},{i % 5 + 1},{100 - i}\n" for i in range(20))
     clicks = movielens(tmp_path)
+    for name in ("movies.csv", "ratings.csv"):  # as GroupLens gives them
+        packed = tmp_path / f"{name}.gz"
+        (tmp_path / name).write_bytes(gzip.decompress(packed.read_bytes()))
+        packed.unlink()
+    assert (movielens(tmp_path).train.ids == clicks.train.ids).all()
+    with pytest.raises(InvalidInputError, match="holds neither movies.csv nor movies.csv.gz"):
+        movielens(tmp_path / "elsewhere")
     assert clicks.fields == (3, 2, 2, 2) and len(clicks.train) == 16
     assert clicks.test.labels.tolist() == [0, 0]  # the first two rows, the latest times
     with pytest.raises(InvalidInputError, match="folder"):
@@ -187,3 +194,6 @@ def test_the_command_explains_itself() -> None:
     assert "bigrain bench tables --help" in CliRunner().invoke(main, ["bench", "--help"]).stdout
     wrong = CliRunner().invoke(main, ["bench", "tables", "--data", "arxiv-authors", "--rows", "50"])
     assert wrong.exit_code == 2
+    for data, told in (("movielens-small", "--folder"), ("nope", "generated")):
+        wrong = CliRunner().invoke(main, ["bench", "tables", "--data", data])
+        assert wrong.exit_code == 2 and told in wrong.stderr

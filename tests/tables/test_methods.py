@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from bigrain import tables  # noqa: E402
-from bigrain.errors import BudgetError, ConfigError  # noqa: E402
+from bigrain.errors import BudgetError, ConfigError, InvalidInputError  # noqa: E402
 from bigrain.tables.forms.tensor_train import SMALL  # noqa: E402
 from bigrain.tables.methods.dedup import alike_blocks  # noqa: E402
 from bigrain.tables.methods.optembed import _Step  # noqa: E402
@@ -27,6 +27,36 @@ ALL = torch.arange(ROWS)
 def rows(table: Any) -> Any:
     with torch.no_grad():
         return table.eval()(ALL).numpy()
+
+
+def test_an_unknown_option_is_told_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"hash\.v1 has no option 'hashes'; it has none"):
+        make("hash.v1", hashes=3)
+    with pytest.raises(ConfigError, match="its options are head, shorter, parts, bits, variant"):
+        make("mgqe.v1", heads=0.1)
+
+
+def test_ids_that_are_no_tensor_and_other_floats_are_refused() -> None:
+    table = make("hash.v1")
+    for ids in ([1, 2], np.array([1, 2])):
+        with pytest.raises(InvalidInputError, match="must be a torch tensor of whole numbers"):
+            table(ids)
+    with pytest.raises(InvalidInputError, match=r"not torch\.float64: call table\.float\(\)"):
+        table.double().form()
+
+
+@pytest.mark.parametrize("name", tables.names())
+def test_no_ids_have_no_rows(name: str) -> None:
+    if name in ("autodim.v1", "autosrh.v1", "optembed.v1", "pep.v1", "dedup.v1", "pq.v1"):
+        table = make(name)
+        train(table, 3)
+    else:
+        table = make(name)
+    form = table.eval().form()
+    for ids in ([], [[]], np.zeros((0, 3), np.int64)):
+        assert form.lookup(ids).shape == (*np.shape(ids), DIM)
+    with pytest.raises(InvalidInputError, match="equal length"):
+        form.lookup([[1], [2, 3]])
 
 
 # -- static sharing -------------------------------------------------------------------------------

@@ -21,9 +21,11 @@ __all__ = ["bench_tables"]
 
 @click.command("tables", short_help="Compare compressed embedding tables at equal bytes.")
 @click.option("--data", default="generated", show_default=True, metavar="NAME",
+              type=click.Choice(["generated", "arxiv-authors", "movielens-small"]),
               help="generated, arxiv-authors or movielens-small.")  # fmt: skip
 @click.option("--folder", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Where the data lies, if it is not generated.")  # fmt: skip
+              help="Where the data lies, if it is not generated: for movielens-small GroupLens' "
+              "movies.csv and ratings.csv, or the same with .gz.")  # fmt: skip
 @click.option("--rows", type=click.IntRange(min=10), metavar="N",
               help="Rows of generated data (default: 20,000).")  # fmt: skip
 @click.option("--vocabulary", type=click.IntRange(min=10), metavar="N",
@@ -70,7 +72,8 @@ def bench_tables(
 
     Each run is one method at one rate and seed, in a process of its own: same data, model, batches
     and early stopping. Its score is the AUC of clicks, or the accuracy of classes, on the test
-    rows, looked up in the exported table. Needs the extra learn.
+    rows, looked up in the exported table. A file may be 1 % larger than its rate says. Needs the
+    extra learn.
 
     \b
     Examples:
@@ -85,6 +88,8 @@ def bench_tables(
     options = {name: value for name, value in given.items() if value is not None}
     if options and data != "generated":
         raise click.UsageError("--rows, --vocabulary and --skew are of generated data")
+    if folder is None and data != "generated":
+        raise click.UsageError(f"{data} is read from its folder: give it with --folder")
     wanted = jobs(
         methods or None,
         rates or RATES,

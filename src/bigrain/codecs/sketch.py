@@ -17,7 +17,7 @@ import numpy.typing as npt
 from bigrain import kernels
 from bigrain.codecs.partition import Partition, quantise
 
-__all__ = ["Sketcher"]
+__all__ = ["MOST_CENTROIDS", "Sketcher"]
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -50,8 +50,8 @@ __all__ = ["MultiVectorFamily"]
 MAX_QUERY_TOKENS = 10_000
 RECODED = ("light", "light_bytes", "sketch")  # from the originals
 TRIED = (
-    *(("mean", n, sketch) for n in (16, 32, 64) for sketch in (32, 64)),
-    *(("mean", n, 0) for n in (64, 128)),
+    *(("mean", n, 0) for n in (32, 64, 96, 128)),
+    *(("mean", n, 64) for n in (32, 64)),
     *((light, n, 0) for light in ("regression", "fde") for n in (64, 128)),
 )
 Ragged = tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]

@@ -20,6 +20,7 @@ import numpy.typing as npt
 
 from bigrain import kernels
 from bigrain.codecs.dense import CodeSettings, PreparedQueries
+from bigrain.codecs.sketch import MOST_CENTROIDS
 from bigrain.codecs.surrogates import Surrogate, read_surrogate, surrogate_shapes
 from bigrain.errors import DamagedError
 from bigrain.index.base import (
@@ -56,6 +57,7 @@ READ_BYTES = 4 << 20  # of records at a time
 STRETCH = 12  # tokens of a sample query
 PAIRS = 1 << 20  # of a record and a query, scored at a time
 LOOKED_OVER = 1 << 20  # candidates at a time
+DEEPER = 2.5  # than those of sample queries lie the neighbours of questions; measured on selqa
 LARGEST = 1e18  # of a number in a surrogate
 NONE = Ranked(np.empty(0, np.int64), np.empty(0, np.float32))
 Ragged = tuple[Floats, npt.NDArray[np.int64]]
@@ -95,12 +97,13 @@ class MultiVectorSegment(CodedSegment):
     sketches: Sketches | None = None
 
     def __init__(self, spec: MultiVectorSpec, file: SegmentFile) -> None:
+        self.spec = spec
         self.surrogate = _read_surrogate(file, spec.dim)
         super().__init__(file, self.surrogate.width, "ip")
         self.records = TokenRecords(file, spec.dim, self.units.n_rows)
         self.sketches = Sketches.read(file, spec.dim, self.units.n_rows)
         if self.calibration is not None:
-            self.calibration = replace(self.calibration, mixed=(1,))
+            self.calibration = replace(self.calibration, mixed=(1,), deeper=DEEPER)
 
     @property
     def memory_bytes(self) -> int:
@@ -109,8 +112,9 @@ class MultiVectorSegment(CodedSegment):
     def bytes_for(self, n_rows: int) -> int:
         n_bytes = super().bytes_for(n_rows) + 8 * (n_rows + 1)
         if self.sketches is not None:
-            each = self.sketches.numbers.nbytes / max(self.units.n_rows, 1)
-            n_bytes += int(n_rows * (each + 4)) + self.sketches.sketcher.table.nbytes
+            counts = self.records.counts(np.arange(self.units.n_rows))
+            named = np.minimum(counts, self.spec.sketch).mean()  # more rows have more centroids
+            n_bytes += int(n_rows * (2 * named + 4)) + MOST_CENTROIDS * self.spec.dim
         return n_bytes
 
     @cached_property

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import import_module
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from bigrain.errors import ConfigError, MissingExtraError, shown
@@ -110,9 +111,22 @@ def create(
     need_torch()
     module, class_name = METHODS[name]
     method: type[Table] = getattr(import_module(f"bigrain.tables.methods.{module}"), class_name)
-    try:
-        return method(name, spec, **options)
-    except TypeError as error:
-        if options and "unexpected keyword argument" in str(error):
-            raise ConfigError(f"{name}: {error}") from None
-        raise
+    known = _options(method)
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        told = f"its options are {', '.join(known)}" if known else "it has none"
+        raise ConfigError(f"{name} has no option {shown(unknown[0])}; {told}")
+    return method(name, spec, **options)
+
+
+def _options(method: type[Any]) -> list[str]:
+    """The options of a method, those that it passes on to its base included."""
+    found: list[str] = []
+    for kind in method.__mro__:
+        if "__init__" not in vars(kind):
+            continue
+        given = signature(vars(kind)["__init__"]).parameters.values()
+        found += [p.name for p in given if p.kind is p.KEYWORD_ONLY and p.name not in found]
+        if not any(p.kind is p.VAR_KEYWORD for p in given):
+            break
+    return found

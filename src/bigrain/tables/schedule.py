@@ -77,6 +77,7 @@ class Schedule:
         self._phase, self._done, self._begun = 0, 0, False
         self._optimiser: torch.optim.Optimizer | None = None
         self._open = False  # a step was given out and not ended
+        self._started = False  # a step was ended
 
     @property
     def phase(self) -> Phase | None:
@@ -93,13 +94,17 @@ class Schedule:
             self._let_learn(kind)
             self._open = True
             first = self._done == 0
-            fresh = first and (phase.fresh or self._phase == 0)
+            fresh = first and (phase.fresh or not self._started)
             renewed = fresh or (first and phase.renewed)
             yield Step(self, phase.name, kind, self._done, fresh, renewed)
 
     def skip(self) -> None:
-        """End the phase at hand, as when its training has stopped getting better."""
+        """End the phase at hand, as when its training has stopped getting better.
+
+        Before the loop it leaves the first phase out; the first step of the loop is fresh then too.
+        """
         if self.phase is not None:
+            self._started |= self._open
             self._open = False
             self._end(self.phase)
 
@@ -133,6 +138,8 @@ class Schedule:
     def state_dict(self) -> dict[str, Any]:
         """Where the schedule is; save it with the states of table, model and optimiser."""
         return {
+            **self._told(),
+            "started": self._started,
             "phase": self._phase,
             "done": self._done,
             "begun": self._begun,
@@ -140,12 +147,33 @@ class Schedule:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue there. Load the table's state first."""
+        """Continue there. Load the table's state first.
+
+        Raises ConfigError for the state of a schedule of another method or of other steps.
+        """
+        here = self._told()
+        there = {name: state.get(name) for name in here}
+        if there != here:
+            raise ConfigError(
+                f"this schedule is of {_text(here)}, the state is of {_text(there)}: load it "
+                "into a schedule made with the same method, steps and options"
+            )
+        missing = {"started", "phase", "done", "begun", "optimiser"} - set(state)
+        if missing:
+            raise ConfigError(f"the state of a schedule lacks {', '.join(sorted(missing))}")
+        self._started = state["started"]
         self._phase, self._done, self._begun = state["phase"], state["done"], state["begun"]
         self._open = False
         self._optimiser = self.table.architecture_optimiser() if self._begun else None
         if self._optimiser is not None and state["optimiser"] is not None:
             self._optimiser.load_state_dict(state["optimiser"])
+
+    def _told(self) -> dict[str, Any]:
+        """What another schedule must have alike to go on from this one's state."""
+        return {
+            "method": self.table.name,
+            "steps": [[phase.name, phase.steps] for phase in self.phases],
+        }
 
     def _begin(self, phase: Phase) -> None:
         self.table.begin_phase(phase.name)
@@ -159,7 +187,7 @@ class Schedule:
     def _advance(self) -> None:
         phase = self.phase
         assert phase is not None
-        self._open = False
+        self._open, self._started = False, True
         self._done += 1
         self.table.after_step(phase.name, self._done / phase.steps)
         if self._done >= phase.steps:
@@ -168,3 +196,10 @@ class Schedule:
     def _end(self, phase: Phase) -> None:
         self.table.end_phase(phase.name)
         self._phase, self._done, self._begun = self._phase + 1, 0, False
+
+
+def _text(told: dict[str, Any]) -> str:
+    if told["method"] is None or told["steps"] is None:
+        return "no schedule"
+    steps = ", ".join(f"{name} {count:,}" for name, count in told["steps"])
+    return f"{told['method']} with steps {steps}"

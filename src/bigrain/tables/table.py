@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from os import PathLike
 from typing import Any, ClassVar
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from bigrain.errors import ConfigError, InvalidInputError
+from bigrain.errors import ConfigError, InvalidInputError, shown
 from bigrain.tables.exported import file_bytes, write
 from bigrain.tables.forms.base import Form
 from bigrain.tables.groups import group_starts
@@ -39,6 +40,11 @@ class Table(nn.Module):
         self.generator = torch.Generator().manual_seed(spec.seed)
 
     def forward(self, ids: Tensor) -> Tensor:
+        if not isinstance(ids, Tensor):
+            raise InvalidInputError(
+                f"{self.name}: ids must be a torch tensor of whole numbers, not "
+                f"{type(ids).__name__}: pass torch.as_tensor(ids)"
+            )
         if ids.dtype not in (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8):
             raise InvalidInputError(f"ids must be whole numbers (torch.int64), not {ids.dtype}")
         flat = ids.reshape(-1).long()
@@ -75,6 +81,13 @@ class Table(nn.Module):
         odd = [name for name, array in arrays.items() if not np.isfinite(array).all()]
         if odd:
             raise InvalidInputError(f"{self.name}: {odd[0]} holds numbers that are not finite")
+        values = [*self.parameters(), *self.buffers()]
+        floats = {value.dtype for value in values if value.is_floating_point()}
+        wide = [str(dtype) for dtype in floats if dtype is not torch.float32]
+        if wide:
+            raise InvalidInputError(
+                f"{self.name} is exported from torch.float32, not {wide[0]}: call table.float()"
+            )
         return self.form_type(self.num_embeddings, self.embedding_dim, knobs, arrays)
 
     def export(self, path: str | PathLike[str]) -> int:
@@ -190,8 +203,30 @@ class Table(nn.Module):
 
     # -- saving and loading -----------------------------------------------------------------------
 
+    def placing(self) -> dict[str, Any]:
+        """What a method's options say of where rows lie, beyond the shapes of its parameters."""
+        return {}
+
+    def _made(self) -> dict[str, Any]:
+        """What rows depend on beside the state: a state is loaded only where all of it is alike."""
+        order = getattr(self, "order", None)
+        ranks = b"" if order is None else np.ascontiguousarray(order.cpu().numpy(), "<i4").tobytes()
+        return {
+            "method": self.name,
+            "num_embeddings": self.num_embeddings,
+            "embedding_dim": self.embedding_dim,
+            "seed": self.spec.seed,
+            "fields": None if self.spec.fields is None else list(self.spec.fields),
+            "frequencies": hashlib.sha256(ranks).hexdigest()[:16],
+            **self.placing(),
+        }
+
     def get_extra_state(self) -> dict[str, Any]:
-        return {"structure": self.structure(), "generator": self.generator.get_state()}
+        return {
+            "made": self._made(),
+            "structure": self.structure(),
+            "generator": self.generator.get_state(),
+        }
 
     def set_extra_state(self, state: dict[str, Any]) -> None:
         self.generator.set_state(state["generator"])
@@ -199,8 +234,25 @@ class Table(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *others: Any) -> None:
         extra = state_dict.get(f"{prefix}_extra_state")
         if extra is not None:
+            self._check_made(extra)
             self.restructure(extra["structure"])
         super()._load_from_state_dict(state_dict, prefix, *others)
+
+    def _check_made(self, extra: dict[str, Any]) -> None:
+        here, there = self._made(), extra.get("made")
+        if there == here:
+            return
+        told = "it does not say how"
+        if there is not None:
+            name = next((n for n in here if there.get(n) != here[n]), "its options")
+            told = f"{name} is {shown(there.get(name))} there and {shown(here.get(name))} here"
+            if name == "frequencies":
+                told = "the order of ids by frequencies is another"
+        raise ConfigError(
+            f"{self.name}: this is the state of a table that was made otherwise ({told}), and its "
+            "rows would be others here: make it with the same seed and frequencies, fields and "
+            "options"
+        )
 
     def extra_repr(self) -> str:
         return (

@@ -14,7 +14,8 @@ __all__ = ["TuneReport", "TuneRow", "codes_of"]
 def codes_of(field: DenseField | MultiVectorField) -> str:
     """What sets the codes of a field apart from others that were tried, in words."""
     if isinstance(field, MultiVectorField):
-        return f"light={field.light!r}, light_bytes={field.light_bytes}"
+        sketch = f", sketch={field.sketch}" if field.sketch else ""
+        return f"light={field.light!r}, light_bytes={field.light_bytes}{sketch}"
     told = [f"code={field.code!r}"]
     told += [f"bits={field.bits}"] if field.bits != USUAL_BITS[field.code] else []
     told += [f"light_bytes={field.light_bytes}"]

@@ -77,7 +77,9 @@ def load_data(name: str, folder: Path | None, options: dict[str, Any]) -> Data:
         return generated(**options)
     if name not in FOLDERS:
         raise InvalidInputError(f"no data {name!r}; known: {', '.join(NAMES)}")
-    if folder is None or not folder.is_dir():
+    if folder is None:
+        raise InvalidInputError(f"{name} is read from its folder: give it with --folder")
+    if not folder.is_dir():
         raise InvalidInputError(f"{name} is read from its folder, and {folder} is none")
     read: Callable[[Path], Data] = arxiv_authors if name == "arxiv-authors" else movielens
     return read(folder)
@@ -140,15 +142,16 @@ def arxiv_authors(folder: Path) -> Data:
 def movielens(folder: Path) -> Data:
     """Ratings as clicks, a rating of 4 or more being one, in order of time.
 
-    Fields: user, film, its first genre, its year.
+    Fields: user, film, its first genre, its year. Read from movies.csv and ratings.csv, as
+    GroupLens gives them, or the same with .gz.
     """
     films: dict[str, tuple[str, str]] = {}
-    for film, title, genres in _rows_of(folder / "movies.csv.gz"):
+    for film, title, genres in _rows_of(folder / "movies.csv"):
         year = title.strip()[-5:-1]
         films[film] = (genres.split("|")[0], year if year.isdigit() else "")
     rated = [
         (int(when), user, film, *films[film], float(rating))
-        for user, film, rating, when in _rows_of(folder / "ratings.csv.gz")
+        for user, film, rating, when in _rows_of(folder / "ratings.csv")
     ]
     rated.sort()
     columns = [np.unique([row[c] for row in rated], return_inverse=True) for c in range(1, 5)]
@@ -162,7 +165,14 @@ def movielens(folder: Path) -> Data:
 
 def _rows_of(path: Path) -> Iterator[list[str]]:
     """The lines of a table below its heading; headings are spelt in several ways."""
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+    packed = path.with_name(f"{path.name}.gz")
+    if not path.is_file() and not packed.is_file():
+        raise InvalidInputError(f"{path.parent} holds neither {path.name} nor {packed.name}")
+    with (
+        path.open(encoding="utf-8", newline="")
+        if path.is_file()
+        else gzip.open(packed, "rt", encoding="utf-8", newline="") as lines
+    ):
         rows = csv.reader(lines)
         next(rows)
         yield from rows

@@ -55,7 +55,10 @@ class Form:
 
     def lookup(self, ids: npt.ArrayLike) -> Floats:
         """Rows (..., dim) float32 of whole numbers of any shape, from 0 to num_embeddings - 1."""
-        given = np.asarray(ids)
+        try:
+            given = np.asarray(ids)
+        except ValueError:
+            raise InvalidInputError("ids must be whole numbers in rows of equal length") from None
         if given.dtype.kind not in "iu":
             if given.size:
                 raise InvalidInputError(f"ids must be whole numbers, not {given.dtype}")
@@ -66,6 +69,8 @@ class Form:
                 f"ids must be from 0 to {self.num_embeddings - 1:,}; given were "
                 f"{shown(int(flat.min()))} to {shown(int(flat.max()))}"
             )
+        if not flat.size:
+            return np.empty((*given.shape, self.embedding_dim), np.float32)
         flat = flat.astype(np.int64, copy=False)
         try:
             if len(flat) <= AT_ONCE:

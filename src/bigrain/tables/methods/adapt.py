@@ -61,3 +61,6 @@ class Adapt(Table):
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"rows": to_numpy(self.weight), **self.order_arrays()}
+
+    def placing(self) -> dict[str, Any]:
+        return {"own": self.own}

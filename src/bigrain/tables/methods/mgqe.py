@@ -51,3 +51,6 @@ class Mgqe(Dpq):
     def band_bits(self, bits: int) -> list[int]:
         low = max(1, bits - self._shorter)
         return [bits, low] if len(self.bands) == 2 else [low]
+
+    def placing(self) -> dict[str, Any]:
+        return {"starts": self.bands, "bits": self.band_bits(self.bits)}

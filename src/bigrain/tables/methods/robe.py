@@ -59,3 +59,6 @@ class RobeZ(Table):
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"cells": to_numpy(self.weight[:, 0])}
+
+    def placing(self) -> dict[str, Any]:
+        return {"chunk": self.chunk}

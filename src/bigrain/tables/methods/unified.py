@@ -80,3 +80,6 @@ class Unified(Table):
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         return {"rows": to_numpy(self.weight)}
+
+    def placing(self) -> dict[str, Any]:
+        return {"hashes": self.hashes}
