@@ -298,9 +298,13 @@ class Collection:
                 try:
                     family = make_family(name, config.field_from_dict(spec))
                 except ConfigError as error:
+                    before = self._learned.fields_before.get(name, spec)
+                    lost = before.get("encoder") != spec.get("encoder")
                     raise ConfigError(
                         f"{error}. If the encoder was moved, bigrain.rebind({str(path)!r}, encoder)"
                         " says where it is"
+                        + "; learn made it, and unlearn needs it too: if it is lost, put a copy of "
+                        "its folder back, or use a backup of the collection from before" * lost
                     ) from error
                 check_fingerprint(name, fingerprint, family.fingerprint())
                 self._families[name] = self._learned.applied(family)
@@ -763,8 +767,9 @@ class Collection:
         find, fitted and learned, for `LearnReport.plot`; what is published stays the same. The
         minutes that are left are shared among the sizes.
 
-        Raises `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError`, `ConfigError`,
-        `PendingChangesError`, `ReadOnlyError` and `MissingExtraError`.
+        Raises `InvalidInputError`, `InvalidQueryError`, `UnknownFieldError`, `ConfigError` (also
+        if the field was tuned or taught otherwise meanwhile), `LockedError` while another call
+        learns, `PendingChangesError`, `ReadOnlyError` and `MissingExtraError`.
         """
         from bigrain.learning.of_collection import learn_collection
 

@@ -176,7 +176,7 @@ def test_a_folder_that_is_gone_is_named(col: Any, path: Path, tmp_path: Path) ->
     (tmp_path / "mine").rename(tmp_path / "moved")
     registry._made.pop(str(tmp_path / "mine"))
     registry._heads.clear()
-    with pytest.raises(ConfigError, match="mine"):
+    with pytest.raises(ConfigError, match="mine.*put a copy of its folder back, or use a backup"):
         bigrain.open(path, files=QuickDisk())
 
 
