@@ -3,7 +3,6 @@
 import json
 import shutil
 import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -47,7 +46,6 @@ from tests.learning.making import (
     VECTORS,
     answers,
     codec_ids,
-    made,
     ndcg,
     stand_in,
 )
@@ -55,22 +53,6 @@ from tests.learning.making import (
 needs_vfs = pytest.mark.skipif(
     not vfs.available(), reason="the functions of this Python's SQLite cannot be reached"
 )
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("made") / "a.grain")
-
-
-@pytest.fixture
-def path(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "a.grain"))
-
-
-@pytest.fixture
-def col(path: Path) -> Iterator[Any]:
-    with bigrain.open(path, files=QuickDisk()) as opened:
-        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 import shutil
 import warnings
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import count
@@ -59,17 +58,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         col.delete(["d011"])
         col.commit()
     return path
-
-
-@pytest.fixture
-def path(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "a.grain"))
-
-
-@pytest.fixture
-def col(path: Path) -> Iterator[Any]:
-    with bigrain.open(path, files=QuickDisk()) as opened:
-        yield opened
 
 
 def stand_in(base: StaticEncoder, texts: Any, *, pairs: Any, steps: int, **_: Any) -> Any:

@@ -19,21 +19,11 @@ from bigrain.learning.adapter import AdapterSettings, train_adapter
 from bigrain.learning.checkpoint import Checkpoint, key_of
 from bigrain.learning.light import Recipe, Supervision, learn_codec
 from bigrain.testing import QuickDisk
-from tests.learning.making import ASKING, BY_FIELD, JUDGMENTS, VECTORS, answers, made
+from tests.learning.making import ASKING, BY_FIELD, JUDGMENTS, VECTORS, answers
 
 SOME = dict(list(BY_FIELD.items())[:160])
 WHAT = ("adapter", "fusion")
 FILE = "learning.checkpoint"
-
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return made(tmp_path_factory.mktemp("made") / "a.grain")
-
-
-@pytest.fixture
-def path(original: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(original, tmp_path / "a.grain"))
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,7 @@ weights are those that come nearest to MaxSim of sample queries and their best r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -62,7 +62,7 @@ class Sketches:
         if not len(table) or int(numbers.max(initial=0)) >= len(table):
             raise DamagedError(file.name, "sketch", f"numbers below {len(table)}", "others")
         found = cls.of(Sketcher(table, told["scale"]), numbers, counts)
-        return cls(found.sketcher, numbers, found.starts, (told["own"], told["code"]))
+        return replace(found, weights=(told["own"], told["code"]))
 
     @staticmethod
     def bytes_in(file: SegmentFile) -> int:
@@ -111,7 +111,7 @@ class Sketches:
         if rank < 2 or not (found > 0).any():
             return self
         own, code = np.maximum(found, 0).tolist()
-        return Sketches(self.sketcher, self.numbers, self.starts, (own, code))
+        return replace(self, weights=(own, code))
 
 
 def _centred(numbers: Floats, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
