@@ -341,3 +341,27 @@ def test_an_audit_of_queries_of_several_lengths_serves_tune(tmp_path: Path) -> N
         known = audited(col._view.fields["tok"].family, col._auditor.queries("tok"), 0)
         assert known is not None and "120 audited queries" in known.told
         assert {len(q) for q in known.fresh} == {1, 2, 3}
+
+
+def test_function_words_find_nothing_and_words_that_met_are_named(tmp_path: Path) -> None:
+    field = {"tok": bigrain.MultiVectorField(encoder="bigrain/static-v1")}
+    long = "The harbour was quiet. " * 60 + "A kitten slept on the boat."
+    with bigrain.create(tmp_path / "a.grain", field) as col:
+        col.add([
+            bigrain.Document(id="cat", text="A cat in the house", title="Dogs"),
+            bigrain.Document(id="boat", text=long, title="Sea"),
+            bigrain.Document(id="none", text="the of and"),
+        ])  # fmt: skip
+        col.commit()
+        assert col.search("the of and") == []
+        assert col.search("the of and", recall=1.0) == []
+        ids, _ = col.search_many(["kitten", "of the", "dogs"], k=1, arrays=True)
+        assert ids[:, 0].tolist() == ["boat", None, "cat"]
+        for query, best, met in (
+            ("dogs and houses", "cat", {("dogs", "dogs"), ("houses", "house")}),
+            ("boats with kittens", "boat", {("boats", "boat"), ("kitten", "kitten")}),
+        ):
+            (hit, *_) = col.search(query, k=1, explain=True)
+            told = hit.explanation["tok"]
+            assert hit.id == best and met <= {(a, b) for a, b, _ in told["words"]}
+            assert sum(x for _, _, x in told["words"]) == pytest.approx(hit.score, rel=1e-4)

@@ -49,6 +49,7 @@ class FieldPlan:
     weight: float
     covered: npt.NDArray[np.bool_] | None = None  # (Q,): whether the encoder knows their words
     own: tuple[Effort, ...] | None = None  # of each query; None: all have `effort`, the largest
+    said: Sequence[Any] = ()  # the queries as they were given
 
     def part(self, start: int, stop: int) -> FieldPlan:
         covered = None if self.covered is None else self.covered[start:stop]
@@ -177,7 +178,7 @@ def make_plan(
             effort = effort.deeper(fused if recall is None else max(effort.n, fused))
         own = [query[name] for query in plain] if named else plain
         covered = _covered(field, own) if len(asked) > 1 else None
-        one = FieldPlan(name, field, prepared[name], effort, weight, covered)
+        one = FieldPlan(name, field, prepared[name], effort, weight, covered, said=own)
         if n_candidates is None and not exact:
             one = _each_its_own(one, fused, view.search_bytes // BYTES_PER_CANDIDATE // len(asked))
         plans.append(one)
