@@ -337,7 +337,7 @@ def test_codes_of_token_vectors_are_tuned_and_applied(
         of_present = {r.setting: r for r in report.rows if r.field.light_bytes == 2}
         assert of_present[0.95].reached >= of_present[0.8].reached
         own = col.tune(recall=0.9)
-        assert "stretches of up to 12 tokens" in own.queries_from
+        assert "stretches of up to 12 stored tokens" in own.queries_from
         applied = col.tune(recall=0.9, queries=queries, apply=True)
         assert applied.applied and col.fields["tok"] == applied.field
         light = col.stats()["fields"]["tok"]["light_bytes_in_memory"]
