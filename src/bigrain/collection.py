@@ -429,11 +429,11 @@ class Collection:
         `fields`: which fields to ask, or a mapping to their weights; None asks all that can answer.
         `filter`: a condition on metadata, as text or dictionary (`bigrain.search.filter`).
         `recall`: the share of the true top k wanted from dense codes, 1.0 looks at everything;
-        `n_candidates` sets the number of verified candidates directly. `explain` fills
-        `Hit.explanation`. `feedback` (`bigrain.Feedback`, or "rm3", "rocchio", "average") lets the
-        best documents of a first search add to the query; `expand` (`bigrain.HyDE` or
-        `bigrain.MultiQuery`) a function of yours. Scores come from the originals on disk, not from
-        codes.
+        `n_candidates` sets the number of verified candidates directly, at least k.
+        `explain` fills `Hit.explanation`. `feedback` (`bigrain.Feedback`, or "rm3", "rocchio",
+        "average") lets the best documents of a first search add to the query; `expand`
+        (`bigrain.HyDE` or `bigrain.MultiQuery`) a function of yours. Scores come from the originals
+        on disk, not from codes.
         """
         view = self._require_open()
         plan, answers = self._answer(

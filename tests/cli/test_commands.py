@@ -365,7 +365,7 @@ def test_stats_of_brought_vectors(program, tmp_path):
         col.add_vectors("mine", ["a"], [[1.0] * 8])
         col.commit()
     assert "your own vectors" in program("stats", tmp_path / "v.grain").stdout
-    assert "no field reads text" in program("bench", tmp_path / "v.grain", code=2).stderr
+    assert "no documents with text" in program("bench", tmp_path / "v.grain", code=2).stderr
 
 
 def test_verify_a_sound_collection(program, made):

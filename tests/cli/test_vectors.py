@@ -45,6 +45,22 @@ def with_vectors(program, brought):
     )  # fmt: skip
 
 
+def test_tune_and_bench_ask_with_vectors_of_a_file(program, tmp_path):
+    rng = np.random.default_rng(0)
+    np.save(tmp_path / "v.npy", rng.normal(size=(400, 8)).astype(np.float32))
+    np.save(tmp_path / "q.npy", rng.normal(size=(40, 8)).astype(np.float32))
+    path = tmp_path / "v.grain"
+    program("index", "--to", path, "--vectors", f"v={tmp_path / 'v.npy'}")
+    tuned = program.json("tune", path, "--queries", tmp_path / "q.npy")
+    assert "40 queries that were given" in tuned["verdict"] or tuned["rows"]
+    told = program.json("bench", path, "--queries", tmp_path / "q.npy", "-n", 30)
+    assert told["queries"] == 30 and list(told["systems"]) == ["v"]
+    np.save(tmp_path / "wide.npy", np.ones((3, 9), np.float32))
+    refused = program("bench", path, "--queries", tmp_path / "wide.npy", code=2)
+    assert "no field can be asked with vectors like those" in refused.stderr
+    assert "--queries FILE.npy" in program("bench", path, code=2).stderr
+
+
 def test_index_makes_fields_of_vectors(program, brought):
     path, made = with_vectors(program, brought)
     assert made["documents"] == 2

@@ -252,6 +252,9 @@ QUERIES: list[tuple[Any, dict[str, Any], type[Exception], str]] = [
     (["a"] * 8, {"fields": "vec"}, bigrain.InvalidQueryError, "8 numbers"),
     (np.full((2, 4), NAN), {}, bigrain.InvalidQueryError, "'tok', row 0"),
     (np.empty((0, 4)), {}, bigrain.InvalidQueryError, "no token"),
+    (np.ones(8, complex), {}, bigrain.InvalidQueryError, "complex128"),
+    (np.ones(8, bool), {}, bigrain.InvalidQueryError, "bool"),
+    (["1"] * 8, {}, bigrain.InvalidQueryError, "list of <U1"),
     ({1: -1.0}, {}, bigrain.InvalidQueryError, "'imp'"),
     ({1: NAN}, {}, bigrain.InvalidQueryError, "'imp'"),
     ({-1: 1.0}, {}, bigrain.InvalidQueryError, "'imp'"),
@@ -308,6 +311,10 @@ def test_bad_arguments_of_search_many(world: Any) -> None:
             col.search_many(queries)
     with pytest.raises(bigrain.InvalidInputError, match="takes a list"):
         col.search_many({"a": 1})
+    with pytest.raises(bigrain.InvalidQueryError, match="one vector of 8 numbers"):
+        col.search_many(np.ones(8))
+    with pytest.raises(bigrain.InvalidQueryError, match=r"NaN or infinity \(query 1\)"):
+        col.search_many([[1.0] * 8, [NAN] * 8])
     for threads in (0, -1, True, 1.5, None):
         with pytest.raises(bigrain.InvalidQueryError, match="threads="):
             col.search_many(["x"], threads=threads)

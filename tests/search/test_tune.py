@@ -17,7 +17,7 @@ from bigrain.errors import InvalidInputError, InvalidQueryError, UnknownFieldErr
 from bigrain.families import dense
 from bigrain.index.dense import DenseIndex
 from bigrain.testing import FaultyFiles, QuickDisk
-from bigrain.tuning import trials
+from bigrain.tuning import of_collection, trials
 from bigrain.tuning import tune as tuning
 from bigrain.tuning.frontier import Whole
 
@@ -170,6 +170,7 @@ def test_a_sample_foretells_what_all_rows_take(
     col: Any, monkeypatch: pytest.MonkeyPatch, little_memory: Any
 ) -> None:
     monkeypatch.setattr(partition, "FLAT_BELOW", 1200)
+    monkeypatch.setattr(of_collection, "LEAST_TRIAL_ROWS", 1000)
     col.compact()
     col.add_vectors("vec", ["again"], VECTORS[:1])
     col.commit()

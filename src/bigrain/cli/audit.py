@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import print_json, print_table, progress
-from bigrain.cli.vectors import read_file, rows_of
+from bigrain.cli.vectors import queries_in
 
 if TYPE_CHECKING:
     from bigrain.search.audit_report import AuditReport
@@ -49,13 +49,8 @@ def audit(
       bigrain audit docs.grain --queries splade-questions.npz --recall 0.9
     """
     import bigrain
-    from bigrain.evaluation import load_queries
 
-    asked: list[Any]
-    if queries.suffix.lower() in (".npy", ".npz"):
-        asked = rows_of(read_file(queries, None)[1])
-    else:
-        asked = list(load_queries(queries).values())
+    asked = queries_in(queries)
     with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
         found = col.audit(queries=asked, recall=recall, k=k, progress=progress(state))
     if state.as_json:

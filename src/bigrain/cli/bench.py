@@ -15,6 +15,7 @@ import click
 from bigrain.cli.bench_tables import bench_tables
 from bigrain.cli.options import State, collection_argument, common, memory_option
 from bigrain.cli.output import note, plain_text, print_json, print_table, progress
+from bigrain.cli.vectors import queries_in
 from bigrain.errors import counted
 
 if TYPE_CHECKING:
@@ -42,7 +43,8 @@ class Bench(click.Command):
 @click.command(cls=Bench, short_help="Measure latency and throughput.")
 @collection_argument
 @click.option("--queries", type=click.Path(path_type=Path), metavar="FILE",
-              help="Queries as JSONL or TSV (default: the collection's titles).")  # fmt: skip
+              help="Queries as JSONL or TSV, or vectors as .npy or .npz (default: the "
+              "collection's titles).")  # fmt: skip
 @click.option("-n", "n_queries", default=200, show_default=True, type=click.IntRange(min=1),
               metavar="N", help="How many queries.")  # fmt: skip
 @click.option("-k", default=10, show_default=True, type=int, metavar="N", help="How many hits.")
@@ -63,14 +65,15 @@ def bench(
 ) -> None:
     """Measure latency and throughput of this collection on this machine.
 
-    Each field that reads text is asked alone, then all of them together: first one query at a
-    time, then all queries as a batch. `bigrain bench tables` is another thing: it compares
-    embedding tables.
+    Each field that can be asked with the queries is asked alone, then all of them together: first
+    one query at a time, then all queries as a batch. `bigrain bench tables` is another thing: it
+    compares embedding tables.
 
     \b
     Examples:
       bigrain bench docs.grain
       bigrain bench docs.grain --queries queries.jsonl -n 1000 --json
+      bigrain bench vectors.grain --queries questions.npy --recall 0.98
       bigrain bench tables --help
     """
     import bigrain
@@ -81,18 +84,26 @@ def bench(
         if queries is None:
             texts, source = _own_queries(col, n_queries)
         else:
-            from bigrain.evaluation import load_queries
-
-            texts = list(load_queries(queries).values())[:n_queries]
-            source = f"the first of {queries}"
-        able = [name for name, field in col.fields.items() if field.reads_text]
-        if not able or not texts:
+            texts, source = queries_in(queries)[:n_queries], f"the first of {queries}"
+        if not texts:
             raise InvalidInputError(
-                "nothing to measure: " + ("no field reads text" if not able else "no documents")
+                "nothing to measure: "
+                + (f"no queries in {queries}" if queries else "no documents with text")
+                + "; queries may be vectors too: --queries FILE.npy"
+            )
+        able = [name for name in col.fields if col._opened.families[name].accepts(texts[0])]
+        if not able:
+            raise InvalidInputError(
+                "nothing to measure: no field can be asked with "
+                + (
+                    "text; give vectors: --queries FILE.npy"
+                    if isinstance(texts[0], str)
+                    else f"vectors like those of {queries}"
+                )
             )
         for name in col.fields:
             if name not in able:
-                note(f"field {name!r} has no encoder for text, so it was not measured", state)
+                note(f"field {name!r} cannot be asked so, and was not measured", state)
         asked = {name: [name] for name in able}
         if len(able) > 1:
             asked["fused"] = able
@@ -122,7 +133,7 @@ def bench(
 
 def _measure(
     col: Collection,
-    texts: Sequence[str],
+    texts: Sequence[Any],
     options: dict[str, Any],
     threads: int,
     reporter: Reporter,
@@ -151,7 +162,7 @@ def _measure(
     }
 
 
-def _own_queries(col: Collection, n: int) -> tuple[list[str], str]:
+def _own_queries(col: Collection, n: int) -> tuple[list[Any], str]:
     """The first words of titles, or of texts without one, of documents drawn at random."""
     documents = list(islice(col.documents(), LOOKED_AT))
     drawn = random.Random(0).sample(documents, min(n, len(documents)))

@@ -9,6 +9,7 @@ import click
 
 from bigrain.cli.options import State, collection_argument, common, memory_option, parse_size
 from bigrain.cli.output import human_bytes, note, print_json, print_table, progress
+from bigrain.cli.vectors import queries_in
 from bigrain.cli.writing import changing
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ __all__ = ["tune"]
               help="The memory that the collection shall be opened with later, such as 512MB "
               "(default: --memory).")  # fmt: skip
 @click.option("--queries", type=click.Path(path_type=Path), metavar="FILE",
-              help="Queries as JSONL or TSV (default: stored vectors, their means).")  # fmt: skip
+              help="Queries as JSONL or TSV, or vectors as .npy or .npz (default: stored "
+              "vectors, their means).")  # fmt: skip
 @click.option("--field", metavar="NAME",
               help="Which dense or multi-vector field, if there are several.")  # fmt: skip
 @click.option("-k", default=10, show_default=True, type=int, metavar="N",
@@ -63,6 +65,7 @@ def tune(
     Examples:
       bigrain tune docs.grain
       bigrain tune docs.grain --recall 0.98 --queries questions.tsv --plot frontier.png
+      bigrain tune vectors.grain --queries questions.npy
       bigrain tune docs.grain --fit 512MB --apply
     """
     import bigrain
@@ -71,11 +74,7 @@ def tune(
         from bigrain.evaluation.plot import require_matplotlib
 
         require_matplotlib()  # before the long part
-    texts = None
-    if queries is not None:
-        from bigrain.evaluation import load_queries
-
-        texts = list(load_queries(queries).values())
+    asked = None if queries is None else queries_in(queries)
     opened = (
         changing(path, memory, state)
         if apply
@@ -83,7 +82,7 @@ def tune(
     )
     with opened as col:
         report = col.tune(
-            recall, fit, texts, field=field, k=k, apply=apply, trial_rows=rows,
+            recall, fit, asked, field=field, k=k, apply=apply, trial_rows=rows,
             progress=progress(state),
         )  # fmt: skip
     if plot is not None:

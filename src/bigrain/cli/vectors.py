@@ -146,6 +146,15 @@ def _vector(text: str, where: str, terms: Sequence[str] | None) -> Any:
     return dense_row(value, where)
 
 
+def queries_in(path: Path) -> list[Any]:
+    """Texts of a JSONL or TSV file, or the vectors of a .npy or .npz file, one by one."""
+    from bigrain.evaluation import load_queries
+
+    if path.suffix.lower() in (".npy", ".npz"):
+        return rows_of(read_file(path, None)[1])
+    return list(load_queries(path).values())
+
+
 def rows_of(vectors: Any) -> list[Any]:
     """Queries one by one."""
     from bigrain.search.asked import one_by_one

@@ -248,7 +248,10 @@ class DenseFamily(EncodedFamily):
     def _vectors(self, queries: Sequence[Any]) -> Floats | None:
         """Sound vectors as `queries` gives them; None if one is text or not sound."""
         shape = (self.dim,)
-        if not all(isinstance(query, np.ndarray) and query.shape == shape for query in queries):
+        if not all(
+            isinstance(query, np.ndarray) and query.shape == shape and query.dtype.kind in "fiu"
+            for query in queries
+        ):
             return None
         with np.errstate(over="ignore", invalid="ignore"):
             out = np.array(queries, np.float32).reshape(-1, self.dim)
@@ -276,18 +279,27 @@ class DenseFamily(EncodedFamily):
             out[texts] = found
         for i, query in enumerate(queries):
             if not isinstance(query, str):
-                out[i] = self._vector_query(query)
+                try:
+                    out[i] = self._vector_query(query)
+                except InvalidQueryError as error:
+                    if len(queries) == 1:
+                        raise
+                    raise InvalidQueryError(f"{error} (query {i})") from None
         return out
 
     def _vector_query(self, query: Any) -> Floats:
         try:
-            with np.errstate(over="ignore"):
-                vector = np.asarray(query, np.float32)
+            given = np.asarray(query)
         except (OverflowError, TypeError, ValueError):
+            given = np.empty(0, object)
+        if given.dtype.kind not in "fiu":
+            of = f" of {given.dtype}" if given.dtype.kind != "O" else ""
             raise InvalidQueryError(
                 f"field {self.name!r}: a query is text or {self.dim} numbers, got "
-                f"{type(query).__name__}"
-            ) from None
+                f"{type(query).__name__}{of}"
+            )
+        with np.errstate(over="ignore"):
+            vector = given.astype(np.float32)
         if vector.shape != (self.dim,):
             raise InvalidQueryError(
                 f"field {self.name!r}: a query vector has shape ({self.dim},), got {vector.shape}"

@@ -48,6 +48,13 @@ def one_by_one(queries: Any) -> list[Any]:
         )
     if is_sparse(queries):
         return _rows(queries)
+    if hasattr(queries, "__array__"):
+        queries = np.asarray(queries)
+        if queries.ndim == 1 and queries.dtype.kind in "fiu":
+            raise InvalidQueryError(
+                f"search_many takes several queries; one vector of {len(queries)} numbers is asked "
+                "with search, or as [vector]"
+            )
     if not isinstance(queries, Iterable):
         raise InvalidQueryError(f"queries takes a list, not {shown(queries)}")
     return list(queries)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def make_plan(
     if n_candidates is not None:
         _check_int("n_candidates", n_candidates, 1, 1 << 31)
     if recall is not None and (
-        isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall <= 1
+        isinstance(recall, bool) or not isinstance(recall, Real) or not 0 < recall <= 1
     ):
         if isinstance(recall, str):
             raise InvalidQueryError(
@@ -135,6 +136,7 @@ def make_plan(
         raise InvalidQueryError(
             f"recall={shown(recall)} must be above 0 and at most 1; 0.98 is usual"
         )
+    recall = None if recall is None else float(recall)
     named = fields_of(plain[0]) if len(plain) else ()
     weights = _field_weights(view, plain, named, fields, fusion)
     parsed = None if filter is None else parse(filter)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["tune_collection"]
 
-LEAST_TRIAL_ROWS = 1000
+LEAST_TRIAL_ROWS = 2_000  # of fewer nobody measures how many candidates they need
 MOST_K = 100
 
 
