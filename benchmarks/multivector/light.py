@@ -163,6 +163,7 @@ def of_engine(given: maxsim.Tokens, asked: maxsim.Tokens, truth: Array) -> Itera
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("vectors", type=Path, nargs="+", help="files of token_vectors.py")
+    parser.add_argument("--n", type=int, help="the first n documents of each")
     parser.add_argument("--asked", type=int, default=200, help="queries of each")
     parser.add_argument("--cache", type=Path, help="folder of exact scores, kept")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "light.json")
@@ -171,9 +172,9 @@ def main() -> None:
     result: dict[str, Any] = {"machine": machine(), "k": K, "sets": {}}
     with tempfile.TemporaryDirectory(prefix="bigrain-scores-") as temporary:
         for path in options.vectors:
-            given, asked = maxsim.documents(path), maxsim.queries(path, options.asked)
+            given, asked = maxsim.documents(path, options.n), maxsim.queries(path, options.asked)
             truth = true_scores(path.stem, given, asked, options.cache or Path(temporary))
-            rows = result["sets"].setdefault(path.stem, [])
+            rows = result["sets"].setdefault(f"{path.stem}, {given.n:,}", [])
             for measured in (of_lists, of_engine):
                 for told in measured(given, asked, truth):
                     rows.append(
