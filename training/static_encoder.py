@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ import torch
 from artefact import pool
 from data import corpus, distillation_parts, glosses, passages, train_pairs
 from develop import Development
-from table import LossWeights, Table, contrast_loss, distillation_loss
+from table import PREFIXES, LossWeights, Table, contrast_loss, distillation_loss
 from teacher import Teacher
 from wordpiece import Bags, WordPiece, is_special, whole_words
 
@@ -55,6 +55,18 @@ def initial_rows(
     weight = (a / (a + probability)).astype(np.float32)
     weight[special] = 0.0
     return (single.astype(np.float32) @ axes) * weight[:, None]
+
+
+def single_tokens(
+    teacher: Teacher, wordpiece: WordPiece, axes: np.ndarray, args: argparse.Namespace
+) -> np.ndarray:
+    """The rows (V, width) to begin with; token probabilities are counted once and kept."""
+    special = [is_special(token) for token in wordpiece.vocabulary]
+    known = args.work / "probability.npy"
+    if not known.exists():
+        np.save(known, token_probabilities(wordpiece, args.data))
+    single = teacher.encode_tokens(wordpiece.vocabulary)
+    return initial_rows(single, axes, np.load(known), special, 1e-3)
 
 
 # ---------------------------------------------------------------- batches
@@ -148,6 +160,7 @@ def distil(
     axes: np.ndarray,
     args: argparse.Namespace,
     develop: Development,
+    prefixes: Mapping[int, float] = PREFIXES,
 ) -> None:
     """Fit the table to the teacher's vectors and similarities."""
     rng = np.random.default_rng(args.seed)
@@ -158,7 +171,8 @@ def distil(
     for number in range(steps):
         rows = next(source)
         target = torch.from_numpy(texts.vectors[rows].astype(np.float32))
-        loss = distillation_loss(table.encode(texts.bags, rows), target, target @ turn, share)
+        sums = table.encode(texts.bags, rows)
+        loss = distillation_loss(sums, target, target @ turn, share, prefixes)
         stage.step(number, loss)
         if number % 100 == 0:
             spent = time.time() - began
@@ -188,6 +202,7 @@ def contrast(
     axes: np.ndarray,
     args: argparse.Namespace,
     develop: Development,
+    prefixes: Mapping[int, float] = PREFIXES,
 ) -> None:
     """InfoNCE on pairs, mixed with distillation so that the table does not drift."""
     rng = np.random.default_rng(args.seed + 1)
@@ -206,11 +221,13 @@ def contrast(
             (pairs.guide_left[rows] @ pairs.guide_right[rows].T).astype(np.float32)
         )
         group = torch.from_numpy(pairs.groups[rows])
-        loss, dropped = contrast_loss(left, right, guide, group[:, None] == group, share)
+        same = group[:, None] == group
+        loss, dropped = contrast_loss(left, right, guide, same, share, prefixes)
         seen[pairs.name].append((loss.item(), dropped))
         anchor = next(anchors)
         target = torch.from_numpy(texts.vectors[anchor].astype(np.float32))
-        stay = distillation_loss(table.encode(texts.bags, anchor), target, target @ turn, share)
+        sums = table.encode(texts.bags, anchor)
+        stay = distillation_loss(sums, target, target @ turn, share, prefixes)
         stage.step(number, loss + args.stay * stay)
         if number % 100 == 99:
             text = " ".join(
@@ -387,13 +404,7 @@ def main() -> None:
     )
     axes = principal_axes(texts.vectors)
     if args.start is None:
-        special = [is_special(token) for token in wordpiece.vocabulary]
-        single = teacher.encode_tokens(wordpiece.vocabulary)
-        known = args.work / "probability.npy"
-        if not known.exists():
-            np.save(known, token_probabilities(wordpiece, args.data))
-        probability = np.load(known)
-        table = Table(initial_rows(single, axes, probability, special, 1e-3), args.tf_power)
+        table = Table(single_tokens(teacher, wordpiece, axes, args), args.tf_power)
         print("single tokens", develop.measure(table.folded(), args.tf_power), flush=True)
         distil(table, texts, axes, args, develop)
         np.savez(args.work / "distilled.npz", rows=table.folded(), axes=axes)

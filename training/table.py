@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,9 +60,13 @@ class Table(torch.nn.Module):
 
 
 def distillation_loss(
-    sums: torch.Tensor, target: torch.Tensor, rotated: torch.Tensor, share: LossWeights
+    sums: torch.Tensor,
+    target: torch.Tensor,
+    rotated: torch.Tensor,
+    share: LossWeights,
+    prefixes: Mapping[int, float] = PREFIXES,
 ) -> torch.Tensor:
-    """Cosine, relational and neighbourhood (KL) terms at every prefix.
+    """Cosine, relational and neighbourhood (KL) terms at every prefix, by its share.
 
     `target` holds teacher vectors (B, 384), `rotated` the same on the principal axes (B, width).
     """
@@ -69,7 +74,7 @@ def distillation_loss(
     itself = torch.eye(len(target), dtype=torch.bool)
     wanted = similar.masked_fill(itself, -1e4).div(share.teacher_temperature).softmax(1)
     total = sums.new_zeros(())
-    for dim, part in PREFIXES.items():
+    for dim, part in prefixes.items():
         student = functional.normalize(sums[:, :dim], dim=1)
         cosine = (student * functional.normalize(rotated[:, :dim], dim=1)).sum(1).mean()
         found = student @ student.T
@@ -90,6 +95,7 @@ def contrast_loss(
     guide: torch.Tensor,
     same: torch.Tensor,
     share: LossWeights,
+    prefixes: Mapping[int, float] = PREFIXES,
     margin: float = 0.0,
 ) -> tuple[torch.Tensor, float]:
     """InfoNCE (both directions) at every prefix, false negatives dropped by the guide.
@@ -105,7 +111,7 @@ def contrast_loss(
     drop_left = ((guide > paired[None, :] - margin) | same) & ~diagonal
     labels = torch.arange(count)
     total = left.new_zeros(())
-    for dim, part in PREFIXES.items():
+    for dim, part in prefixes.items():
         a, b = (
             functional.normalize(left[:, :dim], dim=1),
             functional.normalize(right[:, :dim], dim=1),

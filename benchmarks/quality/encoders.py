@@ -53,7 +53,7 @@ WEIGHTS: dict[str, dict[str, float]] = {
     "all, 3:1:1:3": {"lexical": 3, "dense": 1, "sparse": 1, "multivector": 3},
 }
 NAME = "benchmark/model"
-TIMED, ASKED = 256, 40
+TIMED, ASKED, TURNS = 256, 40, 7
 
 
 def systems() -> dict[str, dict[str, float]]:
@@ -182,7 +182,6 @@ def speed(model: str) -> dict[str, Any]:
     texts = [d.text for d in documents[:TIMED]]
     asked = list(queries.values())[:ASKED]
     told: dict[str, Any] = {"texts": len(texts)}
-    told["tokens a text"] = None
     expected = None
     if find_spec("sentence_transformers"):
         from sentence_transformers import SentenceTransformer
@@ -195,9 +194,8 @@ def speed(model: str) -> dict[str, Any]:
         encoder = bigrain.TransformerEncoder(model, threads=1, runtime=runtime)
         row = {}
         found, row["texts/s"] = _rate(lambda e=encoder: e.encode_documents(texts, ["dense"]))
-        _, all_three = _rate(lambda e=encoder: e.encode_documents(texts, FAMILIES))
         _, each = _rate(lambda e=encoder: [e.encode_queries([q], ["dense"]) for q in asked])
-        row["price of three families"] = round(row["texts/s"] / all_three, 2)
+        row["price of three families"] = _price(encoder, texts)
         row["query ms"] = round(1000 * TIMED / ASKED / each, 2)
         if expected is not None:
             vectors = found["dense"]
@@ -206,6 +204,19 @@ def speed(model: str) -> dict[str, Any]:
         told[runtime] = row
         print(runtime, row, flush=True)
     return told
+
+
+def _price(encoder: bigrain.TransformerEncoder, texts: list[str]) -> float:
+    """Processor time of three families over that of dense vectors: the median of turns."""
+    ratios = []
+    for _ in range(TURNS):
+        spent = []
+        for families in (["dense"], FAMILIES):
+            began = time.process_time()
+            encoder.encode_documents(texts, families)
+            spent.append(time.process_time() - began)
+        ratios.append(spent[1] / spent[0])
+    return round(float(np.median(ratios)), 2)
 
 
 def _rate(call: Any, n: int = TIMED) -> tuple[Any, float]:

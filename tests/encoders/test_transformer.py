@@ -135,6 +135,11 @@ def test_proposed_columns_are_weighed_exactly_and_the_heaviest_mostly_kept():
     assert len(head.rows(texts, 50, query=False)[1][0]) == 0
     assert len(head.rows(texts[:1], 1000, query=True)[0][0]) == 32 + len(set(texts[0][1]))
     near(exact[1][i], proposed[1][j])
+    more = [*texts, texts[0], (texts[0][0][4:5], texts[0][1][4:5])]  # neither by length nor unlike
+    for together, text in zip(head.rows(more, 50, query=False), more, strict=True):
+        ((columns, weights),) = head.rows([text], 50, query=False)
+        np.testing.assert_array_equal(together[0], columns)
+        near(together[1], weights)
 
 
 def test_token_vectors_are_the_last_layer_without_marks_and_punctuation(folder):

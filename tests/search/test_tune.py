@@ -348,6 +348,6 @@ def test_codes_of_token_vectors_are_tuned_and_applied(
         share = np.mean([len(set(a) & set(b)) for a, b in zip(found, truth, strict=True)]) / 10
         assert share >= applied.chosen.low - 0.02
         with pytest.raises(bigrain.ConfigError, match="what its originals are"):
-            col._families["tok"].recoded(bigrain.MultiVectorField(dim=16, heavy="int8"))
+            col._opened.families["tok"].recoded(bigrain.MultiVectorField(dim=16, heavy="int8"))
     with bigrain.open(tmp_path / "a.grain", read_only=True) as col:
         assert col.fields["tok"] == applied.field and not col.verify().problems

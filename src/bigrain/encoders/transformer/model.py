@@ -340,21 +340,22 @@ class TransformerEncoder:
         if family == "sparse" and self.sparse == "mlm":
             outputs[1][:, self._pieces.special] = 0
             return [heaviest(row, self.top) for row in outputs[1]]
-        tokens = [
-            (hidden[i, part.start : part.stop], ids[i, part.start : part.stop])
+        spans = [
+            (i, slice(part.start, part.stop))
             for i, window in enumerate(some)
             for part in window.parts
         ]
-        if family == "multivector":
-            return [head.row(states, own, query=query) for states, own in tokens]
-        if self.sparse == "tokens":
-            marks = self._pieces.special
-            said = [~np.isin(own, marks) for _, own in tokens]
-            words = [(s[k], own[k]) for (s, own), k in zip(tokens, said, strict=True)]
+        if family == "sparse" and self.sparse == "tokens":
+            said = ~np.isin(ids, self._pieces.special)
+            words = [(hidden[i, at][said[i, at]], ids[i, at][said[i, at]]) for i, at in spans]
             rows: list[Row] = head.rows(words, self.top, query=query)
             if query and self._token_weights is not None:
                 rows = [(columns, w * self._token_weights[columns]) for columns, w in rows]
             return rows
+        tokens = [(hidden[i, at], ids[i, at]) for i, at in spans]
+        if family == "multivector":
+            vectors: list[Floats] = head.rows(tokens, query=query)
+            return vectors
         return [head.row(states, own, self.top) for states, own in tokens]
 
     def _pooled(

@@ -38,9 +38,16 @@ class TokenHead:
         self._projection, self._weights = projection, weights
         self._skipped = {False: skipped, True: skipped_in_queries}
 
-    def row(self, hidden: Floats, ids: Ids, *, query: bool) -> Floats:
-        """(t, dim) of one text's tokens (L, d); at least one, though all were to be skipped."""
-        kept = ~np.isin(ids, self._skipped[query])
+    def rows(self, texts: Sequence[tuple[Floats, Ids]], *, query: bool) -> list[Floats]:
+        """(t, dim) of the tokens (L, d) of each; at least one, though all were to be skipped."""
+        ends = np.cumsum([len(ids) for _, ids in texts])
+        skipped = np.isin(np.concatenate([ids for _, ids in texts]), self._skipped[query])
+        return [
+            self._row(hidden, ids, ~some, query)
+            for (hidden, ids), some in zip(texts, np.split(skipped, ends[:-1]), strict=True)
+        ]
+
+    def _row(self, hidden: Floats, ids: Ids, kept: npt.NDArray[np.bool_], query: bool) -> Floats:
         if not kept.any():
             kept[:] = True
         vectors = hidden[kept]

@@ -15,6 +15,7 @@ those left out being among the lightest. Queries are short: all their columns ar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -49,21 +50,42 @@ class VocabularyHead:
         self, texts: Sequence[tuple[Floats, npt.NDArray[np.int64]]], top: int, *, query: bool
     ) -> list[Row]:
         """Of texts, each with its tokens (L, d) and their ids, none of them special."""
-        some = [(tokens, self._place[np.unique(ids)]) for tokens, ids in texts if len(ids)]
+        some = [(tokens, self._place[ids]) for tokens, ids in texts if len(ids)]
         n = PROPOSED * top
         if query or n >= len(self._columns) or not some:
             found = [self._weighed(tokens, own, None, top, query) for tokens, own in some]
         else:
-            loud = [_longest(tokens) @ self._directions for tokens, _ in some]
-            starts = np.cumsum([0, *map(len, loud[:-1])])
-            coarse = _largest(np.concatenate(loud), starts, self._coarse)
+            loud = [_longest(tokens) for tokens, _ in some]
             found = []
-            for (tokens, own), estimates in zip(some, coarse, strict=True):
-                proposed = np.union1d(np.argpartition(estimates, -n)[-n:], own)
-                found.append(self._weighed(tokens, own, proposed, top, query))
+            for (tokens, own), estimates in zip(some, self._estimated(loud), strict=True):
+                proposed = np.zeros(len(estimates), bool)
+                proposed[np.argpartition(estimates, -n)[-n:]] = True
+                proposed[own] = True
+                found.append(self._weighed(tokens, own, np.flatnonzero(proposed), top, query))
         rest = iter(found)
         nothing = np.empty(0, np.int64), np.empty(0, np.float32)
         return [next(rest) if len(ids) else nothing for _, ids in texts]
+
+    def _estimated(self, texts: Sequence[Floats]) -> Floats:
+        """(texts, columns): the largest products of a text's tokens, in the main directions.
+
+        First tokens stand together, then second ones, and so on, of texts by falling length: those
+        of one place are whole rows, whose maxima are taken at once.
+        """
+        lengths = np.array([len(tokens) for tokens in texts])
+        order = np.argsort(-lengths, kind="stable")
+        places = np.concatenate([np.arange(n) for n in lengths[order]])
+        tokens = np.concatenate([texts[i] for i in order])[np.argsort(places, kind="stable")]
+        tokens = tokens @ self._directions
+        edges = np.cumsum(np.bincount(places)).tolist()
+        best = np.empty((len(texts), len(self._coarse)), np.float32)
+        for start in range(0, len(self._coarse), BLOCK):
+            products = tokens @ self._coarse[start : start + BLOCK].T
+            largest = products[: len(texts)]
+            for a, b in pairwise(edges):
+                np.maximum(largest[: b - a], products[a:b], out=largest[: b - a])
+            best[order, start : start + BLOCK] = largest
+        return best
 
     def _weighed(
         self,
@@ -74,8 +96,8 @@ class VocabularyHead:
         query: bool,
     ) -> Row:
         table = self._table if proposed is None else self._table[proposed]
-        best = _largest(tokens, np.zeros(1, np.int64), table)[0]
-        weights = np.log1p(np.maximum(best, 0))
+        weights = np.log1p(np.maximum((tokens @ table.T).max(axis=0), 0))
+        own = np.unique(own)
         weights[own if proposed is None else np.searchsorted(proposed, own)] += OWN
         found, weights = heaviest(weights, min(top, UNSAID + len(own)) if query else top)
         if proposed is not None:
@@ -87,12 +109,3 @@ def _longest(tokens: Floats) -> Floats:
     n = -(-len(tokens) // PROPOSING)
     lengths = np.einsum("ij,ij->i", tokens, tokens)
     return tokens[np.argpartition(lengths, -n)[-n:]]
-
-
-def _largest(hidden: Floats, starts: npt.NDArray[np.int64], table: Floats) -> Floats:
-    """(texts, n): for each row of the table its largest product with a text's tokens."""
-    best = np.empty((len(starts), len(table)), np.float32)
-    for start in range(0, len(table), BLOCK):
-        products = hidden @ table[start : start + BLOCK].T
-        best[:, start : start + BLOCK] = np.maximum.reduceat(products, starts, axis=0)
-    return best
