@@ -325,7 +325,7 @@ def test_codes_of_token_vectors_are_tuned_and_applied(
     tokens = topics[rng.integers(0, 40, counts.sum())] + 0.5 * rng.normal(size=(counts.sum(), 16))
     tokens = (tokens / np.linalg.norm(tokens, axis=1)[:, None]).astype(np.float32)
     ragged = (tokens, np.concatenate(([0], np.cumsum(counts))))
-    queries = [tokens[a : a + 4] for a in rng.integers(0, len(tokens) - 4, 80)]
+    queries = [tokens[a : a + 12] for a in rng.integers(0, len(tokens) - 12, 80)]
     fields = {"tok": bigrain.MultiVectorField(dim=16, light_bytes=2, heavy="float32")}
     with bigrain.create(tmp_path / "a.grain", fields, files=QuickDisk()) as col:
         col.add_vectors("tok", [str(i) for i in range(600)], ragged)
