@@ -15,7 +15,7 @@ from reporting import at, frontier, into_page, markdown_table
 LIGHT = "the best that keeps only codes in memory"
 TARGETS = (0.95, 0.99)
 GRAPHS = ("hnswlib", "faiss-hnsw")
-BEGIN, END = "<!-- peers-{n}: written by dense/peers.py -->", "<!-- end of peers-{n} -->"
+BEGIN, END = "<!-- {name}: written by dense/peers.py -->", "<!-- end of {name} -->"
 
 
 def reaching(points: list[dict[str, Any]], recall: float) -> dict[str, Any] | None:
@@ -178,7 +178,7 @@ def everything(result: dict[str, Any], target: Path, clock: str, readme: Path) -
     console.print(table)
     for line in ratios(result, clock):
         print(line)
-    begin, end = BEGIN.format(n=result["n"]), END.format(n=result["n"])
+    begin, end = BEGIN.format(name=target.stem), END.format(name=target.stem)
     into_page(readme, begin, end, markdown(result, clock))
     try:
         picture(result, target.with_suffix(".png"), clock)

@@ -18,7 +18,7 @@ from common import DATA
 
 TRAINING = Path(__file__).parents[2] / "training"
 ENCODERS = ("minilm", "static")
-KEPT = {("arxiv", "minilm"): 10_000}
+KEPT = {("arxiv", "minilm"): 10_000, ("jaquad", "minilm"): 4_000}
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,13 @@ def judged(name: str, encoder: str, cache: Path) -> Judged:
     out: dict[str, tuple[np.ndarray, list[np.ndarray]]] = {}
     for split, part in parts.items():
         # In sorted order, as training/data.py has them: the vectors may be there already.
-        asked = sorted(set(part.queries)) if split == "train" else part.queries
-        place = {text: i for i, text in enumerate(asked)}
-        encoded = _encode(asked, encoder, cache, queries=True)
         each = [[row[d] for d in part.judgments[q] if d in row] for q in part.query_ids]
         there = [i for i, wanted in enumerate(each) if wanted]
+        asked = [part.queries[i] for i in there] if len(row) < len(keys) else part.queries
+        if split == "train":
+            asked = sorted(set(asked))
+        place = {text: i for i, text in enumerate(asked)}
+        encoded = _encode(asked, encoder, cache, queries=True)
         rows = np.array([place[part.queries[i]] for i in there])
         out[split] = encoded[rows], [np.array(each[i]) for i in there]
     told = (parts["test"].judgments[q] for q in parts["test"].query_ids)

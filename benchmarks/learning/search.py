@@ -131,7 +131,7 @@ class Bench:
         }
         truth = ranking(col, asked[:300], recall=1.0)
         reached = recall_at(ranking(col, asked[:300], recall=0.95), list(truth), 10)
-        adapted = col._families["dense"].asked(asked)
+        adapted = col._opened.families["dense"].asked(asked)
         scores = np.einsum("qd,qnd->qn", adapted, self.data.vectors[self.plain])
         order = np.argsort(-scores, axis=1, kind="stable")
         two = ndcg(np.take_along_axis(self.plain, order, axis=1), self.grades)

@@ -2,8 +2,8 @@
 
 Everything below is told in terms of parts that live elsewhere: `writing` takes changes in,
 `storage` keeps them, `families` and `index` know the fields, `search` answers. A collection joins
-them and owns what has a lifetime: the catalogue, open segments, the writer's lock, the snapshot in
-view.
+them and owns what has a lifetime: the catalogue, the writer's lock, the snapshot in view; `opened`
+holds what snapshots share.
 """
 
 from __future__ import annotations
@@ -22,14 +22,11 @@ import numpy.typing as npt
 
 from bigrain import config
 from bigrain.budget import Budget
-from bigrain.encoders.base import check_fingerprint
 from bigrain.encoders.one_pass import source_of
 from bigrain.errors import (
-    BudgetError,
     ClosedError,
     CollectionExistsError,
     ConfigError,
-    DamagedError,
     InvalidInputError,
     InvalidQueryError,
     InvalidVectorsError,
@@ -41,12 +38,10 @@ from bigrain.errors import (
 )
 from bigrain.families import Family, make_family
 from bigrain.families.base import CodedFamily
-from bigrain.families.learned import Learned
-from bigrain.index.base import Segment, View, open_views
+from bigrain.index.base import Segment, View
 from bigrain.index.effort import DEFAULT_RECALL
-from bigrain.index.postings import ListCache
-from bigrain.index.scratch import Scratch
 from bigrain.index.sparse import SparseIndex
+from bigrain.opened import Opened, with_families
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.search.asked import batches, fields_of, one_by_one
 from bigrain.search.audit import Auditor
@@ -67,10 +62,10 @@ from bigrain.search.plan import Plan, check_k, make_plan
 from bigrain.search.query import Query
 from bigrain.search.sampling import LARGEST_K
 from bigrain.search.view import FieldView, SnapshotView
-from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow
+from bigrain.storage.catalogue import Catalogue
 from bigrain.storage.drafts import drafting
 from bigrain.storage.files import DISK, Files, Lock
-from bigrain.storage.folder import Folder, missing_is_damage
+from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents, Hit, SparseMatrix
@@ -79,7 +74,7 @@ from bigrain.writing.checking import Report, check_collection
 from bigrain.writing.intake import DEFAULT_CHUNKING, usual_chunking
 from bigrain.writing.merging import merge_views, segments_to_merge
 from bigrain.writing.reencoding import encode_anew
-from bigrain.writing.session import Sealed, WriteSession, expand
+from bigrain.writing.session import Sealed, WriteSession
 
 if TYPE_CHECKING:
     from bigrain.evaluation import Evaluation
@@ -90,9 +85,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Collection", "create", "open", "repair"]
 
-BYTES_ADDING_UP = 4 + 4  # a row: its score, and its place in the longest list
-BYTES_OF_NORM = 4
-EXPANDED = 1 << 14  # deleted documents looked at together
 QUERY_BATCH = 512
 AUDIT_SHARE = 0.05
 AUDITED = ("dense", "sparse", "multivector")  # families that may miss something
@@ -148,7 +140,7 @@ def create(
         fusion = usual_fusion(_known_weights(families.values()))
     elif not isinstance(fusion, Fusion):
         raise ConfigError(f"fusion={shown(fusion)} must be a bigrain.Fusion, or None")
-    budget = _with_fixed(budget, families)
+    budget = with_families(budget, families)
     if os.path.lexists(target) and (not target.is_dir() or any(target.iterdir())):
         raise CollectionExistsError(
             f"{target} is already there; bigrain.open(path) opens it, or choose another path"
@@ -272,48 +264,20 @@ class Collection:
     """
 
     def __init__(self, path: Path, files: Files, budget: Budget, *, read_only: bool) -> None:
-        self._folder, self._budget, self.read_only = Folder(files, path), budget, read_only
-        self._whole_budget = budget
+        self._folder, self.read_only = Folder(files, path), read_only
         self._folder.require()
         self._catalogue = Catalogue(files, path, cache_bytes=budget.catalogue)
         self._session: WriteSession | None = None
         self._held = _Held(self._catalogue)
         self._finalizer = weakref.finalize(self, self._held.let_go)
         self._auditor = self._held.auditor
-        self._segments: dict[str, Segment] = {}
         self._view: SnapshotView | None = None  # None too while one makes room for the next
         self._changing = threading.RLock()
         self._closed = False
         try:
             self._catalogue.check_format()
-            settings, fields = self._catalogue.definition()
-            chunking = settings["chunking"]
-            self._chunking = None if chunking is None else Chunking.from_dict(chunking)
-            self._fusion = Fusion(**settings["fusion"])
-            self._learned = Learned.of(settings)
-            self._learned.check(fields)
-            self._families: dict[str, Family] = {}
-            self._specs = {name: spec for name, (spec, _) in fields.items()}
-            for name, (spec, fingerprint) in fields.items():
-                try:
-                    family = make_family(name, config.field_from_dict(spec))
-                except ConfigError as error:
-                    before = self._learned.fields_before.get(name, spec)
-                    lost = before.get("encoder") != spec.get("encoder")
-                    raise ConfigError(
-                        f"{error}. If the encoder was moved, bigrain.rebind({str(path)!r}, encoder)"
-                        " says where it is"
-                        + "; learn made it, and unlearn needs it too: if it is lost, put a copy of "
-                        "its folder back, or use a backup of the collection from before" * lost
-                    ) from error
-                check_fingerprint(name, fingerprint, family.fingerprint())
-                self._families[name] = self._learned.applied(family)
-            self._budget = _with_fixed(budget, self._families)
-            substrings = any(f.spec.family == "substring" for f in self._families.values())
-            self._cache = ListCache(
-                self._budget.lists // (2 if substrings else 1), Scratch(self._budget.search // 2)
-            )
-            self._show(self._load())
+            self._opened = Opened(self._folder, self._catalogue, budget, self._auditor.forget)
+            self._renew()
         except BaseException:
             self._finalizer()
             raise
@@ -343,9 +307,10 @@ class Collection:
         reads text: then new documents are made. Raises `InvalidVectorsError` naming the row,
         `UnknownFieldError`, `UnknownDocumentError` or `DuplicateIdError`; nothing is changed then.
         """
-        if not isinstance(field, str) or field not in self._families:
+        if not isinstance(field, str) or field not in self._opened.families:
             raise UnknownFieldError(
-                f"no field {shown(field)} in this collection; it has {', '.join(self._families)}"
+                f"no field {shown(field)} in this collection; it has "
+                f"{', '.join(self._opened.families)}"
             )
         if isinstance(ids, str | set | frozenset | Mapping):
             raise InvalidVectorsError(
@@ -377,7 +342,8 @@ class Collection:
             try:
                 with reporting(progress) as reporter:
                     sealed = session.seal(reporter)
-                self._require_budget([*self._open_files(), *((s.field, s.file) for s in sealed)])
+                sealed_files = [(one.field, one.file) for one in sealed]
+                self._opened.require_budget(self._open_files() + sealed_files)
                 snapshot, _ = session.publish(sealed, self._open_segments())
             except BaseException:
                 session.abandon(sealed)
@@ -386,7 +352,7 @@ class Collection:
             session.discard()
             _close(sealed)
             try:
-                self._show(self._load())
+                self._renew()
                 with reporting(progress) as reporter:
                     self._tidy(reporter)
             except Exception as error:
@@ -428,8 +394,7 @@ class Collection:
             if not self._closed:
                 self.rollback()
                 self._closed = True
-                self._segments.clear()
-                self._cache.forget()
+                self._opened.forget()
                 self._view = None
                 self._auditor.stop()
                 self._finalizer()
@@ -473,7 +438,7 @@ class Collection:
         view = self._require_open()
         plan, answers = self._answer(
             view, [query], k=k, fields=fields, filter=filter, recall=recall,
-            n_candidates=n_candidates, fusion=fusion or self._fusion, explain=explain,
+            n_candidates=n_candidates, fusion=fusion or self._opened.fusion, explain=explain,
             feedback=checked(feedback), expand=checked_expansion(expand),
         )  # fmt: skip
         _tell([query])
@@ -539,14 +504,14 @@ class Collection:
         expansion = checked_expansion(expand)
         if not asked:
             make_plan(view, [], k=k, fields=fields, filter=filter, recall=recall,
-                      n_candidates=n_candidates, fusion=fusion or self._fusion)  # fmt: skip
+                      n_candidates=n_candidates, fusion=fusion or self._opened.fusion)  # fmt: skip
 
         def run(part: slice) -> tuple[Plan, Answers]:
             try:
                 return self._answer(
                     view, asked[part], k=k, fields=fields, filter=filter, recall=recall,
-                    n_candidates=n_candidates, fusion=fusion or self._fusion, feedback=believed,
-                    expand=expansion,
+                    n_candidates=n_candidates, fusion=fusion or self._opened.fusion,
+                    feedback=believed, expand=expansion,
                 )  # fmt: skip
             except InvalidQueryError as error:
                 if not part.start:
@@ -671,7 +636,7 @@ class Collection:
                 f"recall={shown(recall)}, k={shown(k)}: audited is a recall below 1 of at most the "
                 f"best {LARGEST_K}"
             )
-        audited = [name for name, f in self._families.items() if f.spec.family in AUDITED]
+        audited = [name for name, f in self._opened.families.items() if f.spec.family in AUDITED]
         if not audited:
             raise UnknownFieldError(
                 "no dense, sparse or multi-vector field in this collection; the others are exact"
@@ -680,7 +645,7 @@ class Collection:
         able = [
             name
             for name in (named or audited)
-            if name in audited and (named or all(map(self._families[name].accepts, queries)))
+            if name in audited and (named or all(map(self._opened.families[name].accepts, queries)))
         ]
         with self._auditor.sampler.every_query():
             for name in able or audited:
@@ -806,7 +771,7 @@ class Collection:
         with self._changing:
             view = self._require_open()
             if self._catalogue.snapshot()[0] != view.number:
-                self._show(self._load())
+                self._renew()
             return self._require_open().number
 
     def __repr__(self) -> str:
@@ -898,7 +863,7 @@ class Collection:
     @property
     def fields(self) -> dict[str, config.Field]:
         """The fields and their configuration."""
-        return {name: family.spec for name, family in self._families.items()}
+        return {name: family.spec for name, family in self._opened.families.items()}
 
     def stats(self) -> dict[str, Any]:
         """Documents, segments, bytes by field and grain, memory, encoders. All sizes in bytes.
@@ -935,7 +900,7 @@ class Collection:
             if self._held.lock is None and not self.read_only:
                 self._held.lock = self._folder.lock_for_writing()
             report = repair_collection(
-                self._folder, self._budget, reporter,
+                self._folder, self._opened.budget, reporter,
                 default_settings=_default_settings(), dry_run=dry_run, lock=self._held.lock,
             )  # fmt: skip
             if report.snapshot >= 0:
@@ -964,7 +929,7 @@ class Collection:
         if view is None and not self._closed:
             with self._changing:  # whoever exchanges the view, or failed to, is done
                 if self._view is None:
-                    self._show(self._load())
+                    self._renew()
                 view = self._view
         if self._closed or view is None:
             raise ClosedError(f"{self._folder.path} was closed; open it again")
@@ -981,9 +946,10 @@ class Collection:
             if self._held.lock is None:
                 self._held.lock = self._folder.lock_for_writing()
             self.refresh()
+            opened = self._opened
             self._session = WriteSession.begin(
-                self._folder, self._catalogue, self._families, self._budget, self._chunking,
-                self._require_open().number, self._open_segments(), self._light_bytes(),
+                self._folder, self._catalogue, opened.families, opened.budget, opened.chunking,
+                self._require_open().number, self._open_segments(), opened.light_bytes,
             )  # fmt: skip
         return self._session
 
@@ -1001,171 +967,14 @@ class Collection:
             for segment in segments
         ]
 
-    def _light_bytes(self) -> int:
-        return sum(segment.memory_bytes for segment in self._segments.values())
-
-    def _load(self) -> SnapshotView:
-        """The newest snapshot; segments that are open already are used again.
-
-        It is pinned until nobody uses it: this handle, or a search that still runs in a thread.
-        """
-        while True:
-            number, n_documents, pin = self._folder.pin_newest(self._catalogue.snapshot)
-            try:
-                definition = self._catalogue.definition()
-                if self._catalogue.snapshot()[0] == number:  # else it may be a newer one's
-                    self._follow(*definition)
-                    view = self._build_view(number, n_documents)
-                    break
-            except BaseException:
-                if pin is not None:
-                    pin.release()
-                raise
-            if pin is not None:
-                pin.release()
-        if pin is not None:
-            weakref.finalize(view, pin.release)
-        return view
-
-    def _build_view(self, number: int, n_documents: int) -> SnapshotView:
-        catalogue = self._catalogue
-        dead = catalogue.dead_documents(number)
-        long = catalogue.long_documents(number)
-        replaced = catalogue.superseded(number)
-        listed: dict[str, list[SegmentRow]] = {name: [] for name in self._families}
-        for row in catalogue.segments(number):
-            if row.field not in listed:
-                raise DamagedError(CATALOGUE, "segments", "a field that is there", row.field)
-            listed[row.field].append(row)
-        keep = {row.file for rows in listed.values() for row in rows}
-        files = {
-            row.file: self._open_file(name, row) for name, rows in listed.items() for row in rows
-        }
-        lists = long.nbytes + max(0, dead.nbytes - self._budget.build)
-        needed = self._require_budget(
-            [(name, files[row.file]) for name, rows in listed.items() for row in rows], lists
-        )
-        retired = {name: s for name, s in self._segments.items() if name not in keep}
-        for name in retired:
-            del self._segments[name]  # closed when the last search that uses it ends
-        if needed + sum(s.memory_bytes for s in retired.values()) > self._budget.light:
-            self._view = None  # old and new do not fit together: searches wait for the new
-            self._cache.forget()
-        retired.clear()
-        fields = {}
-        for name, family in self._families.items():
-            segments = [self._open_segment(family, row, files) for row in listed[name]]
-            views = open_views(segments, lambda: _units_of(dead), replaced)
-            fields[name] = FieldView(family, family.index(views, self._cache))
-        spare = max(0, self._budget.light - needed) // 2
-        return SnapshotView(
-            number, n_documents, catalogue, fields, len(dead), long[:, 0], long[:, 1],
-            self._budget.search + spare,
-        )  # fmt: skip
-
-    def _follow(
-        self,
-        settings: Mapping[str, Any],
-        fields: Mapping[str, tuple[dict[str, Any], dict[str, Any]]],
-    ) -> None:
-        """See what has been changed since: codes and encoders of fields, and what was learned."""
-        self._fusion = Fusion(**settings["fusion"])
-        former, learned = self._learned, Learned.of(settings)
-        if learned != former:
-            learned.check(fields)
-        changed: dict[str, Family] = {}
-        for name, (spec, fingerprint) in fields.items():
-            family = self._families.get(name)
-            if isinstance(family, CodedFamily) and self._specs[name] != spec:
-                changed[name] = self._redefined(family, spec, fingerprint)
-            elif family is None or learned.adapters.get(name) == former.adapters.get(name):
-                continue
-            changed[name] = learned.applied(changed.get(name, family))
-        self._learned = learned
-        if not changed:
-            return
-        self._budget = _with_fixed(self._whole_budget, {**self._families, **changed})
-        self._families.update(changed)
-        for name in changed:
-            self._specs[name] = fields[name][0]
-            self._auditor.forget(name)
-
-    def _redefined(
-        self, family: CodedFamily, spec: dict[str, Any], fingerprint: dict[str, Any]
-    ) -> Family:
-        """The field with other codes, or another encoder."""
-        field = config.field_from_dict(spec)
-        if field.family != family.spec.family:
-            raise DamagedError(
-                CATALOGUE, "fields", f"{family.name!r} to be a {family.spec.family} field", spec
-            )
-        if spec.get("encoder") == self._specs[family.name].get("encoder"):
-            return family.recoded(field)
-        made = make_family(family.name, field)
-        check_fingerprint(family.name, fingerprint, made.fingerprint())
-        return made
-
-    def _open_file(self, field: str, row: SegmentRow) -> SegmentFile:
-        """A segment's file; its table alone is read."""
-        if row.file in self._segments:
-            return self._segments[row.file].file
-        family = self._families[field]
-        path = self._folder.segments / row.file
-        with missing_is_damage(path):
-            file = SegmentFile(self._folder.files, path)
-        try:
-            if file.meta["family"] != family.spec.family:
-                raise ValueError(f"a {file.meta['family']} segment")
-            family.light_bytes(file)
-        except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-            raise DamagedError(
-                row.file, "table", f"a {family.spec.family} segment", repr(error)
-            ) from error
-        return file
-
-    def _open_segment(
-        self, family: Family, row: SegmentRow, files: Mapping[str, SegmentFile]
-    ) -> Segment:
-        if row.file not in self._segments:
-            try:
-                segment = family.open_segment(files[row.file])
-                if segment.units.n_rows != row.rows:
-                    raise ValueError(f"{segment.units.n_rows} rows instead of {row.rows}")
-            except (ArithmeticError, LookupError, TypeError, ValueError) as error:
-                raise DamagedError(
-                    row.file, "table", f"a {family.spec.family} segment", repr(error)
-                ) from error
-            self._segments[row.file] = segment
-        return self._segments[row.file]
-
-    def _require_budget(self, files: Sequence[tuple[str, SegmentFile]], lists: int = 0) -> int:
-        """What the light grains of segments and `lists` need, or BudgetError; nothing is read.
-
-        Where the other shares are too small for what grows with a segment, the light one helps out:
-        a search adds scores up and reads a list, a refresh computes norms anew.
-        """
-        of = self._families
-        light = sum(of[field].light_bytes(file) for field, file in files)
-        inverted = [
-            (of[field].spec.family, file.number("n_rows"))
-            for field, file in files
-            if of[field].spec.family in ("lexical", "sparse", "substring")
-        ]
-        adding = max((BYTES_ADDING_UP * n for _, n in inverted), default=0)
-        norms = sum(BYTES_OF_NORM * n for family, n in inverted if family == "lexical")
-        budget = self._budget
-        needed = light + lists + max(0, adding - budget.search) + max(0, norms - budget.build)
-        if needed > budget.light:
-            raise BudgetError(
-                f"the light grains need {needed:,} bytes, but memory_budget_bytes="
-                f"{budget.total:,} leaves {budget.light:,} for them; open with at least "
-                f"{budget.total_for_light(needed):,}, or make fields with smaller light_bytes"
-            )
-        return needed
-
-    def _show(self, view: SnapshotView) -> None:
+    def _renew(self) -> None:
+        """Show the newest snapshot; searches wait for it if there is no room for both."""
+        view = self._opened.newest(self._leave_view)
         self._view = view
         self._auditor.shown(view)
+
+    def _leave_view(self) -> None:
+        self._view = None
 
     def _tidy(self, reporter: Reporter) -> None:
         """After a commit, merge small segments that have piled up."""
@@ -1193,14 +1002,14 @@ class Collection:
         self._require_open()
         self._require_nothing_pending()
         self._writer()  # takes the lock and sees what others have committed
-        before = self._budget
-        self._budget = _with_fixed(self._whole_budget, {**self._families, **families})
+        opened, before = self._opened, self._opened.budget
+        opened.budget = with_families(opened.whole_budget, {**opened.families, **families})
         fields = self._require_open().fields
         views = {name: list(fields[name].index.views) for name in families}
         try:
             self._merge(views, reporter, families, settings)
         except BaseException:
-            self._budget = before
+            opened.budget = before
             raise
         self._purge(documents=False)
 
@@ -1208,8 +1017,8 @@ class Collection:
         """Publish a snapshot in which a field has other codes; learned ones are forgotten."""
         self._require_nothing_pending()
         self._writer()
-        learned = self._learned.without_codes(family.name, family.spec)
-        settings = learned.settings() if learned != self._learned else {}
+        learned = self._opened.learned.without_codes(family.name, family.spec)
+        settings = learned.settings() if learned != self._opened.learned else {}
         self._redefine({family.name: family}, reporter, settings)
 
     def _require_nothing_pending(self) -> None:
@@ -1230,7 +1039,7 @@ class Collection:
         if not groups and not settings:
             return
         session = self._writer()
-        self._cache.forget()
+        self._opened.cache.forget()
         sealed: list[Sealed] = []
         after = dict((file.name, (field, file)) for field, file in self._open_files())
         reporter.stage("merging", len(groups), "fields")
@@ -1239,18 +1048,18 @@ class Collection:
                 self._catalogue.redefine_settings(settings)
             while groups:
                 name, views = groups.popitem()
-                present = family = self._families[name]
+                present = family = self._opened.families[name]
                 if recoded and name in recoded:
                     family = recoded[name]
                     self._catalogue.redefine_field(
                         name, family.spec.to_dict(), family.fingerprint()
                     )
                 if family is present or family.fingerprint() == present.fingerprint():
-                    merged = merge_views(self._folder, family, views, self._budget.build)
+                    merged = merge_views(self._folder, family, views, self._opened.budget.build)
                 else:
                     merged = encode_anew(
                         self._folder, self._catalogue, family, session.snapshot - 1,
-                        self._budget.build, reporter,
+                        self._opened.budget.build, reporter,
                     )  # fmt: skip
                 if merged is not None:
                     sealed.append(merged)
@@ -1261,7 +1070,7 @@ class Collection:
                 for file in retired:
                     del after[file]
                 reporter.advance()
-            self._require_budget(list(after.values()))
+            self._opened.require_budget(list(after.values()))
             after.clear()
             # Their rows are in ascending order of unit and replace nothing but the retired ones.
             session.publish(sealed, {})
@@ -1272,7 +1081,7 @@ class Collection:
         _close(sealed)
         session.discard()
         self._session = None
-        self._show(self._load())
+        self._renew()
 
     def _purge(self, *, documents: bool) -> None:
         """Drop files, and deleted documents, that no open handle can see."""
@@ -1285,7 +1094,7 @@ class Collection:
             self._session = None
         for name in files:
             self._folder.files.remove(self._folder.segments / name)
-        self._show(self._load())
+        self._renew()
 
 
 def _known_weights(families: Iterable[Family]) -> list[Mapping[str, float]]:
@@ -1367,20 +1176,3 @@ def _close(sealed: Sequence[Sealed]) -> None:
     for one in sealed:
         with contextlib.suppress(StorageError):
             one.file.close()
-
-
-def _units_of(documents: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
-    """(n, 2) of (number, passages) as passages, a stretch at a time."""
-    for start in range(0, len(documents), EXPANDED):
-        yield expand(documents[start : start + EXPANDED])
-
-
-def _with_fixed(budget: Budget, families: Mapping[str, Family]) -> Budget:
-    """What encoders say they hold (one that says nothing is the user's own), and fitting codecs."""
-    sources = [source_of(f.encoder) for f in families.values() if f.encoder is not None]
-    encoders = {id(source): source for source in sources}
-    held = sum(int(getattr(source, "memory_bytes", 0)) for source in encoders.values())
-    return budget.with_fixed(
-        encoders=held,
-        fitting=max((getattr(f, "fitting_bytes", 0) for f in families.values()), default=0),
-    )

@@ -73,7 +73,7 @@ def _own_fields(col: Collection, query: Any) -> dict[str, dict[str, Any]]:
     if not able and isinstance(query, str):
         able = [name for name, field in col.fields.items() if field.reads_text]
     elif not able:
-        able = [name for name, family in col._families.items() if family.accepts(query)]
+        able = [name for name, family in col._opened.families.items() if family.accepts(query)]
     if not able and isinstance(query, str):
         raise InvalidInputError(
             "no field of this collection reads text, so text queries cannot be evaluated; give "

@@ -213,7 +213,7 @@ def test_a_compaction_makes_room_before_it_opens_what_it_wrote(
 
         def watched(self: SegmentFile, name: str, *rest: Any) -> Any:
             if name == "blocks":
-                assert not col._segments, "the old codes are still in memory"
+                assert not col._opened.light_bytes, "the old codes are still in memory"
                 opened.append(self.name)
             return read(self, name, *rest)
 

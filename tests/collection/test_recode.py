@@ -41,7 +41,7 @@ def made(path: Path) -> Path:
 
 
 def recode(col: Any, light_bytes: int) -> None:
-    family = col._families["vec"]
+    family = col._opened.families["vec"]
     with reporting(None) as reporter:
         col._recode(family.recoded(bigrain.DenseField(dim=DIM, light_bytes=light_bytes)), reporter)
 
@@ -103,7 +103,7 @@ def test_only_codes_may_change(tmp_path: Path) -> None:
             bigrain.DenseField(dim=16),
         ):
             with pytest.raises(bigrain.ConfigError, match="only light_bytes"):
-                col._families["vec"].recoded(field)
+                col._opened.families["vec"].recoded(field)
         col.add(["pending"])
         with pytest.raises(bigrain.PendingChangesError):
             recode(col, 2)

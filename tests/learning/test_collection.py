@@ -94,7 +94,7 @@ def test_an_adapter_ranks_other_questions_better_and_is_taken_back(col: Any) -> 
 
 def test_scores_are_those_of_the_adapted_query(col: Any) -> None:
     col.learn(QUERIES, JUDGMENTS, what="adapter")
-    adapter = col._families["vec"].adapter
+    adapter = col._opened.families["vec"].adapter
     moved = ASKING[0] + adapter.up @ (adapter.down.T @ ASKING[0])
     moved /= np.linalg.norm(moved)
     for hit in col.search(ASKING[0], 5, fields="vec"):
@@ -116,11 +116,11 @@ def test_weights_of_the_fusion_are_learned(col: Any) -> None:
     report = col.learn(BY_FIELD, JUDGMENTS, what=["fusion"])
     assert report.published == ("fusion",) and report.gains[0].low > 0
     assert report.weights["dense"] > 0.8 > report.weights["lexical"]
-    assert col._fusion.weights == report.weights
+    assert col._opened.fusion.weights == report.weights
     with bigrain.open(col.path, read_only=True) as other:
-        assert other._fusion == col._fusion
+        assert other._opened.fusion == col._opened.fusion
     col.unlearn()
-    assert col._fusion == Fusion()
+    assert col._opened.fusion == Fusion()
 
 
 def test_what_is_not_better_is_not_published_unless_forced(col: Any, codes: None) -> None:
@@ -160,16 +160,16 @@ def test_the_same_seed_learns_the_same(original: Path, tmp_path: Path) -> None:
         copy = Path(shutil.copytree(original, tmp_path / name))
         with bigrain.open(copy, files=QuickDisk()) as col:
             report = col.learn(QUERIES, JUDGMENTS, what="adapter", seed=5)
-            found.append((report.gains, col._learned))
+            found.append((report.gains, col._opened.learned))
     assert found[0] == found[1]
 
 
 def test_learning_again_begins_from_what_is_there(col: Any) -> None:
     col.learn(QUERIES, JUDGMENTS, what="adapter")
-    first = col._learned
+    first = col._opened.learned
     report = col.learn(QUERIES, JUDGMENTS, what="adapter", seed=1)
     assert report.gains[0].before > 0.5 and report.published == ()
-    assert col._learned == first
+    assert col._opened.learned == first
 
 
 def test_codes_are_learned_from_the_documents_alone(col: Any, codes: None) -> None:
@@ -199,7 +199,7 @@ def test_a_function_may_ask_the_questions(tmp_path: Path) -> None:
 
 def lasts(col: Any, expected: Any, adapter: Any) -> None:
     assert codec_ids(col) == expected
-    found = col._families["vec"].adapter
+    found = col._opened.families["vec"].adapter
     assert np.array_equal(found.up, adapter.up) and np.array_equal(found.down, adapter.down)
     assert col.stats()["fields"]["vec"]["learned"]["codes_from_queries"] == 90
 
@@ -210,13 +210,14 @@ def test_learned_parts_survive_what_happens_to_a_collection(
     with bigrain.open(path, files=QuickDisk()) as col, bigrain.open(path, files=QuickDisk()) as old:
         report = learned_all(col)
         assert report.published == ("adapter", "light", "fusion")
-        expected, adapter, fusion = codec_ids(col), col._families["vec"].adapter, col._fusion
+        opened = col._opened
+        expected, adapter, fusion = codec_ids(col), opened.families["vec"].adapter, opened.fusion
         assert len(expected) == 1 and fusion.weights == report.weights
         found = answers(col)
         before = answers(old)
         assert before != found
         old.refresh()
-        assert answers(old) == found and old._fusion == fusion
+        assert answers(old) == found and old._opened.fusion == fusion
         for turn in range(2):
             col.add_vectors("vec", [IDS[turn]], VECTORS[[turn]])
             col.commit()
@@ -228,7 +229,7 @@ def test_learned_parts_survive_what_happens_to_a_collection(
     for left in (path, tmp_path / "copy.grain"):
         with bigrain.open(left, files=QuickDisk()) as col:
             lasts(col, expected, adapter)
-            assert answers(col) == found and col._fusion == fusion
+            assert answers(col) == found and col._opened.fusion == fusion
 
 
 @pytest.mark.parametrize("what", ["the catalogue", "a code", "rows"])
@@ -237,7 +238,8 @@ def test_repair_keeps_what_was_learned(path: Path, codes: None, what: str) -> No
         learned_all(col)
         col.add_vectors("vec", IDS[:1], VECTORS[:1])
         col.commit()
-        expected, adapter, fusion = codec_ids(col), col._families["vec"].adapter, col._fusion
+        opened = col._opened
+        expected, adapter, fusion = codec_ids(col), opened.families["vec"].adapter, opened.fusion
         found = answers(col)
         largest = max(
             (v.segment for v in col._view.fields["vec"].index.views), key=lambda s: s.units.n_rows
@@ -254,19 +256,19 @@ def test_repair_keeps_what_was_learned(path: Path, codes: None, what: str) -> No
     assert report.snapshot >= 0
     with bigrain.open(path, files=QuickDisk()) as col:
         lasts(col, expected, adapter)
-        assert col._fusion == fusion and col.verify().ok
+        assert col._opened.fusion == fusion and col.verify().ok
         if what != "rows":
             assert answers(col) == found
 
 
 def test_tuning_takes_the_place_of_learned_codes(col: Any, codes: None) -> None:
     learned_all(col)
-    family = col._families["vec"]
+    family = col._opened.families["vec"]
     with reporting(None) as reporter:
         col._recode(family.recoded(replace(family.spec, light_bytes=2)), reporter)
     assert "codes_from_queries" not in col.stats()["fields"]["vec"]["learned"]
     col.unlearn()
-    assert col.fields["vec"].light_bytes == 2 and col._fusion == Fusion()
+    assert col.fields["vec"].light_bytes == 2 and col._opened.fusion == Fusion()
 
 
 # -- what fails changes nothing -------------------------------------------------------------------
@@ -278,10 +280,10 @@ def publish(col: Any) -> None:
     codec, _ = stand_in(None, "", VECTORS, SimpleNamespace(queries=[1]), seed=0,
                         initial=view.segment.codec, progress=SimpleNamespace(
                             stage=lambda *_: None, advance=lambda: None))  # fmt: skip
-    family = col._families["vec"]
+    family = col._opened.families["vec"]
     up = np.full((DIM, 2), 0.1, np.float32)
     adapter = QueryAdapter(up, up, fingerprint_digest(family.fingerprint()))
-    done = SimpleNamespace(family=family, target=family.spec, fusion=col._fusion)
+    done = SimpleNamespace(family=family, target=family.spec, fusion=col._opened.fusion)
     began = of_collection._state(col, "vec")
     with reporting(None) as reporter:
         of_collection._publish(
@@ -291,7 +293,7 @@ def publish(col: Any) -> None:
 
 
 def state(col: Any) -> Any:
-    return answers(col), sorted(codec_ids(col)), dict(col._fusion.weights)
+    return answers(col), sorted(codec_ids(col)), dict(col._opened.fusion.weights)
 
 
 @pytest.mark.parametrize("kind", ["file", pytest.param("sqlite", marks=needs_vfs)])
@@ -327,7 +329,7 @@ def test_a_failing_disk_leaves_what_was_or_all_that_was_learned(
                 if found != old:
                     new = new or found
                 assert found in (old, new), (operation, left.name)
-                assert bool(col._learned) == (found == new)
+                assert bool(col._opened.learned) == (found == new)
                 seen.add(found == old)
                 if point % 4 == 0:
                     col.add_vectors("vec", IDS[:1], VECTORS[:1])
@@ -353,7 +355,7 @@ def test_cancelling_changes_nothing(col: Any, path: Path, codes: None) -> None:
         try:
             col.learn(some, JUDGMENTS, force=True, progress=stop)
         except CancelledError:
-            assert col.snapshot == 3 and not col._learned, stages
+            assert col.snapshot == 3 and not col._opened.learned, stages
             assert sorted(p.name for p in (path / "segments").iterdir()) == listed
             assert turn > 4 or answers(col) == before
             continue
@@ -468,7 +470,7 @@ def test_texts_that_differ_in_case_and_spaces_are_one_question(tmp_path: Path) -
         asked |= {f"1{i}": f" Which {text.upper()}" for i, text in enumerate(texts)}
         judged = {q: {texts[int(q[1:])]: 1} for q in asked}
         judged["10"] = {texts[1]: 2}
-        family, view = col._families["dense"], col._require_open()
+        family, view = col._opened.families["dense"], col._require_open()
         given = questions.given_questions(asked, judged, 0)
         index = view.fields["dense"].index
         found = asking.Asked.of(view, family, index, given, "questions", 0)
@@ -490,7 +492,7 @@ def test_codes_need_the_extra(col: Any, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_an_adapter_meets_its_own_encoder_only(col: Any) -> None:
     col.learn(QUERIES, JUDGMENTS, what="adapter")
-    family = col._families["vec"]
+    family = col._opened.families["vec"]
     foreign = replace(family.adapter, fingerprint="0" * 32)
     with pytest.raises(EncoderMismatchError, match="learned for an encoder"):
         family.adapted(foreign)
@@ -499,7 +501,7 @@ def test_an_adapter_meets_its_own_encoder_only(col: Any) -> None:
 def test_a_setting_that_was_tampered_with_is_damage(path: Path) -> None:
     with bigrain.open(path, files=QuickDisk()) as col:
         publish(col)
-        told = col._learned.settings()["learned"]
+        told = col._opened.learned.settings()["learned"]
     adapter = told["adapters"]["vec"]
     for change in (
         {"rank": 3}, {"dim": 31}, {"up": "AAAA"}, {"up": "ä"}, {"down": None}, {"fingerprint": 1}

@@ -112,7 +112,7 @@ def test_a_better_encoder_is_published_in_one_commit_and_taken_back(
     col.delete(["new"])
     col.commit()
     col.unlearn()
-    assert answers(col) == before and not col._learned
+    assert answers(col) == before and not col._opened.learned
     assert col.stats()["fields"]["dense"]["encoder_fingerprint"] == told
     shutil.rmtree(tmp_path / "mine")
     with bigrain.open(path, files=QuickDisk()) as reader:
@@ -135,7 +135,7 @@ def test_what_was_learned_for_the_former_encoder_goes(col: Any, tmp_path: Path) 
 
 def test_tuned_codes_stay_when_the_encoder_is_taken_back(col: Any, tmp_path: Path) -> None:
     teach(col, tmp_path / "mine", force=True)
-    family = col._families["dense"]
+    family = col._opened.families["dense"]
     with reporting(None) as reporter:
         col._recode(family.recoded(replace(family.spec, light_bytes=16)), reporter)
     col.unlearn()
@@ -182,7 +182,7 @@ def test_a_failing_disk_leaves_one_encoder_or_the_other(path: Path, tmp_path: Pa
             warnings.simplefilter("ignore")
             try:
                 col = bigrain.open(copy, files=files)
-                family = col._families["dense"]
+                family = col._opened.families["dense"]
                 with reporting(None) as reporter:
                     of_collection._publish_encoder(
                         col, SimpleNamespace(family=family),  # type: ignore[arg-type]

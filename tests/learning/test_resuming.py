@@ -81,7 +81,7 @@ def test_what_a_killed_call_had_trained_is_taken_up(
     in_a_child(partial(learn, path, stopped_at(stage, killed)))
     assert (path / FILE).exists()
     with bigrain.open(path, read_only=True) as col:
-        assert not col._learned and col.verify().ok
+        assert not col._opened.learned and col.verify().ok
     trained.clear()
     again, same = learn(path)
     assert trained == [] and any("taken up" in note for note in again.notes)
@@ -131,9 +131,9 @@ def test_one_call_at_a_time_and_none_publishes_from_what_was(path: Path) -> None
     with bigrain.open(path, files=QuickDisk()) as col:
         before = col.snapshot
     with pytest.raises(ConfigError, match="call learn again"):
-        learn(path, other(lambda col: col._learned and col.unlearn()))
+        learn(path, other(lambda col: col._opened.learned and col.unlearn()))
     with bigrain.open(path, files=QuickDisk()) as col:
-        assert not col._learned and col.snapshot == before + 1 and col.verify().ok
+        assert not col._opened.learned and col.snapshot == before + 1 and col.verify().ok
 
     def added(col: Any) -> None:
         col.add_vectors("vec", ["d1005"], VECTORS[[3]])

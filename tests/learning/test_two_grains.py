@@ -47,13 +47,13 @@ def test_recall_after_verification_grows_with_the_candidates(col: Any) -> None:
         found.append(float(np.mean([IDS[i] in ids[i] for i in range(ASKED)])))
     assert all(b > a - 0.01 for a, b in zip(found, found[1:], strict=False)), found
     assert found[-1] > found[0] + 0.05
-    asked = col._families["vec"].asked(ASKING)
+    asked = col._opened.families["vec"].asked(ASKING)
     assert found[-2] > recall(by_codes(col, asked, K)), "verified candidates beat codes alone"
 
 
 def test_one_map_of_queries_serves_both_grains(col: Any) -> None:
     """Candidates by the plain query, verified by the adapted one, are not better."""
-    asked = col._families["vec"].asked(ASKING)
+    asked = col._opened.families["vec"].asked(ASKING)
     kinds = []
     for queries in (ASKING, asked):
         verified = []

@@ -176,7 +176,7 @@ def test_a_reduction_fitted_to_queries_outlives_merges(tmp_path: Path) -> None:
         plain = frames()[0]
         assert plain.n_queries == 0
         with reporting(None) as reporter:
-            col._recode(col._families["vec"].recoded(field, queries), reporter)
+            col._recode(col._opened.families["vec"].recoded(field, queries), reporter)
         fitted = frames()[0]
         assert fitted.n_queries == 200
         assert not np.allclose(fitted.projection, plain.projection)

@@ -11,6 +11,7 @@ from bigrain.codecs import partition
 from bigrain.index.coded import code_bytes_of
 from bigrain.index.multivector import light_bytes_of
 from bigrain.testing.invariants import check_grains
+from bigrain.tuning.queries import audited
 
 DIM = 16
 KINDS: list[dict[str, Any]] = [
@@ -287,3 +288,80 @@ def test_the_audit_watches_what_is_asked(tmp_path: Path) -> None:
         assert (verdict.field, verdict.asked, verdict.queries) == ("tok", 0.9, 70)
         assert verdict.reached == pytest.approx(share, abs=1e-6)
         assert col.stats()["fields"]["tok"]["recall"]["audited"]
+
+
+def test_questions_that_no_document_says_find_what_is_asked(tmp_path: Path) -> None:
+    """Documents repeat stretches of one another; questions say them in other words."""
+    rng = np.random.default_rng(3)
+    words = rng.normal(size=(2000, DIM))
+    words /= np.linalg.norm(words, axis=1, keepdims=True)
+    starts, places = rng.integers(0, len(words) - 30, (2, 2500, 1)), np.arange(30)
+    weight = rng.uniform(0.6, 1, (2500, 1, 1))
+    mixed = weight * words[starts[0] + places] + (1 - weight) * words[starts[1] + places]
+    mixed /= np.linalg.norm(mixed, axis=2, keepdims=True)
+    queries = []
+    for m in rng.integers(3, 25, 60).tolist():
+        start = int(rng.integers(0, len(words) - m))
+        query = words[start : start + m] + 0.4 * rng.normal(size=(m, DIM))
+        query /= np.linalg.norm(query, axis=1, keepdims=True)
+        queries.append(query.astype(np.float32))
+    with bigrain.create(tmp_path / "a.grain", {"tok": bigrain.MultiVectorField(dim=DIM)}) as col:
+        col.add_vectors("tok", [str(i) for i in range(2500)], mixed.astype(np.float32))
+        col.commit()
+        truth, _ = col.search_many(queries, k=10, recall=1, arrays=True)
+        found, _ = col.search_many(queries, k=10, recall=0.9, arrays=True)
+        one, _ = col.search_many(queries[7:8], k=10, recall=0.9, arrays=True)
+    shares = [len(set(a) & set(b)) / 10 for a, b in zip(truth, found, strict=True)]
+    assert np.mean(shares) >= 0.9
+    assert one[0].tolist() == found[7].tolist()  # whatever else is asked with it
+
+
+def test_short_queries_look_deeper(tmp_path: Path) -> None:
+    field = bigrain.MultiVectorField(dim=DIM)
+    with bigrain.create(tmp_path / "a.grain", {"tok": field}) as col:
+        col.add_vectors("tok", [str(i) for i in range(3000)], documents(3000))
+        col.commit()
+        index = col._view.fields["tok"].index
+        effort = index.effort(0.8, 5)
+        depths = {m: index.effort_for(np.ones((m, DIM)), effort, 5, 3000).n for m in (1, 6, 12, 99)}
+        assert depths[12] == effort.n < depths[6] <= 2 * effort.n < depths[1] <= 12 * effort.n
+        assert max(5, effort.n // 2) <= depths[99] < effort.n
+        assert index.effort_for(np.ones((1, DIM)), effort, 5, 7).n == max(7, effort.n)
+
+
+def test_an_audit_of_queries_of_several_lengths_serves_tune(tmp_path: Path) -> None:
+    ragged, queries = documents(1500), [q[: 1 + i % 3] for i, q in enumerate(asked(120))]
+    field = bigrain.MultiVectorField(dim=DIM, light_bytes=2)
+    with bigrain.create(tmp_path / "docs.grain", {"tok": field}) as col:
+        col.add_vectors("tok", [str(i) for i in range(1500)], ragged)
+        col.commit()
+        with col._auditor.sampler.every_query():
+            col.search_many(queries, k=10, recall=0.9, arrays=True)
+        col.audit()
+        known = audited(col._view.fields["tok"].family, col._auditor.queries("tok"), 0)
+        assert known is not None and "120 audited queries" in known.told
+        assert {len(q) for q in known.fresh} == {1, 2, 3}
+
+
+def test_function_words_find_nothing_and_words_that_met_are_named(tmp_path: Path) -> None:
+    field = {"tok": bigrain.MultiVectorField(encoder="bigrain/static-v1")}
+    long = "The harbour was quiet. " * 60 + "A kitten slept on the boat."
+    with bigrain.create(tmp_path / "a.grain", field) as col:
+        col.add([
+            bigrain.Document(id="cat", text="A cat in the house", title="Dogs"),
+            bigrain.Document(id="boat", text=long, title="Sea"),
+            bigrain.Document(id="none", text="the of and"),
+        ])  # fmt: skip
+        col.commit()
+        assert col.search("the of and") == []
+        assert col.search("the of and", recall=1.0) == []
+        ids, _ = col.search_many(["kitten", "of the", "dogs"], k=1, arrays=True)
+        assert ids[:, 0].tolist() == ["boat", None, "cat"]
+        for query, best, met in (
+            ("dogs and houses", "cat", {("dogs", "dogs"), ("houses", "house")}),
+            ("boats with kittens", "boat", {("boats", "boat"), ("kitten", "kitten")}),
+        ):
+            (hit, *_) = col.search(query, k=1, explain=True)
+            told = hit.explanation["tok"]
+            assert hit.id == best and met <= {(a, b) for a, b, _ in told["words"]}
+            assert sum(x for _, _, x in told["words"]) == pytest.approx(hit.score, rel=1e-4)

@@ -337,7 +337,7 @@ def test_codes_of_token_vectors_are_tuned_and_applied(
         of_present = {r.setting: r for r in report.rows if r.field.light_bytes == 2}
         assert of_present[0.95].reached >= of_present[0.8].reached
         own = col.tune(recall=0.9)
-        assert "stretches of up to 12 tokens" in own.queries_from
+        assert "stretches of up to 12 stored tokens" in own.queries_from
         applied = col.tune(recall=0.9, queries=queries, apply=True)
         assert applied.applied and col.fields["tok"] == applied.field
         light = col.stats()["fields"]["tok"]["light_bytes_in_memory"]
@@ -348,6 +348,6 @@ def test_codes_of_token_vectors_are_tuned_and_applied(
         share = np.mean([len(set(a) & set(b)) for a, b in zip(found, truth, strict=True)]) / 10
         assert share >= applied.chosen.low - 0.02
         with pytest.raises(bigrain.ConfigError, match="what its originals are"):
-            col._families["tok"].recoded(bigrain.MultiVectorField(dim=16, heavy="int8"))
+            col._opened.families["tok"].recoded(bigrain.MultiVectorField(dim=16, heavy="int8"))
     with bigrain.open(tmp_path / "a.grain", read_only=True) as col:
         assert col.fields["tok"] == applied.field and not col.verify().problems

@@ -132,7 +132,7 @@ def test_an_encoder_that_has_changed_is_noticed(
 ) -> None:
     col, _ = making.make(tmp_path / "docs.grain")
     check_encoders(col)
-    family = col._families["vec"]
+    family = col._opened.families["vec"]
     monkeypatch.setattr(family, "fingerprint", lambda: {"name": "another"}, raising=False)
     with pytest.raises(AssertionError, match="field 'vec' was built with"):
         check_encoders(col)

@@ -1,4 +1,4 @@
-"""What an adapter is: build into a folder, open it, search at a setting.
+"""What an adapter is, here: an index of dense vectors.
 
 Vectors and queries have unit length, so cosine, inner product and Euclidean distance rank alike
 and each system uses the metric that suits it.
@@ -8,55 +8,39 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from system import System
 
 Array = np.ndarray[Any, Any]
 SEED = 7
 
 
-class Adapter:
-    """One system. Subclasses set the names and fill in `build`, `open`, `ladder` and `search`."""
+class Adapter(System):
+    """One system over memory-mapped vectors, searched by some threads."""
 
-    package = ""  # what pip installs
-    module = ""  # what Python imports
-    describes = ""  # the setting that was built, in words
     verifies_from_disk = False  # reads originals from files when it searches
 
     def __init__(self, originals: Array, threads: int) -> None:
+        super().__init__()
         self.originals, self.threads = originals, threads
         self.n, self.dim = originals.shape
-        self.setting: dict[str, Any] = {}
 
     def build(self, folder: Path) -> None:
         """Write the index of all vectors into an empty folder."""
         raise NotImplementedError
 
-    def open(self, folder: Path) -> None:
-        """Load what `build` wrote; the process's growth from here on is the index."""
-        raise NotImplementedError
-
-    def ladder(self) -> list[dict[str, Any]]:
-        """Search settings, cheapest first."""
-        raise NotImplementedError
-
-    def search(self, queries: Array, k: int) -> Any:
-        """The k best of each query at `self.setting`; `ids` makes the answer an array."""
-        raise NotImplementedError
+    def others(self) -> dict[str, Callable[[Any], Any]]:
+        """Further ways to ask a single query: name -> function of one query."""
+        return {}
 
     def ids(self, found: Any) -> Array:
         """(queries, k) row numbers, outside the clock."""
         return np.asarray(found)
-
-    def others(self) -> dict[str, Any]:
-        """Further ways to ask a single query: name -> function of one query."""
-        return {}
-
-    def close(self) -> None:
-        """Let go of files."""
 
     def lists(self) -> int:
         """The power of two next to 4 sqrt(n): the usual number of IVF lists."""

@@ -1,4 +1,4 @@
-"""What an adapter is: build into a folder, open it, search at a setting.
+"""What an adapter is, here: an index of token vectors.
 
 Documents are `Tokens`, their numbers are their places. A query is its token vectors, (m, d)
 float32. All vectors have unit length. One thread throughout.
@@ -6,59 +6,18 @@ float32. All vectors have unit length. One thread throughout.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from system import System
 
 Array = np.ndarray[Any, Any]
 
 
-class Adapter:
-    """One system. Subclasses set the names and fill in `build`, `open`, `ladder`, `search`."""
-
-    package = ""  # what pip installs
-    module = ""  # what Python imports
-    describes = ""  # what was built
-
-    def __init__(self) -> None:
-        self.setting: dict[str, Any] = {}
-
-    def once(self) -> None:
-        """What a process does once for any collection: imports."""
+class Adapter(System):
+    """One system."""
 
     def build(self, documents: Any, folder: Path) -> None:
         """Write the index of all documents into an empty folder."""
         raise NotImplementedError
-
-    def open(self, folder: Path) -> None:
-        """Load what `build` wrote; the process's growth from here on is the index."""
-        raise NotImplementedError
-
-    def ladder(self) -> list[dict[str, Any]]:
-        """Search settings, cheapest first."""
-        return [{}]
-
-    def prepare(self, queries: Sequence[Array]) -> Sequence[Any]:
-        """Queries in the form that the system takes, outside the clock."""
-        return queries
-
-    def search(self, queries: Sequence[Any], k: int) -> Any:
-        """The k best of each query at `self.setting`; `ids` makes the answer lists of numbers."""
-        return [self.single(query, k) for query in queries]
-
-    def single(self, query: Any, k: int) -> Any:
-        """The k best of one query."""
-        return self.search([query], k)
-
-    def others(self) -> dict[str, Callable[[Any, int], Any]]:
-        """Further ways to ask a single query: name -> function of it and k."""
-        return {}
-
-    def ids(self, found: Any) -> list[list[int]]:
-        """Document numbers of what `search` gave, best first, outside the clock."""
-        return [[int(i) for i in row] for row in found]
-
-    def close(self) -> None:
-        """Let go of files."""

@@ -54,6 +54,12 @@ class TokenVectors:
         weights = np.append(self._weights, np.float32(0))[pieces]
         return self._mixed(pieces, vectors[text]) * weights[:, None], ends
 
+    def pieces(self, ids: npt.NDArray[np.int32], offsets: Any) -> list[list[int]]:
+        """The piece of each token of every text; -1 where a text has none."""
+        _, pieces, ends = self._distinct(ids, offsets)
+        found = np.where(pieces < len(self._table), pieces, -1)
+        return [part.tolist() for part in np.split(found, ends[1:-1])]
+
     def _distinct(self, ids: npt.NDArray[np.int32], offsets: Any) -> tuple[Any, Any, Any]:
         """(text of each token, its piece, offsets)."""
         n = len(offsets) - 1

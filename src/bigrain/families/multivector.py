@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -279,6 +279,21 @@ class MultiVectorFamily(EncodedFamily):
             "best_tokens": best.tolist(),
             "token_scores": scores.tolist(),
         }
+
+    def words(self, told: Mapping[str, Any], query: Any, document: str) -> dict[str, Any]:
+        """The words behind the tokens that `explain` told of, if the encoder names them.
+
+        [(word of the query, word of the document, what it adds)], the largest first.
+        """
+        naming = getattr(getattr(self.encoder, "model", self.encoder), "words", None)
+        if naming is None or self.spec.pooling > 1 or not isinstance(query, str):
+            return {}
+        asked, stored = naming([query, document])
+        best, scores = told.get("best_tokens", []), told.get("token_scores", [])
+        if len(asked) != len(best) or max(best, default=0) >= len(stored):
+            return {}  # more was asked than this text
+        pairs = zip(asked, (stored[i] for i in best), scores, strict=True)
+        return {"words": sorted(pairs, key=lambda pair: -pair[2])}
 
 
 def _segment_spec(spec: MultiVectorField) -> MultiVectorSpec:

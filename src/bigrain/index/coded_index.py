@@ -46,6 +46,10 @@ class CodedIndex(ABC, Generic[S]):
     def prepare(self, segment: S, queries: Sequence[Any]) -> PreparedQueries:
         """Queries as the codes of a segment are asked."""
 
+    def depth_of(self, query: Any) -> float:
+        """How deep its neighbours lie, where those of the sample queries lie at depth 1."""
+        return 1.0
+
     @abstractmethod
     def exact_steps(
         self, queries: Sequence[Any], k: int, selection: Selection | None
@@ -97,6 +101,13 @@ class CodedIndex(ABC, Generic[S]):
             n += sum(self._places_apart(apart).values())
             self._efforts[recall, k] = Effort(min(n, max(self.n_rows, 1)), margin, apart)
         return self._efforts[recall, k]
+
+    def effort_for(self, query: Any, effort: Effort, k: int, most: int) -> Effort:
+        """What `effort` comes to for one query: at least k candidates, and at most `most`."""
+        n = ceil(effort.n * self.depth_of(query))
+        if effort.n >= self.n_rows or n == effort.n:
+            return effort
+        return effort.deeper(min(max(n, k), max(most, effort.n), self.n_rows))
 
     def _places_apart(self, n: int) -> dict[int, int]:
         """Of n candidates, how many each small segment where nothing was measured has for itself.

@@ -70,15 +70,16 @@ class DenseSegment(CodedSegment):
         step = chunk_rows(self.spec.dim)
         if len(rows) <= step and (rows[1:] > rows[:-1]).all():
             return self._score_read(rows, queries, np.arange(len(rows), dtype=np.int32), query_of)
-        distinct, record_of = np.unique(rows, return_inverse=True)
-        by_record = np.argsort(record_of, kind="stable")
-        ends = np.searchsorted(record_of[by_record], np.arange(len(distinct) + 1))
+        order = rows.argsort()
+        ascending = rows[order]
+        first = np.flatnonzero(np.diff(ascending, prepend=-1))
+        ends = np.append(first, len(rows))
         scores = np.empty(len(rows), np.float32)
-        for start in range(0, len(distinct), step):
-            part = distinct[start : start + step]
-            pairs = by_record[ends[start] : ends[start + len(part)]]
-            which = (record_of[pairs] - start).astype(np.int32)
-            scores[pairs] = self._score_read(part, queries, which, query_of[pairs])
+        for start in range(0, len(first), step):
+            these = ends[start : start + step + 1]
+            pairs = order[these[0] : these[-1]]
+            which = np.repeat(np.arange(len(these) - 1, dtype=np.int32), np.diff(these))
+            scores[pairs] = self._score_read(ascending[these[:-1]], queries, which, query_of[pairs])
         return scores
 
     def _score_read(

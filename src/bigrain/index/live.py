@@ -46,6 +46,7 @@ def measured(
             for at, found in enumerate(ranked, start):
                 units = wanted[at]
                 places = np.maximum(_places(found.units, units), before + 1)
+                places = _as_sampled(places, index.depth_of(queries[at]))
                 ranks[at, : len(units)] = np.minimum(ranks[at, : len(units)], places)
                 missed |= bool((ranks[at, : len(units)] == NEVER).any())
             before = n
@@ -76,6 +77,13 @@ def _places(ranked: Units, units: Units) -> npt.NDArray[np.int64]:
     order = np.argsort(ranked)
     at = order[np.minimum(np.searchsorted(ranked, units, sorter=order), len(ranked) - 1)]
     return np.where(ranked[at] == units, at + 1, NEVER)
+
+
+def _as_sampled(places: npt.NDArray[np.int64], depth: float) -> npt.NDArray[np.int64]:
+    """The places that neighbours of a sample query would have."""
+    if depth == 1:
+        return places
+    return np.where(places < NEVER, np.ceil(places / depth).astype(np.int64), NEVER)
 
 
 def _gaps(index: CodedIndex[Any], query: Any, units: Units) -> Floats:

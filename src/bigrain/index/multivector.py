@@ -36,7 +36,7 @@ from bigrain.index.base import (
 )
 from bigrain.index.coded import CodedSegment, Live, code_bytes_of
 from bigrain.index.coded_index import CodedIndex
-from bigrain.index.effort import Effort
+from bigrain.index.effort import Calibration, Effort
 from bigrain.index.sketches import Sketches
 from bigrain.index.token_records import TokenRecords
 from bigrain.storage.segment import SegmentFile, SegmentWriter
@@ -49,15 +49,19 @@ __all__ = [
     "best_rows",
     "joined_queries",
     "light_bytes_of",
+    "relative_depth",
+    "sample_queries",
     "stretch_of",
     "write_surrogate",
 ]
 
 READ_BYTES = 4 << 20  # of records at a time
 STRETCH = 12  # tokens of a sample query
+LONG = 24  # tokens: more make no neighbour easier to find
 PAIRS = 1 << 20  # of a record and a query, scored at a time
 LOOKED_OVER = 1 << 20  # candidates at a time
-DEEPER = 2.5  # than those of sample queries lie the neighbours of questions; measured on selqa
+MIXED = (1, 3)  # sample queries: of how many documents
+UNMIXED = 2.5  # deeper than those of single documents lie the neighbours of questions
 LARGEST = 1e18  # of a number in a surrogate
 NONE = Ranked(np.empty(0, np.int64), np.empty(0, np.float32))
 Ragged = tuple[Floats, npt.NDArray[np.int64]]
@@ -103,7 +107,7 @@ class MultiVectorSegment(CodedSegment):
         self.records = TokenRecords(file, spec.dim, self.units.n_rows)
         self.sketches = Sketches.read(file, spec.dim, self.units.n_rows)
         if self.calibration is not None:
-            self.calibration = replace(self.calibration, mixed=(1,), deeper=DEEPER)
+            self.calibration = _as_asked(self.calibration, file)
 
     @property
     def memory_bytes(self) -> int:
@@ -188,6 +192,44 @@ def stretch_of(tokens: Floats, rng: np.random.Generator) -> Floats:
     return tokens[start : start + STRETCH]
 
 
+def relative_depth(n_tokens: int) -> float:
+    """How deep the neighbours of a query lie, where those of STRETCH tokens lie at depth 1.
+
+    A code stands for all tokens of a document, and knows the less of each one the fewer are asked:
+    with half as many tokens neighbours lie about twice as deep.
+    """
+    return STRETCH / min(n_tokens, LONG)
+
+
+def sample_queries(
+    documents: Sequence[Floats], m: int, rng: np.random.Generator
+) -> tuple[list[Floats], npt.NDArray[np.int64]]:
+    """At most m queries made of documents (T, dim), and of how many each is, by turns of MIXED.
+
+    A query of one is a stretch of its tokens, for which other documents that say the same are found
+    at once. A question is said in no document. So a query of several has at each place the mean of
+    a token of each, as long as that of the first.
+    """
+    each = min(m // len(MIXED), len(documents))
+    queries = []
+    for n_mixed in MIXED:
+        for i in rng.choice(len(documents), each, replace=False).tolist():
+            first = stretch_of(documents[i], rng)
+            mixed = first.astype(np.float32)
+            for j in rng.integers(0, len(documents), n_mixed - 1).tolist():
+                other = stretch_of(documents[j], rng)
+                mixed = mixed + other[np.arange(len(first)) % len(other)]
+            queries.append(_as_long(mixed, first))
+    return queries, np.repeat(MIXED, each)
+
+
+def _as_long(tokens: Floats, like: Floats) -> Floats:
+    """Each token with the length of that beside it."""
+    length = np.linalg.norm(tokens, axis=1, keepdims=True)
+    wanted = np.linalg.norm(like, axis=1, keepdims=True)
+    return np.asarray(tokens * (wanted / np.where(length > 0, length, 1)), np.float32)
+
+
 def joined_queries(queries: Sequence[Any]) -> Ragged:
     """(tokens (M, dim), offsets (Q + 1,)) of queries (m, dim)."""
     offsets = np.zeros(len(queries) + 1, np.int64)
@@ -211,6 +253,9 @@ class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
     def prepare(self, segment: MultiVectorSegment, queries: Sequence[Any]) -> PreparedQueries:
         return segment.prepare(queries)
 
+    def depth_of(self, query: Any) -> float:
+        return relative_depth(len(query))
+
     def candidates(
         self, queries: Sequence[Any], effort: Effort, selection: Selection | None
     ) -> RankedBatch:
@@ -218,14 +263,22 @@ class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
 
         Estimates of one surrogate say nothing beside those of another, nor those without sketches
         beside those with them, so where there are several kinds each has its own candidates.
+        A query of zeros has none.
         """
+        says = _say_something(queries)
+        if len(says) < len(queries):
+            told = self.candidates([queries[i] for i in says], effort, selection) if says else []
+            found: list[Ranked] = [NONE for _ in queries]
+            for i, own in zip(says, told, strict=True):
+                found[i] = own
+            return RankedBatch.of(found)
         kinds = {view.segment.estimates_id for view in self.views}
         if len(kinds) < 2:
             return super().candidates(queries, effort, selection)
-        found = [self._of_kind(kind).candidates(queries, effort, selection) for kind in kinds]
-        units = np.concatenate([batch.units for batch in found], axis=1)
+        parts = [self._of_kind(kind).candidates(queries, effort, selection) for kind in kinds]
+        units = np.concatenate([batch.units for batch in parts], axis=1)
         order = np.argsort(units < 0, axis=1, kind="stable")
-        scores = np.concatenate([batch.scores for batch in found], axis=1)
+        scores = np.concatenate([batch.scores for batch in parts], axis=1)
         return RankedBatch(
             np.take_along_axis(units, order, axis=1), np.take_along_axis(scores, order, axis=1)
         )
@@ -248,15 +301,16 @@ class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
         return MultiVectorIndex(views)
 
     def queries_from(self, units: Units, seed: int) -> tuple[list[Floats], str]:
-        rng = np.random.default_rng(seed)
-        queries = []
+        documents = []
         for unit in units.tolist():
             found = self.tokens(unit)
             assert found is not None
             records, payload = found
             n_tokens = len(payload) // records.codec.token_bytes
-            queries.append(stretch_of(records.codec.decode(payload, np.array([n_tokens])), rng))
-        return queries, f"stretches of up to {STRETCH} tokens of stored documents"
+            documents.append(records.codec.decode(payload, np.array([n_tokens])))
+        rng = np.random.default_rng(seed)
+        queries, _ = sample_queries(documents, len(documents), rng)
+        return queries, f"stretches of up to {STRETCH} stored tokens, and means of three"
 
     def score_pairs(
         self, queries: Sequence[Any], units: Units, query_of: npt.NDArray[np.int32]
@@ -273,13 +327,22 @@ class MultiVectorIndex(CodedIndex[MultiVectorSegment]):
     def exact_steps(
         self, queries: Sequence[Any], k: int, selection: Selection | None
     ) -> Generator[int, None, list[Ranked]]:
-        ragged = joined_queries(queries)
         best = [NONE for _ in queries]
+        says = _say_something(queries)
+        if not says:
+            return best
+        ragged = joined_queries([queries[i] for i in says])
         for view in self.views:
             for n_read, found in best_rows(view.segment, view.bitmap(selection), ragged, k):
-                best = [merge_ranked([a, b], k) for a, b in zip(best, found, strict=True)]
+                for i, own in zip(says, found, strict=True):
+                    best[i] = merge_ranked([best[i], own], k)
                 yield n_read
         return best
+
+
+def _say_something(queries: Sequence[Any]) -> list[int]:
+    """Which queries have a token that is not all zeros: the others are as far from all rows."""
+    return [i for i, query in enumerate(queries) if query.any()]
 
 
 def best_rows(
@@ -339,6 +402,17 @@ def write_surrogate(writer: SegmentWriter, surrogate: Surrogate) -> dict[str, An
     for name, array in surrogate.arrays().items():
         writer.add(f"surrogate_{name}", array)
     return {"surrogate": surrogate.numbers()}
+
+
+def _as_asked(calibration: Calibration, file: SegmentFile) -> Calibration:
+    """The calibration with the kinds of sample queries that it was made with."""
+    told = file.meta.get("mixed")
+    if told is None:  # segments that were written before there were several
+        return replace(calibration, mixed=(1,), deeper=UNMIXED)
+    sound = isinstance(told, list) and told and all(type(n) is int and 0 < n < 100 for n in told)
+    if not sound or len(calibration.ranks) % len(told):
+        raise DamagedError(file.name, "table", "kinds of sample queries", told)
+    return replace(calibration, mixed=told)
 
 
 def _read_surrogate(file: SegmentFile, dim: int) -> Surrogate:

@@ -2,8 +2,8 @@
 
 One pass takes a sample of documents where something is fitted to them; the next one writes the
 records, computes a surrogate and a sketch of each document (kept in files beside the segment until
-they are written), and finds the true neighbours of sample queries on the way: some tokens in a row
-of single documents, which are somewhat harder to find neighbours for than questions are.
+they are written), and finds the true neighbours of sample queries on the way (see
+`multivector.sample_queries`).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,12 +27,14 @@ from bigrain.index.coded import chunk_rows
 from bigrain.index.coded_writing import ListedCodes, fit_codes
 from bigrain.index.effort import Calibration
 from bigrain.index.multivector import (
+    MIXED,
     STRETCH,
     MultiVectorSegment,
     MultiVectorSpec,
     Ragged,
     joined_queries,
-    stretch_of,
+    relative_depth,
+    sample_queries,
     write_surrogate,
 )
 from bigrain.index.neighbours import LEAST_ROWS, Best, calibrated
@@ -268,6 +271,8 @@ def write_multivector(
             sketches = replace(sketches, weights=given.sketches.weights)
         calibration, sketches = asked.calibration(codes, surrogate, sketches)
         meta = codes.write(writer, calibration)
+        if calibration is not None:
+            meta["mixed"] = list(MIXED)
         if sketches is not None:
             meta |= sketches.write(writer)
         meta |= write_token_codec(writer, codec) | write_surrogate(writer, surrogate)
@@ -356,11 +361,8 @@ class _Asked:
             return cls([], np.empty(0, np.int64))
         cost = STRETCH * n_tokens * values.shape[1]
         m = int(np.clip(WORK // max(cost, 1), LEAST_ASKED, ASKED))
-        rng = np.random.default_rng(seed)
-        queries = []
-        for i in rng.choice(n_sampled, min(m, n_sampled), replace=False).tolist():
-            queries.append(stretch_of(values[offsets[i] : offsets[i + 1]], rng))
-        return cls(queries, np.ones(len(queries), np.int64))
+        documents = [values[a:b] for a, b in pairwise(offsets.tolist())]
+        return cls(*sample_queries(documents, m, np.random.default_rng(seed)))
 
     def look_at(
         self, start: int, codec: TokenCodec, payload: npt.NDArray[np.uint8], counts: Counts
@@ -385,11 +387,18 @@ class _Asked:
         if self._joined is None:
             return None, sketches
         queries = surrogate.queries(*self._joined)
-        if sketches is None:
-            return calibrated(codes, queries, self._best, self._skip), None
-        sketches = self._weighed(codes, queries, sketches)
-        second = _LookedOver(self._queries, sketches)
-        return calibrated(codes, queries, self._best, self._skip, second), sketches
+        second = None
+        if sketches is not None:
+            sketches = self._weighed(codes, queries, sketches)
+            second = _LookedOver(self._queries, sketches)
+        found = calibrated(codes, queries, self._best, self._skip, second)
+        return None if found is None else self._of_full_length(found), sketches
+
+    def _of_full_length(self, found: Calibration) -> Calibration:
+        """Places as they would be had all queries STRETCH tokens."""
+        depth = np.array([[relative_depth(len(query))] for query in self._queries])
+        ranks = np.minimum(np.ceil(found.ranks / depth), np.iinfo(np.int32).max)
+        return replace(found, ranks=ranks.astype(np.int32))
 
     def _weighed(self, codes: ListedCodes, queries: Floats, sketches: Sketches) -> Sketches:
         rows = self._best.rows

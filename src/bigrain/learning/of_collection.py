@@ -101,7 +101,7 @@ def learn_collection(
         parts = tuple(part for part in parts if part != "light")
         notes.append("codes were not learned: that needs pip install 'bigrain[learn]'")
     began = _state(col, family.name)
-    budget = col._budget.build // (4 * COPIES * family.dim)
+    budget = col._opened.budget.build // (4 * COPIES * family.dim)
     with (
         reporting(progress) as reporter,
         tempfile.TemporaryDirectory(prefix="bigrain-learn-") as folder,
@@ -121,8 +121,8 @@ def learn_collection(
             notes.append(f"taken up where a call had come to after {checkpoint.seconds:.0f} s")
         until = time.monotonic() + 60 * minutes - checkpoint.seconds
         task = Task(
-            col, view, family, index, target, col._fusion, seed, reporter, Path(folder), until,
-            most_rows, asked, hold_out, checkpoint, notes=notes,
+            col, view, family, index, target, col._opened.fusion, seed, reporter, Path(folder),
+            until, most_rows, asked, hold_out, checkpoint, notes=notes,
         )  # fmt: skip
         task.notes += task.asked.notes
         if task.asked.grades is None:
@@ -180,13 +180,13 @@ def unlearn_collection(col: Collection, progress: ProgressLike) -> int:
     with col._changing, reporting(progress) as reporter:
         col._require_nothing_pending()
         col._writer()
-        learned = col._learned
+        learned = col._opened.learned
         if not learned:
             col.rollback()
             raise InvalidInputError("nothing was learned, so there is nothing to take back")
         families = {}
         for name in dict.fromkeys((*learned.adapters, *learned.fields_before)):
-            family = col._families[name]
+            family = col._opened.families[name]
             assert isinstance(family, DenseFamily)
             if name in learned.fields_before:
                 before = field_from_dict(dict(learned.fields_before[name]))
@@ -209,9 +209,9 @@ def _state(col: Collection, name: str) -> tuple[Any, ...]:
     assert isinstance(index, DenseIndex)
     codecs = (view.segment.codec for view in index.views)
     return (
-        col._families[name].spec,
-        col._learned.adapters.get(name),
-        col._learned.fields_before.get(name),
+        col._opened.families[name].spec,
+        col._opened.learned.adapters.get(name),
+        col._opened.learned.fields_before.get(name),
         frozenset(codec.id for codec in codecs if codec.learned_from),
     )
 
@@ -222,7 +222,7 @@ def _require_the_same(
     """ConfigError if a field, or the fusion if that is replaced, is not as when `learn` began."""
     if _state(col, name) != began:
         changed = f"field {name!r} was tuned, taught or untaught"
-    elif fusion is not None and col._fusion != fusion:
+    elif fusion is not None and col._opened.fusion != fusion:
         changed = "the weights of the fusion were changed"
     else:
         return
@@ -245,7 +245,7 @@ def _publish(
         col._require_nothing_pending()
         col._writer()
         _require_the_same(col, name, began, None if fusion is None else task.fusion)
-        family, learned = col._families[name], col._learned
+        family, learned = col._opened.families[name], col._opened.learned
         assert isinstance(family, DenseFamily)
         if codec is not None:
             learned = learned.with_codes(name, family.spec)
@@ -257,7 +257,7 @@ def _publish(
             family = family.coding(codec)
         settings: dict[str, Any] = {}
         if fusion is not None:
-            learned = learned.with_fusion(col._fusion.to_dict())
+            learned = learned.with_fusion(col._opened.fusion.to_dict())
             settings["fusion"] = fusion.to_dict()
         changed = {} if codec is None and adapter is None else {name: family}
         col._redefine(changed, reporter, {**settings, **learned.settings()})
@@ -276,7 +276,7 @@ def _publish_encoder(
         _require_the_same(col, name, began, None)
         learned.save(folder)
         family = DenseFamily(name, replace(task.family.spec, encoder=str(folder)))
-        settings = col._learned.with_encoder(name, task.family.spec).settings()
+        settings = col._opened.learned.with_encoder(name, task.family.spec).settings()
         col._redefine({name: family}, reporter, settings)
         return col._require_open().number
 
@@ -306,7 +306,7 @@ def _folder_for(parts: tuple[str, ...], folder: str | os.PathLike[str] | None) -
 
 
 def _dense_field(col: Collection, field: str | None) -> DenseFamily:
-    dense = {n: f for n, f in col._families.items() if isinstance(f, DenseFamily)}
+    dense = {n: f for n, f in col._opened.families.items() if isinstance(f, DenseFamily)}
     if field is None and len(dense) == 1:
         return next(iter(dense.values()))
     if not dense:

@@ -407,7 +407,7 @@ class Task:
     def _trial(self, family: DenseFamily, sampled: DenseIndex) -> Iterator[DenseIndex]:
         """The sampled rows as a family codes them, in a temporary segment."""
         self.reporter.stage("coding", sampled.n_rows, "vectors")
-        files, memory = self.col._folder.files, self.col._budget.build
+        files, memory = self.col._folder.files, self.col._opened.budget.build
         trial = write_trial(family, sampled, sampled.views, files, self.folder, memory)
         assert trial.file is not None
         self.reporter.advance(sampled.n_rows)

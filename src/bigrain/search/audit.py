@@ -104,10 +104,15 @@ class Auditor:
         record = self._records.get(name)
         return record is not None and record.heeded
 
-    def queries(self, name: str) -> npt.NDArray[np.float32] | None:
-        """(n, dim) audited queries of a field, the newest ones; None if there are none."""
+    def queries(self, name: str) -> Any:
+        """(n, dim) audited queries of a field, the newest ones, or a list of (m, dim) of token
+        vectors; None if there are none.
+        """
         record = self._records.get(name)
-        return np.stack(list(record.queries)) if record is not None and record.queries else None
+        if record is None or not record.queries:
+            return None
+        found = list(record.queries)
+        return np.stack(found) if found[0].ndim == 1 else found
 
     # -- in the background --------------------------------------------------------------------
 
@@ -216,7 +221,7 @@ class Auditor:
             shares.append(judged)
         if known and isinstance(done.index, CodedIndex):
             record.queries.extend(done.samples[i].query for i in known)
-            while len(record.queries) * done.samples[0].query.nbytes > KEPT_QUERIES_BYTES:
+            while sum(query.nbytes for query in record.queries) > KEPT_QUERIES_BYTES:
                 record.queries.popleft()
             queries = [done.samples[i].query for i in known]
             new = measured(done.index, queries, [truths[i] for i in known], done.selection)

@@ -37,6 +37,31 @@ def propose(view: SnapshotView, plan: Plan) -> list[Proposals]:
 
 
 def _of_field(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
+    if field.own is None:
+        return _alike(view, plan, field)
+    depths = np.array([effort.n for effort in field.own])
+    parts = []
+    for n in np.unique(depths):
+        some = np.flatnonzero(depths == n)
+        parts.append((some, _alike(view, plan, field.alike(some))))
+    return _in_rows(parts, len(depths))
+
+
+def _in_rows(parts: Sequence[tuple[npt.NDArray[np.int64], Proposals]], n: int) -> Proposals:
+    """The proposals for some queries at a time as those for all n."""
+    if len(parts) == 1:
+        return parts[0][1]
+    widest = max(found.documents.shape[1] for _, found in parts)
+    documents = np.full((n, widest), -1, np.int64)
+    estimates = np.full((n, widest), -np.inf, np.float32)
+    for some, found in parts:
+        documents[some, : found.documents.shape[1]] = found.documents
+        estimates[some, : found.documents.shape[1]] = found.estimates
+    return Proposals(documents, estimates)
+
+
+def _alike(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
+    """Of queries that are looked for equally far."""
     index = field.field.index
 
     def ask(n: int) -> Proposals:
@@ -54,7 +79,7 @@ def _of_field(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
         for _ in range(MAX_ROUNDS):
             if n >= limit or found.fewest >= want:
                 break
-            if 4 * n * plan.n_queries * BYTES_PER_CANDIDATE > view.search_bytes:
+            if 4 * n * len(field.queries) * BYTES_PER_CANDIDATE > view.search_bytes:
                 break
             n = min(limit, 4 * n)
             found = ask(n)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.errors import DamagedError
+from bigrain.families.multivector import MultiVectorFamily
 from bigrain.search.fuse import shares_of
 from bigrain.search.matching import matches
 from bigrain.search.pipeline import Answer, Answers
@@ -46,7 +47,7 @@ def make_hits(view: SnapshotView, plan: Plan, query: int, answer: Answer) -> lis
                 metadata=document.metadata,
                 parts=parts[row],
                 passage=_passage(plan, answer, row, document),
-                explanation=_explain(plan, query, answer, row) if plan.explain else None,
+                explanation=_explain(plan, query, answer, row, document) if plan.explain else None,
             )
         )
     return hits
@@ -127,16 +128,20 @@ def _passage(plan: Plan, answer: Answer, row: int, document: StoredDocument) -> 
     return Passage(start, end, document.text[start:end])
 
 
-def _explain(plan: Plan, query: int, answer: Answer, row: int) -> dict[str, Any]:
+def _explain(
+    plan: Plan, query: int, answer: Answer, row: int, document: StoredDocument
+) -> dict[str, Any]:
     told: dict[str, Any] = {}
     for column, field in enumerate(plan.fields):
         heavy = float(answer.heavy[row, column])
         if np.isnan(heavy):
             continue
         light = float(answer.light[row, column])
-        own = field.field.family.explain(
-            field.field.index, field.queries[query], int(answer.units[row, column])
-        )
+        unit = int(answer.units[row, column])
+        family = field.field.family
+        own = family.explain(field.field.index, field.queries[query], unit)
+        if isinstance(family, MultiVectorFamily) and plan.n_queries == 1:
+            own |= family.words(own, field.said[query], _text_of(family, document, unit))
         told[field.name] = {
             "contribution": float(answer.parts[row, column]),
             "exact_score": heavy,
@@ -145,3 +150,12 @@ def _explain(plan: Plan, query: int, answer: Answer, row: int) -> dict[str, Any]
             **(plan.meaning.told.get(field.name, {}) if plan.meaning is not None else {}),
         }
     return told
+
+
+def _text_of(family: MultiVectorFamily, document: StoredDocument, unit: int) -> str:
+    """The text of a unit as it was encoded."""
+    text = document.text
+    if document.passages is not None:
+        start, end = (int(n) for n in document.passages[unit - document.docno])
+        text = text[start:end]
+    return family.titled(document.title, text) if document.title else text

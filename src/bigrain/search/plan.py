@@ -14,6 +14,7 @@ from bigrain.errors import BudgetError, InvalidQueryError, UnknownFieldError, sh
 from bigrain.families.lexical import LexicalFamily
 from bigrain.families.sparse import SparseFamily
 from bigrain.index.base import Selection
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import Effort
 from bigrain.index.lexical import LexicalIndex
 from bigrain.index.sparse import SparseIndex
@@ -47,10 +48,24 @@ class FieldPlan:
     effort: Effort
     weight: float
     covered: npt.NDArray[np.bool_] | None = None  # (Q,): whether the encoder knows their words
+    own: tuple[Effort, ...] | None = None  # of each query; None: all have `effort`, the largest
+    said: Sequence[Any] = ()  # the queries as they were given
 
     def part(self, start: int, stop: int) -> FieldPlan:
         covered = None if self.covered is None else self.covered[start:stop]
-        return replace(self, queries=self.queries[start:stop], covered=covered)
+        own = None if self.own is None else self.own[start:stop]
+        return replace(self, queries=self.queries[start:stop], covered=covered, own=own)
+
+    def alike(self, some: npt.NDArray[np.int64]) -> FieldPlan:
+        """With only those of its queries, of which all have the same effort."""
+        covered = None if self.covered is None else self.covered[some]
+        queries = [self.queries[i] for i in some.tolist()]
+        effort = self.effort_of(int(some[0]))
+        return replace(self, queries=queries, effort=effort, covered=covered, own=None)
+
+    def effort_of(self, i: int) -> Effort:
+        """How far it looks for the query i."""
+        return self.effort if self.own is None else self.own[i]
 
 
 @dataclass(frozen=True)
@@ -163,9 +178,23 @@ def make_plan(
             effort = effort.deeper(fused if recall is None else max(effort.n, fused))
         own = [query[name] for query in plain] if named else plain
         covered = _covered(field, own) if len(asked) > 1 else None
-        plans.append(FieldPlan(name, field, prepared[name], effort, weight, covered))
+        one = FieldPlan(name, field, prepared[name], effort, weight, covered, said=own)
+        if n_candidates is None and not exact:
+            one = _each_its_own(one, fused, view.search_bytes // BYTES_PER_CANDIDATE // len(asked))
+        plans.append(one)
     _require_memory(view, plans)
     return Plan(k, len(plain), tuple(plans), parsed, selection, exact, explain, fusion, meaning)
+
+
+def _each_its_own(plan: FieldPlan, least: int, most: int) -> FieldPlan:
+    """With an effort for each query, if some need another one than the rest."""
+    index = plan.field.index
+    if not isinstance(index, CodedIndex):
+        return plan
+    own = tuple(index.effort_for(query, plan.effort, least, most) for query in plan.queries)
+    if all(one is plan.effort for one in own):
+        return plan
+    return replace(plan, effort=max(own, key=lambda one: one.n), own=own)
 
 
 def _without_operators(queries: Sequence[Any]) -> tuple[Query | None, Sequence[Any]]:

@@ -174,7 +174,7 @@ def _sample(
         kept,
         plan.k,
         asked,
-        field.effort,
+        field.effort_of(i),
         plan.filter,
         answer.documents if alone else None,
         answer.scores if alone else None,

@@ -41,7 +41,6 @@ from bigrain.storage.rows import (
     marks,
     order_of,
     segment_rows,
-    select,
     setting,
     superseded_rows,
     superseded_total,
@@ -65,6 +64,7 @@ class CatalogueReader:
         self._cache_kib = cache_bytes // 1024
         self._idle: list[sqlite3.Connection] = []  # as many as threads read at once
         self._closed = False
+        self._has_heads = False  # once true, it stays so: formats only rise
         self._lock = threading.Lock()
 
     def check_format(self) -> None:
@@ -259,13 +259,10 @@ class CatalogueReader:
     def documents(self, docnos: Sequence[int]) -> dict[int, StoredDocument]:
         """Documents by number; numbers that are not there are left out."""
         found: dict[int, StoredDocument] = {}
-        with self._reading("documents", at_once=True) as db:
+        with self._reading("documents", at_once=len(docnos) > SELECT_BATCH) as db:
             for part in batches(docnos):
-                rows = db.execute(
-                    f"{select(db, DOCUMENT)} docno IN ({marks(part)})",
-                    part,
-                )
-                for row in rows:
+                where = f"docno IN ({marks(part)})"
+                for row in db.execute(f"{self._select(db, DOCUMENT)} {where}", part):
                     found[row[0]] = self._unpack(row)
         return found
 
@@ -276,11 +273,11 @@ class CatalogueReader:
         with self._reading("documents", at_once=True) as db:
             for part in batches(ids):
                 alive = db.execute(
-                    f"{select(db, DOCUMENT)} died IS NULL AND id IN ({marks(part)})",
+                    f"{self._select(db, DOCUMENT)} died IS NULL AND id IN ({marks(part)})",
                     part,
                 ).fetchall()
                 died_later = db.execute(
-                    f"{select(db, DOCUMENT)} died IS NOT NULL AND died > ?"
+                    f"{self._select(db, DOCUMENT)} died IS NOT NULL AND died > ?"
                     f" AND id IN ({marks(part)})",
                     [snapshot, *part],
                 ).fetchall()
@@ -312,11 +309,11 @@ class CatalogueReader:
         with self._reading("documents", at_once=len(docnos) > SELECT_BATCH) as db:
             for part in batches(docnos):
                 where = f"docno IN ({marks(part)})"
-                (told,) = db.execute(f"{select(db, TOGETHER)} {where}", part).fetchone()
+                (told,) = db.execute(f"{self._select(db, TOGETHER)} {where}", part).fetchone()
                 rows = json.loads(told)
                 for docno, id_, born, died, head, metadata in rows:
                     if head is None:  # format 1: one checksum over everything
-                        whole = f"{select(db, DOCUMENT)} docno = ?"
+                        whole = f"{self._select(db, DOCUMENT)} docno = ?"
                         self._unpack(db.execute(whole, (docno,)).fetchone())
                     elif sums.document_head(docno, id_, born, died, metadata) != head:
                         self._check_head((docno, id_, born, died, head, metadata))
@@ -380,7 +377,7 @@ class CatalogueReader:
         while True:
             with self._reading("documents", at_once=True) as db:
                 rows = db.execute(
-                    f"{select(db, DOCUMENT)} docno > :last AND {condition}"
+                    f"{self._select(db, DOCUMENT)} docno > :last AND {condition}"
                     f" ORDER BY docno LIMIT {SELECT_BATCH}",
                     {"last": last, "s": snapshot},
                 ).fetchall()
@@ -445,6 +442,12 @@ class CatalogueReader:
         with self._reading("metadata index") as db:
             (n,) = db.execute("SELECT count(*) FROM attributes").fetchone()
             return int(n)
+
+    def _select(self, db: sqlite3.Connection, columns: str) -> str:
+        """A query for documents; format 1, which a writer may leave behind, has no `head`."""
+        self._has_heads = self._has_heads or version_of(db) > 1
+        listed = columns if self._has_heads else columns.replace("head", "NULL")
+        return f"SELECT {listed} FROM documents WHERE"
 
     def _check_head(self, row: tuple[Any, ...]) -> None:
         docno, id_, born, died, head, metadata, *_ = row

@@ -128,12 +128,6 @@ def version_of(db: sqlite3.Connection) -> int:
     return int(version)
 
 
-def select(db: sqlite3.Connection, columns: str) -> str:
-    """A query for documents; format 1 has no checksum of the head."""
-    listed = columns if version_of(db) > 1 else columns.replace("head", "NULL")
-    return f"SELECT {listed} FROM documents WHERE"
-
-
 def setting(db: sqlite3.Connection, key: str) -> Any:
     """A setting's value, None if there is none of this key."""
     row = db.execute("SELECT value FROM settings WHERE key = ?", (key,)).fetchone()

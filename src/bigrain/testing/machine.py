@@ -132,7 +132,7 @@ class CollectionMachine(RuleBasedStateMachine):
     def _opened(self) -> None:
         self.checked = -1
         if self.spill_early:
-            for family in self.col._families.values():
+            for family in self.col._opened.families.values():
                 family.builder = _with_little_memory(family.builder)  # type: ignore[method-assign]
 
     def _close_readers(self) -> None:

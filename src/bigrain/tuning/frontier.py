@@ -88,7 +88,7 @@ def measure(
     for setting in settings:
         effort = trial.index.effort(setting, k)
         for query in questions.fresh[:WARM_UP]:
-            _ask(trial.index, query, effort, k)
+            _ask(trial.index, query, trial.index.effort_for(query, effort, k, n_rows), k)
         chosen: list[float] = []
         shares: list[float] = []
         scanning = verifying = 0.0
@@ -96,7 +96,8 @@ def measure(
             zip((questions.choosing, questions.fresh), truths, strict=True)
         ):
             for query, truth in zip(queries, known, strict=True):
-                found, scan, verify = _ask(trial.index, query, effort, k)
+                own = trial.index.effort_for(query, effort, k, n_rows)
+                found, scan, verify = _ask(trial.index, query, own, k)
                 scanning, verifying = scanning + scan, verifying + verify
                 (shares if half else chosen).append(_share(found, truth, k))
         n = len(chosen) + len(shares)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bigrain.budget import Budget
-from bigrain.collection import _with_fixed
 from bigrain.errors import (
     BudgetError,
     InvalidInputError,
@@ -20,6 +19,7 @@ from bigrain.families.base import CodedFamily
 from bigrain.index.coded_index import CodedIndex
 from bigrain.index.effort import DEFAULT_RECALL
 from bigrain.index.multivector_plain import PlainSegment
+from bigrain.opened import with_families
 from bigrain.progress import ProgressLike, reporting
 from bigrain.tuning.report import TuneReport
 from bigrain.tuning.tune import Task, measured_again, tune
@@ -64,7 +64,9 @@ def tune_collection(
             raise InvalidInputError(
                 f"{name}={shown(value)} must be a whole number from {low} to {high:,}"
             )
-    given = col._whole_budget if memory_budget_bytes is None else Budget.of(memory_budget_bytes)
+    given = col._opened.whole_budget
+    if memory_budget_bytes is not None:
+        given = Budget.of(memory_budget_bytes)
     if apply and col.read_only:
         raise ReadOnlyError(
             f"{col.path} was opened with read_only=True; open it without to apply what is chosen"
@@ -73,7 +75,7 @@ def tune_collection(
         col._require_nothing_pending()
 
     def within(budget: Budget, recoded: CodedFamily) -> Budget:
-        return _with_fixed(budget, {**col._families, recoded.name: recoded})
+        return with_families(budget, {**col._opened.families, recoded.name: recoded})
 
     index = view.fields[family.name].index
     assert isinstance(index, CodedIndex)
@@ -87,7 +89,7 @@ def tune_collection(
         index=index,
         recall=float(asked),
         k=k,
-        here=lambda recoded: within(col._whole_budget, recoded),
+        here=lambda recoded: within(col._opened.whole_budget, recoded),
         there=lambda recoded: within(given, recoded),
         budget_bytes=given.total,
         others=sum(
@@ -105,7 +107,7 @@ def tune_collection(
         reporting(progress) as reporter,
         tempfile.TemporaryDirectory(prefix="bigrain-tune-") as folder,
     ):
-        tuned = tune(task, col._folder.files, Path(folder), col._budget.build, reporter)
+        tuned = tune(task, col._folder.files, Path(folder), col._opened.budget.build, reporter)
         report = tuned.report
         if not apply:
             return report
@@ -129,7 +131,7 @@ def tune_collection(
 
 
 def _family(col: Collection, field: str | None) -> CodedFamily:
-    coded = {n: f for n, f in col._families.items() if isinstance(f, CodedFamily)}
+    coded = {n: f for n, f in col._opened.families.items() if isinstance(f, CodedFamily)}
     if field is None and len(coded) == 1:
         return next(iter(coded.values()))
     if not coded:
