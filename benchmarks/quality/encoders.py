@@ -10,8 +10,8 @@ collection), and of their fusions. All dense, sparse and multi-vector scores are
 `--split dev` asks the questions that weights were chosen on; `--families dense,sparse` leaves out
 token vectors, which cost most, and keeps the figures that the results file has of them.
 `--speed`: texts a second and single queries by runtime on one thread, in time of the processor,
-beside Sentence-Transformers; the price of three families; and how far vectors differ. Sets that are
-not named keep what the results file says of them.
+beside Sentence-Transformers; the price of three families; and how far vectors differ. Sets and
+`--runtimes` that are not named keep what the results file says of them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ WEIGHTS: dict[str, dict[str, float]] = {
 }
 WEIGHED = ("multivector", "lexical + dense + multivector")
 NAME = "benchmark/model"
-TIMED, ASKED, TURNS = 256, 40, 7
+TIMED, ASKED, TURNS = 256, 40, 5
 
 
 def systems(families: list[str]) -> dict[str, dict[str, float]]:
@@ -178,21 +178,22 @@ def ndcg(
     }
 
 
-def speed(model: str) -> dict[str, Any]:
+def speed(model: str, named: list[str]) -> dict[str, Any]:
     """Texts a second, milliseconds a query, and the largest difference, by runtime."""
     documents, queries, _ = load_set("selqa")
     texts = [d.text for d in documents[:TIMED]]
     asked = list(queries.values())[:ASKED]
     told: dict[str, Any] = {"texts": len(texts)}
     expected = None
-    if find_spec("sentence_transformers"):
+    if not named and find_spec("sentence_transformers"):
         from sentence_transformers import SentenceTransformer
 
         library = SentenceTransformer(model, device="cpu")
         expected, rate = _rate(lambda: library.encode(texts, batch_size=32), len(texts))
         _, each = _rate(lambda: [library.encode([q]) for q in asked], len(asked))
         told["sentence-transformers"] = {"texts/s": rate, "query ms": round(1000 / each, 2)}
-    for runtime in [*candidates(), *(["onnx", "onnx-int8"] if find_spec("onnxruntime") else [])]:
+    every = [*candidates(), *(["onnx", "onnx-int8"] if find_spec("onnxruntime") else [])]
+    for runtime in named or every:
         encoder = bigrain.TransformerEncoder(model, threads=1, runtime=runtime)
         row = {}
         found, row["texts/s"] = _rate(lambda e=encoder: e.encode_documents(texts, ["dense"]))
@@ -242,6 +243,7 @@ def main() -> None:
     parser.add_argument("--queries", type=int, help="at most so many of a set")
     parser.add_argument("--split", help="of the judgments, other than test")
     parser.add_argument("--speed", action="store_true", help="measure runtimes, not quality")
+    parser.add_argument("--runtimes", help="with --speed: these alone, such as torch,openvino")
     parser.add_argument("--keep", type=Path, help="where collections stay, and are looked for")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("encoders.json"))
     options = parser.parse_args()
@@ -255,7 +257,10 @@ def main() -> None:
     before = json.loads(options.out.read_text()) if options.out.exists() else {}
     result = {"speed": before.get("speed", {}), "sets": before.get("sets", {})}
     if options.speed:
-        result["speed"] = speed(options.model)
+        named = options.runtimes.split(",") if options.runtimes else []
+        for runtime, row in speed(options.model, named).items():
+            known = result["speed"].get(runtime)
+            result["speed"][runtime] = known | row if isinstance(known, dict) else row
         save(options.out, result)
         return
     for name in options.sets.split(","):
