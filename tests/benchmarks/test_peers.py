@@ -39,8 +39,8 @@ def test_the_script_measures_bigrain(tmp_path):
     np.save(tmp_path / "Q.npy", unit(rng, 40, 32))
     n = 2000
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n<!-- peers-{n}: written by dense/peers.py -->\nold\n"
-                      f"<!-- end of peers-{n} -->\nafter\n")  # fmt: skip
+    readme.write_text("before\n<!-- out: written by dense/peers.py -->\nold\n"
+                      "<!-- end of out -->\nafter\n")  # fmt: skip
     command = [
         sys.executable, FOLDER / "peers.py", "--vectors", tmp_path / "X.npy",
         "--queries", tmp_path / "Q.npy", "--n", str(n), "--asked", "40", "--singles", "5",
