@@ -74,7 +74,8 @@ def judge(args: argparse.Namespace, tables: dict[str, np.ndarray]) -> dict[str, 
     """{width: {set or mean: [with four widths, alone, difference, low, high]}}."""
     teacher = Teacher(args.teacher, args.cache, args.threads)
     wordpiece = WordPiece(teacher.folder, args.work)
-    values: dict[str, dict[str, np.ndarray]] = {str(width): {} for width in PREFIXES}
+    alone = [name for name in tables if name != "all"]
+    values: dict[str, dict[str, np.ndarray]] = {width: {} for width in alone}
     for name in args.sets:
         target = read_set(args.data, name, TARGET_SETS[name])
         queries, documents = wordpiece.bags(target.queries), wordpiece.bags(target.documents)
@@ -127,7 +128,7 @@ def main() -> None:
     parser.add_argument("--contrast-rate", type=float, default=1.5e-3)
     parser.add_argument("--contrast-pull", type=float, default=0.0)
     parser.add_argument("--stay", type=float, default=1.0, help="share of distillation in contrast")
-    parser.add_argument("--trained", type=Path, help="widths.npz of a run: judge it, train nothing")
+    parser.add_argument("--trained", type=Path, help="widths.npz of a run: judge it")
     parser.add_argument("--out", type=Path, default=Path("widths.json"))
     args = parser.parse_args()
     torch.set_num_threads(args.threads)

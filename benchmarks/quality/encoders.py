@@ -7,10 +7,11 @@ A collection with `bigrain.fields_of(model)`: nDCG@10 of the words (BM25), the p
 vocabulary head, MaxSim of token vectors (query tokens alike, and weighed by rarity in the
 collection), and of their fusions. All dense, sparse and multi-vector scores are exact (recall=1).
 `--documents` and `--queries` take fewer of each set, so that figures compare with each other only;
-`--split dev` asks the questions that weights were chosen on.
+`--split dev` asks the questions that weights were chosen on; `--families dense,sparse` leaves out
+token vectors, which cost most, and keeps the figures that the results file has of them.
 `--speed`: texts a second and single queries by runtime on one thread, in time of the processor,
-beside Sentence-Transformers; the price of three families; and how far vectors differ. Sets that are
-not named keep what the results file says of them.
+beside Sentence-Transformers; the price of three families; and how far vectors differ. Sets and
+`--runtimes` that are not named keep what the results file says of them.
 """
 
 from __future__ import annotations
@@ -52,14 +53,16 @@ WEIGHTS: dict[str, dict[str, float]] = {
     "all, 2:1:1:4": {"lexical": 2, "dense": 1, "sparse": 1, "multivector": 4},
     "all, 3:1:1:3": {"lexical": 3, "dense": 1, "sparse": 1, "multivector": 3},
 }
+WEIGHED = ("multivector", "lexical + dense + multivector")
 NAME = "benchmark/model"
-TIMED, ASKED, TURNS = 256, 40, 7
+TIMED, ASKED, TURNS = 256, 40, 5
 
 
-def systems() -> dict[str, dict[str, float]]:
+def systems(families: list[str]) -> dict[str, dict[str, float]]:
     """Each field alone, and fusions: weights."""
-    alone = {name: {name: 1.0} for name in ("lexical", *FAMILIES)}
-    return {**alone, **WEIGHTS}
+    there = ["lexical", *families]
+    found = {name: {name: 1.0} for name in there} | WEIGHTS
+    return {name: weights for name, weights in found.items() if {*weights} <= {*there}}
 
 
 def register(model: str, **options: Any) -> bigrain.TransformerEncoder:
@@ -83,7 +86,7 @@ def chosen_of(documents: list[Any], judgments: Any, n: int | None) -> list[Any]:
 
 def judge(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Every system on one set."""
-    model, keep = options.model, options.keep
+    model, keep, families = options.model, options.keep, options.families.split(",")
     documents, queries, judgments = load_set(name)
     whole = len(documents)
     if options.split is not None:
@@ -101,43 +104,42 @@ def judge(name: str, options: argparse.Namespace) -> dict[str, Any]:
         seconds = None
         if not path.exists():
             began = time.process_time()
-            with bigrain.create(path, bigrain.fields_of(NAME)) as col:
+            with bigrain.create(path, bigrain.fields_of(NAME, families)) as col:
                 col.add(documents)
                 col.commit()
             seconds = round(time.process_time() - began, 1)
         with bigrain.open(path) as col:
-            found = ndcg(col, asked_of(encoder, queries), judgments, systems())
-        rarity = encoder.rarity([f"{d.title} {d.text}" if d.title else d.text for d in documents])
-        encoder = register(model, token_weights=rarity)
-        weighed = {
-            name: systems()[name] for name in ("multivector", "lexical + dense + multivector")
-        }
-        with bigrain.open(path) as col:
-            rare = ndcg(col, asked_of(encoder, queries), judgments, weighed)
+            found = ndcg(col, asked_of(encoder, queries, families), judgments, systems(families))
+        if "multivector" in families:
+            texts = [f"{d.title} {d.text}" if d.title else d.text for d in documents]
+            encoder = register(model, token_weights=encoder.rarity(texts))
+            weighed = {system: systems(families)[system] for system in WEIGHED}
+            with bigrain.open(path) as col:
+                rare = ndcg(col, asked_of(encoder, queries, families), judgments, weighed)
+            found |= {f"{system}, rare tokens more": value for system, value in rare.items()}
     return {
         "documents": len(documents),
         "of": whole,
         "queries": len(queries),
         "index_cpu_s": seconds,
-        "nDCG@10": found | {f"{system}, rare tokens more": v for system, v in rare.items()},
+        "nDCG@10": found,
     }
 
 
-def asked_of(encoder: bigrain.TransformerEncoder, queries: dict[str, str]) -> dict[str, Any]:
-    """What each field is asked with, encoded once for all systems."""
-    found = encoder.encode_queries(list(queries.values()), FAMILIES)
-    matrix, (values, offsets) = found["sparse"], found["multivector"]
-    asked = {}
+def asked_of(
+    encoder: bigrain.TransformerEncoder, queries: dict[str, str], families: list[str]
+) -> dict[str, Any]:
+    """What each field is asked with; texts are weighed by idf, so the sparse field has those."""
+    given = [family for family in families if family != "sparse"]
+    found = encoder.encode_queries(list(queries.values()), given)
+    asked: dict[str, Any] = {}
     for row, (query, text) in enumerate(queries.items()):
-        a, b = matrix.indptr[row : row + 2]
-        asked[query] = {
-            "lexical": text,
-            "dense": found["dense"][row],
-            "sparse": dict(
-                zip(matrix.indices[a:b].tolist(), matrix.data[a:b].tolist(), strict=True)
-            ),
-            "multivector": values[offsets[row] : offsets[row + 1]],
-        }
+        asked[query] = dict.fromkeys(["lexical", *families], text)
+        if "dense" in found:
+            asked[query]["dense"] = found["dense"][row]
+        if "multivector" in found:
+            values, offsets = found["multivector"]
+            asked[query]["multivector"] = values[offsets[row] : offsets[row + 1]]
     return asked
 
 
@@ -176,21 +178,22 @@ def ndcg(
     }
 
 
-def speed(model: str) -> dict[str, Any]:
+def speed(model: str, named: list[str]) -> dict[str, Any]:
     """Texts a second, milliseconds a query, and the largest difference, by runtime."""
     documents, queries, _ = load_set("selqa")
     texts = [d.text for d in documents[:TIMED]]
     asked = list(queries.values())[:ASKED]
     told: dict[str, Any] = {"texts": len(texts)}
     expected = None
-    if find_spec("sentence_transformers"):
+    if not named and find_spec("sentence_transformers"):
         from sentence_transformers import SentenceTransformer
 
         library = SentenceTransformer(model, device="cpu")
         expected, rate = _rate(lambda: library.encode(texts, batch_size=32), len(texts))
         _, each = _rate(lambda: [library.encode([q]) for q in asked], len(asked))
         told["sentence-transformers"] = {"texts/s": rate, "query ms": round(1000 / each, 2)}
-    for runtime in [*candidates(), *(["onnx", "onnx-int8"] if find_spec("onnxruntime") else [])]:
+    every = [*candidates(), *(["onnx", "onnx-int8"] if find_spec("onnxruntime") else [])]
+    for runtime in named or every:
         encoder = bigrain.TransformerEncoder(model, threads=1, runtime=runtime)
         row = {}
         found, row["texts/s"] = _rate(lambda e=encoder: e.encode_documents(texts, ["dense"]))
@@ -235,10 +238,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--sets", default=",".join(SETS))
     parser.add_argument("--model", help="a Sentence-Transformers folder")
+    parser.add_argument("--families", default=",".join(FAMILIES))
     parser.add_argument("--documents", type=int, help="at most so many of a set, judged first")
     parser.add_argument("--queries", type=int, help="at most so many of a set")
     parser.add_argument("--split", help="of the judgments, other than test")
     parser.add_argument("--speed", action="store_true", help="measure runtimes, not quality")
+    parser.add_argument("--runtimes", help="with --speed: these alone, such as torch,openvino")
     parser.add_argument("--keep", type=Path, help="where collections stay, and are looked for")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("encoders.json"))
     options = parser.parse_args()
@@ -252,12 +257,19 @@ def main() -> None:
     before = json.loads(options.out.read_text()) if options.out.exists() else {}
     result = {"speed": before.get("speed", {}), "sets": before.get("sets", {})}
     if options.speed:
-        result["speed"] = speed(options.model)
+        named = options.runtimes.split(",") if options.runtimes else []
+        for runtime, row in speed(options.model, named).items():
+            known = result["speed"].get(runtime)
+            result["speed"][runtime] = known | row if isinstance(known, dict) else row
         save(options.out, result)
         return
     for name in options.sets.split(","):
         key = name if options.split is None else f"{name}, {options.split}"
-        result["sets"][key] = judge(name, options)
+        found, known = judge(name, options), result["sets"].get(key, {})
+        if options.families != ",".join(FAMILIES):
+            found["nDCG@10"] = known.get("nDCG@10", {}) | found["nDCG@10"]
+        kept = {what: value for what, value in found.items() if value is not None}
+        result["sets"][key] = known | kept
         print(key, result["sets"][key], flush=True)
         save(options.out, result)
 

@@ -89,13 +89,17 @@ class Model(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Head:
-    """One family of a model. `identity` is its fingerprint, `tell` gives its notices."""
+    """One family of a model.
+
+    `identity` is its fingerprint, `tell` gives its notices, `weighs_by_idf` is as in `Encoder`.
+    """
 
     model: Model
     family: str
     dim: int | None
     identity: Mapping[str, Any]
     tell: Callable[[Sequence[str]], tuple[str, ...]] | None = None
+    weighs_by_idf: bool = False
 
     def fingerprint(self) -> dict[str, Any]:
         return dict(self.identity)

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -36,13 +35,6 @@ BATCH = 2048
 FOREIGN_SHARE = 0.3
 BYTES_PER_PIECE = 80  # vocabulary, columns and tokeniser: measured 72
 TOKEN_DIM, CONTEXT = 128, 1.0  # of tokens, and how much of the text is in each
-
-
-@dataclass(frozen=True, eq=False)
-class SparseHead(Head):
-    """Query weights are counts: the index multiplies them by the idf of their columns."""
-
-    weighs_by_idf: bool = True
 
 
 class StaticEncoder:
@@ -143,7 +135,7 @@ class StaticEncoder:
             return Head(self, family, self.dim, identity, self.notices)
         identity |= {"family": family, "columns": columns}
         if family == "sparse":
-            return SparseHead(self, family, None, identity, self.notices)
+            return Head(self, family, None, identity, self.notices, weighs_by_idf=True)
         return Head(self, family, min(self.dim, TOKEN_DIM), identity, self.notices)
 
     # -- encoding -----------------------------------------------------------------------------

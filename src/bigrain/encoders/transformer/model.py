@@ -79,8 +79,7 @@ class TransformerEncoder:
                          places for
         sparse           "tokens" (the vocabulary), "mlm" (SPLADE), or "auto"
         top              sparse columns of a text
-        token_weights    (vocabulary,) of queries' tokens, in MaxSim and in sparse="tokens", such as
-                         `rarity(texts)` gives
+        token_weights    (vocabulary,) of queries' tokens in MaxSim, such as `rarity(texts)` gives
         runtime          "auto" begins with torch, measures it beside OpenVINO (or ONNX Runtime)
                          once it has worked for 20 seconds, and takes the quickest whose token
                          vectors have a cosine of 0.999 with float32; the choice is kept in the
@@ -237,7 +236,9 @@ class TransformerEncoder:
                 f"{self.folder.path} gives {' and '.join(self.families)}, not {family}"
             )
         width = {"dense": self.dim, "sparse": None, "multivector": self.token_dim}[family]
-        return Head(self, family, width, self._fingerprint(family), self.notices)
+        by_idf = family == "sparse" and self.sparse == "tokens"  # trained heads know what is rare
+        identity = self._fingerprint(family)
+        return Head(self, family, width, identity, self.notices, weighs_by_idf=by_idf)
 
     def _fingerprint(self, family: str) -> dict[str, Any]:
         told: dict[str, Any] = {
@@ -349,8 +350,6 @@ class TransformerEncoder:
             said = ~np.isin(ids, self._pieces.special)
             words = [(hidden[i, at][said[i, at]], ids[i, at][said[i, at]]) for i, at in spans]
             rows: list[Row] = head.rows(words, self.top, query=query)
-            if query and self._token_weights is not None:
-                rows = [(columns, w * self._token_weights[columns]) for columns, w in rows]
             return rows
         tokens = [(hidden[i, at], ids[i, at]) for i, at in spans]
         if family == "multivector":
