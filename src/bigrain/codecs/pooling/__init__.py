@@ -1,5 +1,5 @@
 """Fewer token vectors: groups of tokens of one document or query, each replaced by one vector.
 
-`groups` says what every pooling gives back; `ward` and `centroids` pool documents when they
-are indexed. One idea a file.
+`groups` says what every pooling gives back; `ward`, `centroids`, `windows` pool documents when they
+are indexed, `carving` pools queries. One idea a file.
 """

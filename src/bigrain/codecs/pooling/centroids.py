@@ -61,7 +61,7 @@ class Centroids:
             found = _clusters(tokens, n, clusters, self.iterations)
             labels[at[held]] = self.protected + found[held]
             start += len(part)
-        return pool(values, offsets, labels)
+        return pool(values, offsets, labels, mean=True)
 
 
 def _clusters(tokens: Floats, lengths: Ints, clusters: int, iterations: int) -> Ints:

@@ -41,8 +41,8 @@ class Pooling(Protocol):
     def __call__(self, values: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> Pooled: ...
 
 
-def pool(values: npt.NDArray[Any], offsets: Offsets, labels: Ints) -> Pooled:
-    """Replace groups by their mean.
+def pool(values: npt.NDArray[Any], offsets: Offsets, labels: Ints, *, mean: bool) -> Pooled:
+    """Replace groups by their mean or sum.
 
     `labels` (T,): tokens of a row with one label form a group, those below 0 are left out. Vectors
     of a row come in the order of their groups' first tokens.
@@ -60,7 +60,8 @@ def pool(values: npt.NDArray[Any], offsets: Offsets, labels: Ints) -> Pooled:
     vector_of = np.full(len(labels), -1, np.int32)
     vector_of[kept] = place - ends[rows]
     out = _sums(values, kept, place, len(first))
-    out /= np.bincount(place, minlength=len(out)).astype(np.float32)[:, None]
+    if mean:
+        out /= np.bincount(place, minlength=len(out)).astype(np.float32)[:, None]
     return Pooled(out, ends, vector_of)
 
 

@@ -59,7 +59,7 @@ class Ward:
             tokens = values[at].astype(np.float32) * held[:, :, None]
             found = ward_clusters(tokens, n, clusters[rows])
             labels[at[held]] = self.protected + found[held]
-        return pool(values, offsets, labels)
+        return pool(values, offsets, labels, mean=True)
 
 
 def _batches(lengths: Ints, clusters: Ints) -> Iterator[Ints]:
