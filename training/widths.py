@@ -44,7 +44,10 @@ HELD_OUT = ("cranfield", "npl", "cisi", "cosqa", "selqa")
 
 
 def train_all(args: argparse.Namespace) -> dict[str, np.ndarray]:
-    """Rows of the table with four widths ("all") and of those with one; kept in `--work`."""
+    """Rows of the table with four widths ("all") and of those with one; kept in `--work`.
+
+    Tables that are kept there are not trained again.
+    """
     teacher = Teacher(args.teacher, args.cache, args.threads)
     wordpiece = WordPiece(teacher.folder, args.work)
     parts = distillation_parts(args.data, whole_words(teacher.folder))
@@ -55,17 +58,23 @@ def train_all(args: argparse.Namespace) -> dict[str, np.ndarray]:
     start = single_tokens(teacher, wordpiece, axes, args)
     plans: dict[str, Mapping[int, float]] = {"all": PREFIXES}
     plans |= {str(width): {width: 1.0} for width in PREFIXES}
-    sources, tables = None, {}
+    kept = args.work / "widths.npz"
+    tables = dict(np.load(kept)) if kept.exists() else {}
+    sources = None
     for name, prefixes in plans.items():
+        if name in tables and (sources is not None or len(tables) == len(plans)):
+            continue
         began = time.process_time()
         torch.manual_seed(args.seed)
         table = Table(start[:, : max(prefixes)], args.tf_power)
         distil(table, texts, axes, args, develop, prefixes)
         if sources is None:
             sources = build_pairs(args.data, wordpiece, table, teacher, parts, args.seed)
+        if name in tables:  # its first half is what pairs are chosen by
+            continue
         contrast(table, sources, texts, axes, args, develop, prefixes)
         tables[name] = table.folded()
-        np.savez(args.work / "widths.npz", **tables)
+        np.savez(kept, **tables)
         print(f"{name}: {time.process_time() - began:.0f} s of CPU", flush=True)
     return tables
 
