@@ -370,14 +370,12 @@ def unzip(pairs: list[tuple[str, str]]) -> tuple[list[str], list[str]]:
     return [a for a, _ in pairs], [b for _, b in pairs]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+def recipe_arguments(parser: argparse.ArgumentParser) -> None:
+    """Where data and checkpoints are, and all numbers of the two steps of training."""
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--cache", type=Path, default=Path("build/teacher"))
     parser.add_argument("--work", type=Path, default=Path("build/static"), help="checkpoints")
     parser.add_argument("--teacher", type=Path, default=None, help="model folder")
-    parser.add_argument("--out", type=Path, default=Path("src/bigrain/encoders/static_v1"))
-    parser.add_argument("--start", type=Path, default=None, help="distilled table to go on from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--tf-power", type=float, default=0.5)
@@ -389,6 +387,13 @@ def main() -> None:
     parser.add_argument("--contrast-rate", type=float, default=1.5e-3)
     parser.add_argument("--contrast-pull", type=float, default=0.0)
     parser.add_argument("--stay", type=float, default=1.0, help="share of distillation in contrast")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    recipe_arguments(parser)
+    parser.add_argument("--out", type=Path, default=Path("src/bigrain/encoders/static_v1"))
+    parser.add_argument("--start", type=Path, default=None, help="distilled table to go on from")
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     torch.set_num_threads(args.threads)

@@ -30,6 +30,7 @@ from static_encoder import (
     distil,
     known_texts,
     principal_axes,
+    recipe_arguments,
     single_tokens,
 )
 from table import PREFIXES, Table
@@ -121,22 +122,9 @@ def compared(sets: list[np.ndarray]) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--cache", type=Path, default=Path("build/teacher"))
-    parser.add_argument("--work", type=Path, default=Path("build/static"), help="checkpoints")
-    parser.add_argument("--teacher", type=Path, default=None, help="model folder")
+    recipe_arguments(parser)
+    parser.set_defaults(threads=1, batch=512, distil_epochs=1.6, contrast_steps=1000)
     parser.add_argument("--sets", nargs="+", default=list(TARGET_SETS))
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--tf-power", type=float, default=0.5)
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--distil-epochs", type=float, default=1.6)
-    parser.add_argument("--distil-rate", type=float, default=3e-3)
-    parser.add_argument("--distil-pull", type=float, default=0.0)
-    parser.add_argument("--contrast-steps", type=int, default=1000)
-    parser.add_argument("--contrast-rate", type=float, default=1.5e-3)
-    parser.add_argument("--contrast-pull", type=float, default=0.0)
-    parser.add_argument("--stay", type=float, default=1.0, help="share of distillation in contrast")
     parser.add_argument("--trained", type=Path, help="widths.npz of a run: judge it")
     parser.add_argument("--out", type=Path, default=Path("widths.json"))
     args = parser.parse_args()

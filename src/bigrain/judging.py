@@ -16,7 +16,7 @@ from bigrain.search.asked import fields_of
 if TYPE_CHECKING:
     from bigrain.collection import Collection
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "own_fields"]
 
 NOTICED = 10_000  # judged ids looked up in the collection
 
@@ -37,7 +37,7 @@ def evaluate(
     asked: dict[str, Any] = (
         dict(queries) if isinstance(queries, Mapping) else evaluation.load_queries(Path(queries))
     )
-    given = systems if systems is not None else _own_fields(col, next(iter(asked.values()), ""))
+    given = systems if systems is not None else own_fields(col, next(iter(asked.values()), ""))
     judged = (
         {query: dict(grades) for query, grades in judgments.items()}
         if isinstance(judgments, Mapping)
@@ -67,7 +67,7 @@ def evaluate(
     )
 
 
-def _own_fields(col: Collection, query: Any) -> dict[str, dict[str, Any]]:
+def own_fields(col: Collection, query: Any) -> dict[str, dict[str, Any]]:
     """Each field that such a query names, or else that it can be asked; and all of them fused."""
     able = list(fields_of(query))
     if not able and isinstance(query, str):

@@ -57,7 +57,7 @@ def test_tune_and_bench_ask_with_vectors_of_a_file(program, tmp_path):
     assert told["queries"] == 30 and list(told["systems"]) == ["v"]
     np.save(tmp_path / "wide.npy", np.ones((3, 9), np.float32))
     refused = program("bench", path, "--queries", tmp_path / "wide.npy", code=2)
-    assert "no field can be asked with vectors like those" in refused.stderr
+    assert "takes a query such as" in refused.stderr
     assert "--queries FILE.npy" in program("bench", path, code=2).stderr
 
 

@@ -78,6 +78,7 @@ def bench(
     """
     import bigrain
     from bigrain import InvalidInputError, kernels
+    from bigrain.judging import own_fields
     from bigrain.progress import reporting
 
     with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
@@ -91,22 +92,9 @@ def bench(
                 + (f"no queries in {queries}" if queries else "no documents with text")
                 + "; queries may be vectors too: --queries FILE.npy"
             )
-        able = [name for name in col.fields if col._opened.families[name].accepts(texts[0])]
-        if not able:
-            raise InvalidInputError(
-                "nothing to measure: no field can be asked with "
-                + (
-                    "text; give vectors: --queries FILE.npy"
-                    if isinstance(texts[0], str)
-                    else f"vectors like those of {queries}"
-                )
-            )
-        for name in col.fields:
-            if name not in able:
-                note(f"field {name!r} cannot be asked so, and was not measured", state)
-        asked = {name: [name] for name in able}
-        if len(able) > 1:
-            asked["fused"] = able
+        asked = {name: options["fields"] for name, options in own_fields(col, texts[0]).items()}
+        for name in col.fields.keys() - asked.keys():
+            note(f"field {name!r} cannot be asked so, and was not measured", state)
         results = {}
         with reporting(progress(state)) as reporter:
             for name, fields in asked.items():

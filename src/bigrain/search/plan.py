@@ -55,14 +55,19 @@ class FieldPlan:
     def part(self, start: int, stop: int) -> FieldPlan:
         covered = None if self.covered is None else self.covered[start:stop]
         own = None if self.own is None else self.own[start:stop]
-        return replace(self, queries=self.queries[start:stop], covered=covered, own=own)
+        return replace(
+            self, queries=self.queries[start:stop], covered=covered, own=own,
+            said=self.said[start:stop],
+        )  # fmt: skip
 
     def alike(self, some: npt.NDArray[np.int64]) -> FieldPlan:
         """With only those of its queries, of which all have the same effort."""
         covered = None if self.covered is None else self.covered[some]
-        queries = [self.queries[i] for i in some.tolist()]
+        queries, said = ([each[i] for i in some.tolist()] for each in (self.queries, self.said))
         effort = self.effort_of(int(some[0]))
-        return replace(self, queries=queries, effort=effort, covered=covered, own=None)
+        return replace(
+            self, queries=queries, effort=effort, covered=covered, own=None, said=said
+        )  # fmt: skip
 
     def effort_of(self, i: int) -> Effort:
         """How far it looks for the query i."""
