@@ -1,4 +1,4 @@
-// The kernels of codes, rows and tables as Python sees them (dispatch.py).
+// The kernels of codes, rows and tables as Python sees them (kernels/codes.py, records.py).
 #pragma once
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>

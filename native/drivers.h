@@ -52,7 +52,7 @@ struct Table {
 };
 void dot_table(const Level&, const Table&, const int8_t* vectors, size_t n, size_t dim,
                int32_t* out);
-// How lists are chosen (see dispatch.py): all within `margin`, and until enough rows are seen.
+// How lists are chosen (see kernels/codes.py): all within `margin`, and until enough rows are seen.
 struct Routing {
   const int64_t* sizes;
   const int64_t* counted;

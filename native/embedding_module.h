@@ -1,4 +1,4 @@
-// The kernels of embedding tables as Python sees them (dispatch.py).
+// The kernels of embedding tables as Python sees them (kernels/embedding.py).
 #pragma once
 #include <nanobind/nanobind.h>
 

@@ -1,5 +1,5 @@
 // FM-index: suffix sorting, blocks of the Burrows-Wheeler transform, and steps through them.
-// The layout of a block is in dispatch.py (`fm_blocks`).
+// The layout of a block is in kernels/substrings.py (`fm_blocks`).
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,4 @@
-// The FM-index kernels as Python sees them (dispatch.py).
+// The FM-index kernels as Python sees them (kernels/substrings.py).
 #pragma once
 #include <nanobind/nanobind.h>
 

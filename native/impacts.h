@@ -1,4 +1,4 @@
-// Lists of impacts in blocks of rows, and the search in them: see `search_impacts` in dispatch.py.
+// Lists of impacts in blocks of rows, and the search in them (kernels/impacts.py).
 #pragma once
 #include <vector>
 
@@ -47,7 +47,7 @@ struct Bounded {
 std::vector<Bounded> search_impacts(const Level&, const std::vector<ImpactList>&, size_t n_rows,
                                     const ImpactQuery&, size_t keep, const uint8_t* live);
 
-// Rows of weights as they are stored: see `encode_weights` in dispatch.py.
+// Rows of weights as they are stored: see `encode_weights` in kernels/impacts.py.
 size_t weights_bytes(size_t n, size_t width);
 void encode_weights(const Level&, const uint32_t* columns, const float* weights,
                     const int64_t* ends, size_t n_rows, size_t width, uint8_t* out);

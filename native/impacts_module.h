@@ -1,4 +1,4 @@
-// The kernels of impacts and of rows of weights as Python sees them (dispatch.py).
+// The kernels of impacts and of rows of weights as Python sees them (kernels/impacts.py).
 #pragma once
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>

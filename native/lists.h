@@ -1,4 +1,4 @@
-// Inverted lists as they are stored: see `encode_lists` in dispatch.py for the layout.
+// Inverted lists as they are stored: see `encode_lists` in kernels/inverted.py for the layout.
 #pragma once
 #include <string>
 #include <vector>

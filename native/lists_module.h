@@ -1,4 +1,4 @@
-// The kernels of posting lists as Python sees them (dispatch.py).
+// The kernels of posting lists as Python sees them (kernels/inverted.py).
 #pragma once
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>

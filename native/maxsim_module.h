@@ -1,4 +1,4 @@
-// The MaxSim kernels as Python sees them (dispatch.py).
+// The MaxSim kernels as Python sees them (kernels/tokens.py).
 #pragma once
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/string.h>

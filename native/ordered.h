@@ -1,4 +1,4 @@
-// Impact-ordered lists, and the search in them: see `search_ordered` in dispatch.py.
+// Impact-ordered lists, and the search in them: see `search_ordered` in kernels/impacts.py.
 #pragma once
 #include <vector>
 

@@ -1,4 +1,4 @@
-// Sketches of documents, and MaxSim estimated from them (dispatch.py).
+// Sketches of documents, and MaxSim estimated from them (kernels/tokens.py).
 #pragma once
 #include "drivers.h"
 

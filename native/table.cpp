@@ -1,4 +1,4 @@
-// Dot products with a table of int8 rows, kept as panels of 16 rows (see dispatch.py).
+// Dot products with a table of int8 rows, kept as panels of 16 rows (see kernels/codes.py).
 #include <algorithm>
 #include <cmath>
 #include <limits>

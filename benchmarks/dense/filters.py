@@ -3,7 +3,10 @@
     python benchmarks/dense/filters.py --vectors X.npy --queries Q.npy [--n 100000]
 
 `X.npy` and `Q.npy` are float32 arrays; cosine. Every document has a random number `r` in its
-metadata, so a filter `r < m` selects m of them at random. Truth: `recall=1` under the same filter.
+metadata, so a filter `r < m` selects m of them at random; and `p`, its rank along the first
+principal direction of the vectors, so that `p < m` selects a subject: it is asked for with the 40 %
+of the queries that lie farthest from it along that direction ("far"), and with the nearest 40 %
+("near"). Truth: `recall=1` under the same filter.
 One thread; processor time of `search_many` (batch: all queries in one call, best of three; single:
 one query a call, median), the filter's own evaluation included.
 """
@@ -31,6 +34,9 @@ SEED = 11
 K = 10
 ASKED = (0.95, 0.99)
 SELECTIVITY = (1.0, 0.5, 0.1, 0.01, 0.001)
+SUBJECTS = (0.1, 0.01)
+SIDE = 0.4  # of the queries
+SAMPLE = 20_000  # vectors that the direction is fitted to
 SINGLE = 100
 Array = np.ndarray[Any, Any]
 
@@ -45,11 +51,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=here)
     options = parser.parse_args()
     vectors = np.load(options.vectors, mmap_mode="r")[: options.n]
-    queries = list(np.load(options.queries)[: options.n_queries])
+    asked_with = np.load(options.queries)[: options.n_queries]
+    direction = principal(vectors)
+    by_place = list(asked_with[np.argsort(asked_with @ direction, kind="stable")])
+    queries, side = list(asked_with), round(SIDE * len(asked_with))
     result: dict[str, Any] = {"seed": SEED, "vectors": list(vectors.shape), "k": K}
     result["queries"] = len(queries)
     with tempfile.TemporaryDirectory(prefix="bigrain-filters-") as folder:
-        with build(Path(folder) / "docs.grain", vectors) as col:
+        with build(Path(folder) / "docs.grain", vectors, direction) as col:
             plain: dict[float, dict[str, float]] = {}
             for share in SELECTIVITY:
                 n = round(share * len(vectors))
@@ -64,13 +73,37 @@ def main() -> None:
                     name = f"{share:.1%} selected, asked {asked}"
                     result[name] = found
                     print(name, found, flush=True)
+            for share in SUBJECTS:
+                filter = f"p < {round(share * len(vectors))}"
+                for name, some in (("far", by_place[-side:]), ("near", by_place[:side])):
+                    truth, _ = col.search_many(some, k=K, recall=1, filter=filter, arrays=True)
+                    for asked in ASKED:
+                        found = ask(col, some, truth, asked, filter)
+                        told = f"{share:.1%} selected by subject, {name}, asked {asked}"
+                        result[told] = found
+                        print(told, found, flush=True)
     save(options.out, result)
 
 
-def build(path: Path, vectors: Array) -> bigrain.Collection:
+def principal(vectors: Array) -> Array:
+    """The direction along which a sample of the vectors differs most."""
+    some = np.asarray(vectors[:: max(1, len(vectors) // SAMPLE)], np.float32)
+    some = some - some.mean(axis=0)
+    return np.asarray(np.linalg.eigh(some.T @ some)[1][:, -1])
+
+
+def build(path: Path, vectors: Array, direction: Array) -> bigrain.Collection:
+    """With `r` and `p` of every document."""
     numbers = np.random.default_rng(SEED).permutation(len(vectors)).tolist()
+    along = np.concatenate(
+        [vectors[start : start + 20_000] @ direction for start in range(0, len(vectors), 20_000)]
+    )
+    places = np.argsort(np.argsort(along, kind="stable")).tolist()
     col = bigrain.create(path, {"vec": bigrain.DenseField(dim=vectors.shape[1])})
-    col.add({"id": str(i), "text": "", "metadata": {"r": r}} for i, r in enumerate(numbers))
+    col.add(
+        {"id": str(i), "text": "", "metadata": {"r": r, "p": p}}
+        for i, (r, p) in enumerate(zip(numbers, places, strict=True))
+    )
     for start in range(0, len(vectors), 20_000):
         part = np.asarray(vectors[start : start + 20_000], np.float32)
         col.add_vectors("vec", [str(i) for i in range(start, start + len(part))], part)

@@ -30,7 +30,7 @@ import bigrain
 from bigrain import kernels
 from bigrain.codecs.rows import RowCodec
 from bigrain.config import HEAVY_DTYPES
-from bigrain.kernels.dispatch import kernels as kernels_of
+from bigrain.kernels.levels import kernels as kernels_of
 
 K = 10
 COLD_QUERIES = 200

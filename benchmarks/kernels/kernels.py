@@ -20,7 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from bigrain.kernels.dispatch import Kernels, available_levels, kernels, pack_table, token_bytes
+from bigrain.kernels import available_levels, pack_table, token_bytes
+from bigrain.kernels.levels import Kernels, kernels
 from bigrain.kernels.token_records import CODE_BITS, KINDS
 
 SEED = 0

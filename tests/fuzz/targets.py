@@ -97,7 +97,7 @@ def inverted_list(data: bytes) -> None:
     n, n_rows, data = int.from_bytes(data[:2], "little"), 5000, data[2:]
     found = []
     for level in kernels.available_levels():
-        opened = kernels.dispatch.kernels(level)
+        opened = kernels.levels.kernels(level)
         try:
             one = opened.PostingList(np.frombuffer(data, np.uint8), n, n_rows)
         except ValueError as error:
@@ -135,7 +135,7 @@ def token_record(data: bytes) -> None:
     query = np.random.default_rng(1).normal(size=(dim % 37, dim)).astype(np.float32)
     found = []
     for level in kernels.available_levels():
-        opened = kernels.dispatch.kernels(level)
+        opened = kernels.levels.kernels(level)
         try:
             scores = opened.token_scores(record, query, kind, *(tables or (None, None, None, 0.0)))
         except ValueError as error:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bigrain.kernels.dispatch import Kernels, available_levels, kernels
+from bigrain.kernels.levels import Kernels, available_levels, kernels
 
 NATIVE = [name for name in available_levels() if name != "reference"]
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigrain.kernels import reference, token_bytes
-from bigrain.kernels.dispatch import NO_TABLES
 from bigrain.kernels.token_records import KINDS, check_tables, parts_of, read_tokens
+from bigrain.kernels.tokens import NO_TABLES
 from tests.kernels.levels import Kernels, each_level, each_native
 from tests.kernels.token_cases import random_record, random_tables
 

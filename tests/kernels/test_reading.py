@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bigrain.kernels import dispatch, reference
+from bigrain.kernels import read_stretches, reference
+from bigrain.kernels.levels import native
 
 I64 = np.int64
 SIZE = 3 << 20
 WAYS = [pytest.param(reference.read_stretches, id="reference")]
-if dispatch._native() is not None:
-    WAYS.append(pytest.param(dispatch.read_stretches, id="native"))
+if native() is not None:
+    WAYS.append(pytest.param(read_stretches, id="native"))
 each_way = pytest.mark.parametrize("read", WAYS)
 Read = Callable[[int, np.ndarray, np.ndarray], int]
 

@@ -1,8 +1,8 @@
 """The NumPy specification of every kernel: short, plain, and the truth.
 
 The native kernels are tested against these functions. Speed was given up for clarity: whole
-intermediate arrays, no blocking, loops over queries and documents. `bigrain.kernels.dispatch`
-documents arguments and results; here stands only how they are computed.
+intermediate arrays, no blocking, loops over queries and documents. The modules that call
+them (`codes`, `records`) document arguments and results; here stands only how they are computed.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ PANEL = 16  # rows of an int8 table that lie side by side
 
 
 def rotate(vectors: F32, signs: I8) -> F32:
-    """Four rounds of signs, Hadamard transform and Givens rotation (see dispatch)."""
+    """Four rounds of signs, Hadamard transform and Givens rotation (see `codes.rotate`)."""
     checks.array("vectors", vectors, "float32", 2)
     checks.array("signs", signs, "int8", 2)
     dim = vectors.shape[1]
@@ -507,7 +507,7 @@ ASCII_PUNCTUATION = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
 
 
 class WordPiece:
-    """Greedy longest-match-first word pieces (see dispatch)."""
+    """Greedy longest-match-first word pieces (see `embedding.WordPiece`)."""
 
     def __init__(
         self,

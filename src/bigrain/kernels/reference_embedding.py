@@ -1,4 +1,4 @@
-"""Rows of compressed embedding tables in NumPy; `dispatch` is the manual.
+"""Rows of compressed embedding tables in NumPy; `embedding` is the manual.
 
 Ranks in bitmaps: Jacobson's structure with one level ("Space-efficient static trees and graphs",
 FOCS 1989).

@@ -1,4 +1,4 @@
-"""The FM-index in NumPy (Ferragina and Manzini 2000); `dispatch` is the manual."""
+"""The FM-index in NumPy (Ferragina and Manzini 2000); `substrings` is the manual."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The NumPy specification of lists of impacts, the search in them, and rows of weights.
 
-`bigrain.kernels.dispatch` documents arguments, results and the layouts; here stands only how they
+The modules that call them document arguments, results and the layouts; here stands only how they
 are computed.
 """
 

@@ -1,6 +1,6 @@
 """The NumPy specification of inverted lists and of the search in them.
 
-`bigrain.kernels.dispatch` documents arguments, results and the layout; here stands only how they
+The modules that call them document arguments, results and the layout; here stands only how they
 are computed.
 """
 

@@ -1,4 +1,4 @@
-"""MaxSim over records of token vectors in NumPy; `dispatch` is the manual."""
+"""MaxSim over records of token vectors in NumPy; `tokens` is the manual."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ def test_kernels_run_without_the_interpreter_lock() -> None:
     code = """
 import threading, time
 import numpy as np
-from bigrain.kernels.dispatch import available_levels, kernels
+from bigrain.kernels.levels import available_levels, kernels
 k = kernels("baseline")
 blocks, luts = np.zeros((4000, 96, 16), "u1"), np.zeros((1, 96, 16), "u1")
 one = np.ones(1, "f4")
