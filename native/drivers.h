@@ -76,8 +76,9 @@ void nearest(const Level&, const Table&, const float* scale, const float* offset
 // A Selection and its buffer.
 class Best {
  public:
-  Best(size_t keep, float floor);
+  Best(size_t keep, float floor, bool rows_rise = true);
   Selection& selection() { return selection_; }
+  void settle();  // the threshold is what must be exceeded from now on, if enough has been seen
   size_t finish(int64_t* rows, float* scores);  // best first; returns how many
 
  private:

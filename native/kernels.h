@@ -27,14 +27,18 @@ struct ScanTile {
   const uint8_t* row_scale;  // float16
   const float* row_offset;  // may be null
   uint32_t first_row;
+  uint8_t* room;  // as much as `scan_room` says, on a cache line; may be null
 };
 
 // A query at one list: its lookup table, zero-padded to a multiple of four groups, and what its
-// estimates there begin with.
+// estimates there begin with. Where each entry is the sum of the numbers of its bits and of the
+// group's first entry, `numbers` has these, one a dimension, and `least` the sum of all first entries.
 struct ScanQuery {
   const uint8_t* luts;
   float scale, bias, base;
   Selection* selection;
+  const int8_t* numbers;  // zero-padded to 64 dimensions; null where there are none
+  int32_t least;
 };
 
 constexpr size_t kPanel = 16;  // rows of an int8 table that lie side by side, four columns each
@@ -90,6 +94,8 @@ struct Level {
   // one block of up to 32 rows
   void (*sign_encode)(const float* rows, size_t n, size_t dim, uint8_t* block, float* abs_sum);
   void (*scan)(const ScanTile&, const ScanQuery*, size_t count);
+  // bytes that `scan` with so many queries works in, if it wants `numbers`; null where it does not
+  size_t (*scan_room)(size_t groups, size_t n_queries);
   // panel (groups, 16, 4) uint8, vectors (count, 4 * groups); out (count, 16)
   void (*dot_panel)(const uint8_t* panel, size_t groups, const int8_t* vectors, size_t count,
                     int32_t* out);

@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
+#include <limits>
 
 #include "drivers.h"
 
@@ -14,38 +16,47 @@ static void quantise(const float* values, size_t n, float step, uint8_t* out) {
   }
 }
 
+// A number of a query in steps: its four add up to no more than a byte, and each fits in one.
+constexpr float kGroup = 253.0f, kNumber = 127.0f;
+
 size_t build_luts(const float* queries, size_t n, size_t dim, uint8_t* luts, float* scale,
                   float* bias) {
   const size_t groups = (dim + 3) / 4;
-  std::vector<float> table(groups * 16);
+  std::vector<int32_t> numbers(groups * 4);
   for (size_t q = 0; q < n; ++q, queries += dim, luts += groups * 16) {
     double total = 0;
-    for (size_t d = 0; d < dim; ++d) total += std::fabs(static_cast<double>(queries[d]));
-    bias[q] = static_cast<float>(-total);
-    if (!std::isfinite(bias[q])) return q;
-    float widest = 0;
+    float widest = 0, largest = 0;
     for (size_t g = 0; g < groups; ++g) {
-      float x[4] = {};
-      std::copy(queries + 4 * g, queries + std::min(dim, 4 * g + 4), x);
-      float least = 0, most = 0;  // of the table: rounding keeps the order of sums
-      for (const float one : x) {
-        least += one < 0 ? one : 0.0f;
-        most += one < 0 ? 0.0f : one;
+      float width = 0;
+      for (size_t d = 4 * g; d < std::min(dim, 4 * g + 4); ++d) {
+        const float size = std::fabs(queries[d]);
+        total += static_cast<double>(size);
+        largest = std::max(largest, size);
+        width += size;
       }
-      widest = std::max(widest, most - least);
-      float* t = &table[16 * g];
-      const float low[4] = {0, x[0], x[1], x[0] + x[1]};
-      for (size_t j = 0; j < 4; ++j) {
-        t[j] = low[j] - least;
-        t[j + 4] = (low[j] + x[2]) - least;
-        t[j + 8] = (low[j] + x[3]) - least;
-        t[j + 12] = ((low[j] + x[2]) + x[3]) - least;
+      widest = std::max(widest, width);
+    }
+    if (!std::isfinite(static_cast<float>(total))) return q;
+    float step = std::max(widest / kGroup, largest / kNumber);
+    if (!(step >= std::numeric_limits<float>::min())) step = 1;
+    int64_t sum = 0;
+    for (size_t d = 0; d < dim; ++d) {
+      numbers[d] = static_cast<int32_t>(queries[d] / step + kRound - kRound);
+      sum += std::abs(numbers[d]);
+    }
+    scale[q] = step * 2;
+    bias[q] = -(step * static_cast<float>(sum));
+    if (!std::isfinite(bias[q])) return q;
+    for (size_t g = 0; g < groups; ++g) {
+      const int32_t* x = &numbers[4 * g];
+      int32_t least = 0;
+      for (size_t d = 0; d < 4; ++d) least += std::min(x[d], 0);
+      for (int32_t j = 0; j < 16; ++j) {
+        int32_t entry = -least;
+        for (int32_t d = 0; d < 4; ++d) entry += j >> d & 1 ? x[d] : 0;
+        luts[16 * g + static_cast<size_t>(j)] = static_cast<uint8_t>(entry);
       }
     }
-    float step = widest / 255.0f;
-    if (!(step > 0)) step = 1;
-    scale[q] = step * 2;
-    quantise(table.data(), table.size(), step, luts);
   }
   return n;
 }

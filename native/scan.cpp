@@ -1,11 +1,15 @@
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #include "drivers.h"
 
 namespace bigrain {
 
+constexpr size_t kPromising = 8;  // rows looked at first for each that is kept
+constexpr std::ptrdiff_t kFirst = 16;  // lists put in order at a time
 constexpr size_t kTileBytes = 65536;  // codes that stay in a close cache while all queries run
 
 // Live rows of the block at `first`, but none before `begin` or from `end` on.
@@ -28,13 +32,17 @@ struct ListScan {
   const Codes& codes;
   size_t block_bytes, tile_blocks;
   std::vector<uint32_t> live;
+  Aligned<uint8_t> room;
+  bool roomy;
 
-  ListScan(const Level& level, const Codes& codes)
+  ListScan(const Level& level, const Codes& codes, size_t room_bytes)
       : level(level),
         codes(codes),
         block_bytes(codes.groups * 16),
         tile_blocks(std::max<size_t>(1, kTileBytes / std::max<size_t>(block_bytes, 64))),
-        live(tile_blocks) {}
+        live(tile_blocks),
+        room(room_bytes),
+        roomy(room_bytes > 0) {}
 
   void list(size_t begin, size_t end, const ScanQuery* queries, size_t count) {
     const size_t last = (end + kBlock - 1) / kBlock, whole = codes.n_rows / kBlock;
@@ -61,39 +69,92 @@ struct ListScan {
             const ScanQuery* queries, size_t count) {
     level.scan({codes.blocks + block * block_bytes, n, codes.groups, live.data(),
                 reinterpret_cast<const uint8_t*>(scale), offset,
-                static_cast<uint32_t>(block * kBlock)},
+                static_cast<uint32_t>(block * kBlock), roomy ? room.data() : nullptr},
                queries, count);
   }
 };
 
-// Every list once for all queries that want it, but for the most promising list of each.
+// The numbers whose sums a query's tables are, padded to 64 dimensions, and the sum of all first
+// entries; false where a table is anything else.
+bool numbers_of(const uint8_t* luts, size_t groups, int8_t* numbers, int32_t* least) {
+  *least = 0;
+  for (size_t g = 0; g < groups; ++g, luts += 16, numbers += 4) {
+    int x[4];
+    for (size_t d = 0; d < 4; ++d) {
+      x[d] = luts[size_t{1} << d] - luts[0];
+      if (x[d] < -128 || x[d] > 127) return false;
+      numbers[d] = static_cast<int8_t>(x[d]);
+    }
+    for (size_t j = 0; j < 16; ++j) {
+      int sum = luts[0];
+      for (size_t d = 0; d < 4; ++d) sum += j >> d & 1 ? x[d] : 0;
+      if (sum != luts[j]) return false;
+    }
+    *least += luts[0];
+  }
+  return true;
+}
+
+// Each query's most promising lists: as many as hold `rows` rows, the best first.
+struct Promising {
+  std::vector<int64_t> probes;
+  std::vector<size_t> ends;    // where those of each query end
+  std::vector<uint8_t> among;  // whether a probe is one of them
+
+  Promising(const Codes& codes, const Queries& queries, const Probes& given, size_t rows)
+      : ends(queries.count), among(static_cast<size_t>(given.offsets[queries.count])) {
+    const auto base = [&](int64_t p) {
+      return std::isnan(given.bases[p]) ? -std::numeric_limits<float>::infinity() : given.bases[p];
+    };
+    const auto better = [&](int64_t a, int64_t b) {
+      return base(a) != base(b) ? base(a) > base(b) : a < b;
+    };
+    std::vector<int64_t> own;
+    for (size_t q = 0; q < queries.count; ++q) {
+      own.resize(static_cast<size_t>(given.offsets[q + 1] - given.offsets[q]));
+      std::iota(own.begin(), own.end(), given.offsets[q]);
+      auto at = own.begin();
+      for (size_t seen = 0; at != own.end() && seen < rows;) {
+        const auto next = own.end() - at > kFirst ? at + kFirst : own.end();
+        std::partial_sort(at, next, own.end(), better);
+        for (; at != next && seen < rows; ++at) {
+          const auto l = static_cast<size_t>(given.lists[*at]);
+          seen += static_cast<size_t>(codes.starts[l + 1] - codes.starts[l]);
+          among[static_cast<size_t>(*at)] = 1;
+          probes.push_back(*at);
+        }
+      }
+      ends[q] = probes.size();
+    }
+  }
+};
+
+// Every other list once for all queries that want it.
 template <class At, class List>
 void scan_together(const Codes& codes, const Queries& queries, const Probes& probes,
-                   const std::vector<int64_t>& promising, const At& at, const List& list) {
-  const size_t n_probes = static_cast<size_t>(probes.offsets[queries.count]);
-  std::vector<uint32_t> wanting(n_probes);
-  std::vector<float> bases(n_probes);
+                   const Promising& promising, const At& at, const List& list) {
+  const size_t n_others = promising.among.size() - promising.probes.size();
+  std::vector<uint32_t> wanting(n_others);
+  std::vector<float> bases(n_others);
   std::vector<size_t> ends(codes.n_lists + 1);
   std::vector<ScanQuery> scanned;
-  for (const bool first : {true, false}) {
-    const auto each = [&](auto&& use) {
-      for (size_t q = 0; q < queries.count; ++q)
-        for (auto p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p)
-          if ((p == promising[q]) == first) use(q, static_cast<size_t>(probes.lists[p]), p);
-    };
-    std::fill(ends.begin(), ends.end(), 0);
-    each([&](size_t, size_t l, int64_t) { ++ends[l + 1]; });
-    for (size_t l = 0; l < codes.n_lists; ++l) ends[l + 1] += ends[l];
-    each([&](size_t q, size_t l, int64_t p) {
-      wanting[ends[l]] = static_cast<uint32_t>(q);
-      bases[ends[l]++] = probes.bases[p];
-    });
-    for (size_t l = 0, p = 0; l < codes.n_lists; ++l) {
-      if (p == ends[l]) continue;
-      scanned.clear();
-      for (; p < ends[l]; ++p) scanned.push_back(at(wanting[p], bases[p]));
-      list(l, scanned.data(), scanned.size());
-    }
+  const auto each = [&](auto&& use) {
+    for (size_t q = 0; q < queries.count; ++q)
+      for (auto p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p)
+        if (!promising.among[static_cast<size_t>(p)])
+          use(q, static_cast<size_t>(probes.lists[p]), p);
+  };
+  each([&](size_t, size_t l, int64_t) { ++ends[l + 1]; });
+  for (size_t l = 0; l < codes.n_lists; ++l) ends[l + 1] += ends[l];
+  each([&](size_t q, size_t l, int64_t p) {
+    wanting[ends[l]] = static_cast<uint32_t>(q);
+    bases[ends[l]++] = probes.bases[p];
+  });
+  for (size_t l = 0, p = 0; l < codes.n_lists; ++l) {
+    if (p == ends[l]) continue;
+    scanned.clear();
+    for (; p < ends[l]; ++p) scanned.push_back(at(wanting[p], bases[p]));
+    list(l, scanned.data(), scanned.size());
   }
 }
 
@@ -110,7 +171,7 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
 
   std::vector<Best> best;
   best.reserve(queries.count);
-  for (size_t q = 0; q < queries.count; ++q) best.emplace_back(std::min(keep, codes.n_rows), floor);
+  for (size_t q = 0; q < queries.count; ++q) best.emplace_back(std::min(keep, codes.n_rows), floor, false);
 
   const size_t lut_bytes = codes.groups * 16, stride = (lut_bytes + 63) & ~size_t{63};
   Aligned<uint8_t> memory(queries.count * stride + 64);
@@ -118,29 +179,37 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
   for (size_t q = 0; q < queries.count; ++q)
     std::memcpy(luts + q * stride, queries.luts + q * lut_bytes, lut_bytes);
 
-  // The most promising list of each query first, so that of the others few codes are good enough to
-  // be kept; otherwise by list, which is then read once for all queries that want it.
-  const size_t n_probes = static_cast<size_t>(probes.offsets[queries.count]);
-  std::vector<int64_t> promising(queries.count);
-  for (size_t q = 0; q < queries.count; ++q)
-    promising[q] = std::max_element(probes.bases + probes.offsets[q],
-                                    probes.bases + probes.offsets[q + 1]) - probes.bases;
+  // Some levels multiply with numbers in place of looking up, if all queries of a batch have them.
+  const size_t width = (4 * codes.groups + 63) & ~size_t{63};
+  bool multiplied = level.scan_room && queries.count > 1;
+  std::vector<int8_t> numbers(multiplied ? queries.count * width : 0);
+  std::vector<int32_t> least(queries.count);
+  for (size_t q = 0; multiplied && q < queries.count; ++q)
+    multiplied = numbers_of(queries.luts + q * lut_bytes, codes.groups, &numbers[q * width], &least[q]);
+
+  // The most promising lists of each query first, so that of the others few codes are good enough to
+  // be kept; these by list, which is then read once for all queries that want it.
+  const Promising promising(codes, queries, probes, kPromising * keep);
   const auto at = [&](size_t q, float base) {
     return ScanQuery{luts + q * stride, queries.scale[q], queries.bias[q], base,
-                     &best[q].selection()};
+                     &best[q].selection(), multiplied ? &numbers[q * width] : nullptr, least[q]};
   };
-  ListScan scan(level, codes);
+  ListScan scan(level, codes, multiplied ? level.scan_room(codes.groups, queries.count) : 0);
   const auto list = [&](size_t l, const ScanQuery* some, size_t count) {
     scan.list(static_cast<size_t>(codes.starts[l]), static_cast<size_t>(codes.starts[l + 1]), some,
               count);
   };
+  const auto alone = [&](size_t q, int64_t p) {
+    const ScanQuery query = at(q, probes.bases[p]);
+    list(static_cast<size_t>(probes.lists[p]), &query, 1);
+  };
+  for (size_t q = 0, i = 0; q < queries.count; ++q) {
+    for (; i < promising.ends[q]; ++i) alone(q, promising.probes[i]);
+    best[q].settle();
+  }
   if (queries.count == 1) {
-    for (const bool first : {true, false})
-      for (size_t p = 0; p < n_probes; ++p) {
-        if ((static_cast<int64_t>(p) == promising[0]) != first) continue;
-        const ScanQuery query = at(0, probes.bases[p]);
-        list(static_cast<size_t>(probes.lists[p]), &query, 1);
-      }
+    for (int64_t p = probes.offsets[0]; p < probes.offsets[1]; ++p)
+      if (!promising.among[static_cast<size_t>(p)]) alone(0, p);
   } else {
     scan_together(codes, queries, probes, promising, at, list);
   }

@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <cmath>
 #include <functional>
+#include <limits>
 
 #include "drivers.h"
 
@@ -13,19 +15,57 @@ static float score_of(uint64_t key) {  // undoes `offer` (level/select.h)
   return score;
 }
 
-static void shrink(Selection& s) {
-  std::nth_element(s.keys, s.keys + s.keep - 1, s.keys + s.count, std::greater<>());
-  s.count = s.keep;
-  s.threshold = score_of(s.keys[s.keep - 1]);
+constexpr size_t kSample = 64;
+
+// A key that somewhat more than `keep` of `count` keys exceed, by a sample of them.
+static uint64_t pivot_of(const uint64_t* keys, size_t count, size_t keep) {
+  uint64_t sample[kSample];
+  for (size_t i = 0; i < kSample; ++i) sample[i] = keys[i * count / kSample];
+  const size_t at = std::min(kSample - 1, keep * kSample / count + kSample / 16);
+  std::nth_element(sample, sample + at, sample + kSample, std::greater<>());
+  return sample[at];
 }
 
-Best::Best(size_t keep, float floor)
-    : keys_(2 * keep + 64), selection_{floor, keep, 0, keys_.size(), keys_.data(), shrink} {}
+static void shrink(Selection& s) {
+  uint64_t pivot = pivot_of(s.keys, s.count, s.keep);
+  size_t left = 0;
+  for (size_t i = 0; i < s.count; ++i) left += s.keys[i] >= pivot;
+  if (left < s.keep || left > (s.keep + s.capacity) / 2) {
+    std::nth_element(s.keys, s.keys + s.keep - 1, s.keys + s.count, std::greater<>());
+    left = s.keep;
+    pivot = s.keys[s.keep - 1];
+  } else {
+    left = 0;
+    for (size_t i = 0; i < s.count; ++i) {  // no branch that could be guessed wrong
+      const uint64_t key = s.keys[i];
+      s.keys[left] = key;
+      left += key >= pivot;
+    }
+  }
+  s.count = left;
+  s.threshold = score_of(pivot);
+}
+
+// A later row may be the smaller one of a tie, so ties must enter.
+static void shrink_unordered(Selection& s) {
+  shrink(s);
+  s.threshold = std::nextafter(s.threshold, -std::numeric_limits<float>::infinity());
+}
+
+Best::Best(size_t keep, float floor, bool rows_rise)
+    : keys_(2 * keep + 64),
+      selection_{floor, keep, 0, keys_.size(), keys_.data(), rows_rise ? shrink : shrink_unordered} {}
+
+void Best::settle() {
+  if (selection_.count >= selection_.keep) selection_.shrink(selection_);
+}
 
 size_t Best::finish(int64_t* rows, float* scores) {
   const size_t count = std::min(selection_.keep, selection_.count);
   uint64_t* keys = keys_.data();
-  std::partial_sort(keys, keys + count, keys + selection_.count, std::greater<>());
+  if (count < selection_.count)
+    std::nth_element(keys, keys + count, keys + selection_.count, std::greater<>());
+  std::sort(keys, keys + count, std::greater<>());
   for (size_t i = 0; i < count; ++i) {
     rows[i] = static_cast<uint32_t>(~keys[i]);
     scores[i] = score_of(keys[i]);

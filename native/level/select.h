@@ -28,7 +28,7 @@ inline uint32_t live_bits(const uint8_t* live, size_t row, size_t n) {  // up to
   return bits;
 }
 
-void select_scores(const float* scores, size_t n, const uint8_t* live, Selection& s) {
+inline void select_scores(const float* scores, size_t n, const uint8_t* live, Selection& s) {
   for (size_t i = 0; i < n; i += L) {
     const size_t width = n - i < L ? n - i : L;
     const V x = width == L ? load(scores + i) : load_part(scores + i, width);

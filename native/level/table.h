@@ -16,7 +16,7 @@
 #define BIGRAIN_LEVEL(name)                                                                      \
   extern const bigrain::Level bigrain::level_##name;                                             \
   const bigrain::Level bigrain::level_##name = {                                                 \
-      #name,         L,               ::rotate,       ::sign_encode, ::scan,                       \
+      #name,         L,               ::rotate,       ::sign_encode, ::scan, nullptr,              \
       ::dot_panel,   ::fold_nearest,  ::narrow_dots,  ::best_sum,    ::score_rows, ::row_checksums,   \
       ::max_id,      ::unpack,        ::unpack_rows,  ::add_postings, ::add_some,                \
       ::count_above, ::collect,       ::count_below,  ::find_row,     ::add_maxima,              \

@@ -85,7 +85,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Collection", "create", "open", "repair"]
 
-QUERY_BATCH = 512
+QUERY_BATCH = 1024
 AUDIT_SHARE = 0.05
 AUDITED = ("dense", "sparse", "multivector")  # families that may miss something
 

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bigrain.kernels import reference
@@ -149,6 +149,75 @@ def test_scan_equals_the_reference(
     }
     with np.errstate(invalid="ignore"):
         same(native.scan_lists(**arguments), reference.scan_lists(**arguments))
+
+
+@each_native
+@given(
+    n=st.integers(1, 300),
+    dim=st.integers(1, 200),
+    n_queries=st.integers(20, 140),
+    n_lists=st.integers(1, 4),
+    keep=st.integers(1, 60),
+    offset=st.booleans(),
+    filtered=st.booleans(),
+    ties=st.booleans(),
+    other=st.booleans(),
+    seed=SEEDS,
+)
+@settings(max_examples=40)
+def test_many_queries_of_sums_scan_as_the_reference(
+    native: Kernels, n: int, dim: int, n_queries: int, n_lists: int, keep: int, offset: bool,
+    filtered: bool, ties: bool, other: bool, seed: int,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    vectors = rng.choice([-1, 1], (n, dim)).astype(np.float32)
+    if ties:
+        vectors[:] = vectors[rng.integers(0, 3, n) % n]
+    queries = rng.normal(size=(n_queries, dim)).astype(np.float32)
+    queries *= np.exp(rng.normal(size=dim)).astype(np.float32)
+    luts, scale, bias = reference.build_luts(queries)
+    if other:  # tables of any kind, in a batch of sums
+        luts[rng.integers(n_queries)] = rng.integers(0, 256, luts.shape[1:])
+    starts = np.sort(rng.integers(0, n + 1, n_lists - 1))
+    probes, lists, bases = some_probes(rng, n_queries, n_lists, 0.8)
+    bases = np.round(bases) if ties else bases
+    if len(bases):
+        bases[rng.integers(len(bases))] = np.nan
+    row_offset = np.round(rng.normal(size=n)).astype(np.float32)
+    arguments = {
+        "blocks": reference.sign_encode(vectors)[0],
+        "starts": np.concatenate(([0], starts, [n])),
+        "luts": luts,
+        "scale": scale,
+        "bias": bias,
+        "row_scale": (np.ones(n) if ties else rng.random(n)).astype(np.float16),
+        "row_offset": row_offset if offset else None,
+        "live": bitmap(rng.random(n) < 0.7) if filtered else None,
+        "probes": probes,
+        "lists": lists,
+        "bases": bases,
+        "keep": keep,
+    }
+    same(native.scan_lists(**arguments), reference.scan_lists(**arguments))
+
+
+@each_level
+@given(n=st.integers(1, 5), dim=st.integers(1, 90), spread=st.floats(0, 6), seed=SEEDS)
+def test_tables_of_a_query_are_sums_of_whole_numbers(
+    level: Kernels, n: int, dim: int, spread: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    queries = rng.normal(size=(n, dim)) * np.exp(spread * rng.normal(size=(n, dim)))
+    luts, scale, bias = level.build_luts(queries.astype(np.float32))
+    tables = luts.astype(int)
+    numbers = tables[:, :, [1, 2, 4, 8]] - tables[:, :, :1]
+    assert np.abs(numbers).max() <= 127
+    bits = np.arange(16)[:, None] >> np.arange(4) & 1
+    np.testing.assert_array_equal(tables, tables[:, :, :1] + numbers @ bits.T)
+    whole = numbers.reshape(n, -1)[:, :dim]
+    step = scale[:, None] / 2
+    assert (np.abs(whole * step - queries) <= 0.501 * step).all()
+    np.testing.assert_allclose(bias, -step[:, 0] * np.abs(whole).sum(axis=1), rtol=1e-6)
 
 
 @each_native

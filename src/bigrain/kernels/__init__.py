@@ -5,7 +5,8 @@ the manual. Arrays are C-contiguous and of the dtype given; anything else is ref
 (wrong dtype) or ValueError (wrong shape, id out of range), naming the argument.
 
 `reference.py` says what each kernel computes, in NumPy. The native module computes the same with
-the best instructions the processor has. `BIGRAIN_KERNELS=reference|baseline|avx2|avx512` chooses.
+the best instructions the processor has; `BIGRAIN_KERNELS=reference|baseline|avx2|avx512|amx`
+chooses.
 """
 
 from bigrain.kernels.codes import (

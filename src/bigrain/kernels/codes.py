@@ -56,9 +56,11 @@ def build_luts(queries: F32) -> tuple[U8, F32, F32]:
 
     Returns `luts` (Q, ceil(D/4), 16) uint8, `scale` (Q,) and `bias` (Q,) float32, such that
     <2b - 1, q> ~ scale * sum_g luts[g][nibble g of b] + bias for a code b of 0/1 bits.
-    Entry j of a group is the sum of q over the set bits of j, less the group's minimum, in steps
-    of (largest group range) / 255; scale = 2 * step, bias = -sum |q|. A query that is not finite
-    is refused.
+    The numbers of a query are rounded to whole steps, the larger one of (the largest |q|_1 of a
+    group) / 253 and (the largest |q_i|) / 127; entry j of a group is their sum over the set bits of
+    j, less the least such sum. scale = 2 * step, bias = -step * (sum of the sizes of the whole
+    numbers). Entries are sums, so levels may multiply instead of looking up. A query that is not
+    finite is refused.
     """
     return chosen().build_luts(queries)
 

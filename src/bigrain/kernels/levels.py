@@ -1,7 +1,8 @@
 """Which kernels run: the best level this machine has.
 
 A level is a set of processor instructions: `reference` (NumPy), `baseline` (plain C++), `avx2`,
-`avx512`. It is chosen once, at the first call, by the processor's feature flags.
+`avx512`, `amx` (AVX-512, with tiles where many queries scan). It is chosen once, at the first call,
+by the processor's feature flags.
 """
 
 from __future__ import annotations

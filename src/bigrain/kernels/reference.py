@@ -55,6 +55,8 @@ U64 = npt.NDArray[np.uint64]
 BLOCK = 32  # rows in a fast-scan block
 PANEL = 16  # rows of an int8 table that lie side by side
 
+F32_GROUP, F32_NUMBER = np.float32(253), np.float32(127)
+
 
 def rotate(vectors: F32, signs: I8) -> F32:
     """Four rounds of signs, Hadamard transform and Givens rotation (see `codes.rotate`)."""
@@ -123,26 +125,28 @@ def _nibbles(blocks: U8, n: int) -> U8:
 
 
 def build_luts(queries: F32) -> tuple[U8, F32, F32]:
-    """One 16-entry byte table per group of four dimensions."""
+    """One 16-entry byte table per group of four dimensions, of whole numbers."""
     checks.array("queries", queries, "float32", 2)
     n, dim = queries.shape
     groups = -(-dim // 4)
-    with np.errstate(over="ignore"):
-        bias = -np.abs(queries).sum(axis=1, dtype=np.float64).astype(np.float32)
-    if not np.isfinite(bias).all():
-        raise ValueError(f"queries: row {int(np.argmin(np.isfinite(bias)))} is not finite")
     q = np.zeros((n, groups * 4), np.float32)
     q[:, :dim] = queries
-    q = q.reshape(n, groups, 4)
-    table = np.zeros((n, groups, 16), np.float32)
+    a, b, c, d = np.moveaxis(np.abs(q).reshape(n, groups, 4), 2, 0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = np.abs(queries).sum(axis=1, dtype=np.float64).astype(np.float32)
+        widest = (a + b + c + d).max(axis=1, initial=0)
+        step = np.maximum(widest / F32_GROUP, np.abs(q).max(axis=1, initial=0) / F32_NUMBER)
+        step = np.where(step >= np.finfo(np.float32).tiny, step, np.float32(1))
+        numbers = np.rint(q / step[:, None])
+        bias = -(step * np.abs(numbers).sum(axis=1))
+    for told in (total, bias):
+        if not np.isfinite(told).all():
+            raise ValueError(f"queries: row {int(np.argmin(np.isfinite(told)))} is not finite")
+    grouped = numbers.astype(np.int32).reshape(n, groups, 4)
+    table = np.repeat(-np.minimum(grouped, 0).sum(axis=2)[:, :, None], 16, axis=2)
     for bit in range(4):
-        low = 1 << bit
-        table[:, :, low : 2 * low] = table[:, :, :low] + q[:, :, bit, None]
-    table -= table.min(axis=2, keepdims=True)
-    step = table.max(axis=(1, 2), initial=0) / np.float32(255)
-    step = np.where(step > 0, step, np.float32(1))
-    luts = np.minimum(np.rint(table / step[:, None, None]), 255).astype(np.uint8)
-    return luts, step * np.float32(2), bias
+        table[:, :, np.arange(16) >> bit & 1 == 1] += grouped[:, :, bit, None]
+    return table.astype(np.uint8), step * np.float32(2), bias
 
 
 def quantise_tables(tables: F32) -> tuple[U8, F32, F32]:
