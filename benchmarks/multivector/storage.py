@@ -130,6 +130,9 @@ def of_heavy(
     (view,) = col._view.fields["tok"].index.views
     found = {
         "bytes a document": round(field["bytes_on_disk"] / len(col), 1),
+        "vectors a document": round(
+            float(view.segment.records.counts(np.arange(len(col))).mean()), 1
+        ),
         "bytes a token": view.segment.records.codec.token_bytes,
         "recall": round(maxsim.recall(truth, rows.tolist(), K), 4),
         "mean relative error": float(f"{error.mean():.2e}"),

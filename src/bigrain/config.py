@@ -39,6 +39,8 @@ TOKEN_TYPES = ("float32", "float16", "int8", "residual4", "residual2", "residual
 SURROGATES = ("mean", "regression", "fde")
 MAX_SKETCH = 4096
 MAX_POOLING = 16
+MAX_VECTORS = 1024
+MAX_PROTECTED = 16
 USUAL_TOKEN_DIM = 128
 CODES: dict[str, Sequence[int]] = {  # and their bits
     "rabitq": range(1, 9),
@@ -250,8 +252,19 @@ class MultiVectorField:
     The tokens are on disk and decide the scores; `heavy` is their type: "float32", "float16",
     "int8" (a scale for each token: MaxSim of unit tokens within about 0.1 %), or the nearest of
     many centroids and a residual of 4, 2 or 1 bits a number, "residual4", "residual2",
-    "residual1" (ColBERTv2: Santhanam et al., NAACL 2022). `pooling` above 1 keeps one token in so
-    many, means of clusters (Clavié et al., 2024): 2 costs hardly any quality.
+    "residual1" (ColBERTv2: Santhanam et al., NAACL 2022).
+
+    Fewer vectors than tokens are kept, means of clusters of a document's own tokens made as long as
+    these, by one of
+
+        `pooling`      above 1: one vector for so many tokens (Ward's clusters: Clavié et al.,
+                       2024); 2 costs little quality
+        `max_vectors`  at most so many vectors a document (k-means: CRISP, Veneroso et al., 2025),
+                       so that a long one takes no more room than others; 32 is usual, None: no
+                       limit. A document with fewer tokens keeps them all
+
+    and the first `protected_tokens` of a document are left out of it, such as 1 for the [CLS] of
+    a ColBERT model.
     """
 
     family: ClassVar[str] = "multivector"
@@ -263,6 +276,8 @@ class MultiVectorField:
     light: str = "mean"
     pooling: int = 1
     sketch: int = 0
+    max_vectors: int | None = None
+    protected_tokens: int = 0
 
     def __post_init__(self) -> None:
         _check_encoder(self.encoder)
@@ -271,6 +286,7 @@ class MultiVectorField:
         if self.light not in SURROGATES:
             raise ConfigError(f"light={shown(self.light)} is not one of {', '.join(SURROGATES)}")
         _check_int("pooling", self.pooling, 1, MAX_POOLING, 1)
+        self._check_fewer()
         _check_int("sketch", self.sketch, 0, MAX_SKETCH, 64)
         if self.dim is None and self.encoder is None:
             object.__setattr__(self, "dim", USUAL_TOKEN_DIM)
@@ -278,12 +294,40 @@ class MultiVectorField:
             _check_int("dim", self.dim, 1, MAX_DIM, USUAL_TOKEN_DIM)
         _check_int("light_bytes", self.light_bytes, 1, MAX_DIM // 8, 64)
 
+    def _check_fewer(self) -> None:
+        _check_int("protected_tokens", self.protected_tokens, 0, MAX_PROTECTED, 0)
+        if self.max_vectors is not None:
+            _check_int("max_vectors", self.max_vectors, 1, MAX_VECTORS, 32)
+            if self.pooling > 1:
+                raise ConfigError(
+                    f"pooling={self.pooling} and max_vectors={self.max_vectors} exclude each "
+                    "other: one vector for so many tokens, or so many vectors a document"
+                )
+            if self.protected_tokens >= self.max_vectors:
+                raise ConfigError(
+                    f"protected_tokens={self.protected_tokens} leaves none of "
+                    f"max_vectors={self.max_vectors} for other tokens; give fewer"
+                )
+        elif self.protected_tokens and self.pooling == 1:
+            raise ConfigError(
+                f"protected_tokens={self.protected_tokens} are those that pooling leaves alone, "
+                "but this field keeps all tokens; give pooling=2 or max_vectors=32 too"
+            )
+
     @property
     def reads_text(self) -> bool:
         return self.encoder is not None
 
+    @property
+    def pools(self) -> bool:
+        """Whether vectors stand for several tokens."""
+        return self.pooling > 1 or self.max_vectors is not None
+
     def to_dict(self) -> dict[str, Any]:
-        return {"family": self.family, **asdict(self)}
+        """Everything, less the limits where there are none."""
+        told = {"family": self.family, **asdict(self)}
+        usual = {"max_vectors": None, "protected_tokens": 0}
+        return {k: v for k, v in told.items() if k not in usual or v != usual[k]}
 
 
 @dataclass(frozen=True)

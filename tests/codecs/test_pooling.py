@@ -5,13 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from bigrain import kernels
 from bigrain.codecs.pooling import ward
-from bigrain.codecs.pooling.carving import BallCarving
 from bigrain.codecs.pooling.centroids import Centroids
 from bigrain.codecs.pooling.groups import Pooled, Pooling, full_length
 from bigrain.codecs.pooling.ward import Ward
-from bigrain.codecs.pooling.windows import Windows
 from bigrain.errors import ConfigError, InvalidVectorsError
 
 Ragged = tuple[np.ndarray, np.ndarray]
@@ -30,8 +27,8 @@ def same_groups(one: np.ndarray, other: np.ndarray) -> bool:
     return len(pairs) == len(set(one.tolist())) == len(set(other.tolist()))
 
 
-def check(values: np.ndarray, offsets: np.ndarray, found: Pooled, *, mean: bool) -> None:
-    """Every vector is the mean or sum of its tokens, in the order of their first ones."""
+def check(values: np.ndarray, offsets: np.ndarray, found: Pooled) -> None:
+    """Every vector is the mean of its tokens, in the order of their first ones."""
     assert found.values.dtype == np.float32 and found.vector_of.dtype == np.int32
     assert len(found.offsets) == len(offsets) and found.offsets[-1] == len(found.values)
     for row in range(len(offsets) - 1):
@@ -43,20 +40,14 @@ def check(values: np.ndarray, offsets: np.ndarray, found: Pooled, *, mean: bool)
         assert (np.diff(first) > 0).all()
         for i, vector in enumerate(vectors):
             group = tokens[vector_of == i]
-            expected = group.mean(axis=0) if mean else group.sum(axis=0)
-            np.testing.assert_allclose(vector, expected, rtol=1e-5, atol=1e-6)
-    sizes = found.sizes(offsets)
-    assert len(sizes) == len(found.values) and sizes.sum() == len(values)
+            np.testing.assert_allclose(vector, group.mean(axis=0), rtol=1e-5, atol=1e-6)
 
 
 POOLINGS: list[Pooling] = [
     Ward(2),
     Ward(4, protected=2),
-    Windows(3),
-    Windows(2, protected=1),
     Centroids(6),
     Centroids(6, protected=2, iterations=3),
-    BallCarving(0.3),
 ]
 
 
@@ -64,7 +55,7 @@ POOLINGS: list[Pooling] = [
 def test_vectors_stand_for_their_tokens(pooling: Pooling) -> None:
     values, offsets = ragged(LENGTHS)
     found = pooling(values, offsets)
-    check(values, offsets, found, mean=not isinstance(pooling, BallCarving))
+    check(values, offsets, found)
     assert len(found.values) < len(values)
 
 
@@ -83,14 +74,13 @@ def test_no_rows_empty_rows_and_half_precision_are_taken(pooling: Pooling) -> No
     values, offsets = ragged([0, 9, 0])
     assert pooling(values[:0], np.array([0])).values.shape == (0, 12)
     found = pooling(values.astype(np.float16), offsets)
-    check(values.astype(np.float16), offsets, found, mean=not isinstance(pooling, BallCarving))
+    check(values.astype(np.float16), offsets, found)
     assert found.offsets[1] == 0 and found.offsets[2] == found.offsets[3]
 
 
-@pytest.mark.parametrize("make", [Ward, Windows])
-def test_factor_one_changes_nothing(make: Callable[[int], Pooling]) -> None:
+def test_factor_one_changes_nothing() -> None:
     values, offsets = ragged(LENGTHS)
-    found = make(1)(values, offsets)
+    found = Ward(1)(values, offsets)
     np.testing.assert_array_equal(found.values, values)
     np.testing.assert_array_equal(found.offsets, offsets)
     assert found.vector_of[offsets[8] : offsets[9]].tolist() == list(range(80))
@@ -98,12 +88,9 @@ def test_factor_one_changes_nothing(make: Callable[[int], Pooling]) -> None:
 
 @pytest.mark.parametrize("protected", [0, 3])
 @pytest.mark.parametrize("factor", [2, 3, 6])
-@pytest.mark.parametrize("make", [Ward, Windows])
-def test_as_many_vectors_stay_as_the_factor_says(
-    make: Callable[..., Pooling], factor: int, protected: int
-) -> None:
+def test_as_many_vectors_stay_as_the_factor_says(factor: int, protected: int) -> None:
     values, offsets = ragged(LENGTHS)
-    found = make(factor, protected=protected)(values, offsets)
+    found = Ward(factor, protected=protected)(values, offsets)
     kept = [min(n, protected) for n in LENGTHS]
     rest = [max(1, (n - p) // factor) if n > p else 0 for n, p in zip(LENGTHS, kept, strict=True)]
     expected = np.array(kept) + np.array(rest)
@@ -148,6 +135,22 @@ def test_ward_puts_equal_tokens_together_and_ends_on_any_row() -> None:
         assert len(found.values) == len(tokens) // 3
 
 
+def test_rows_of_very_many_tokens_are_clustered_in_stretches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values, offsets = ragged([90, 41, 40, 3])
+    whole = Ward(3, protected=1)(values, offsets)
+    monkeypatch.setattr(ward, "LONGEST", 40)
+    found = Ward(3, protected=1)(values, offsets)
+    check(values, offsets, found)
+    assert np.diff(found.offsets).tolist() == [1 + 9 + 10 + 10, 14, 14, 2]
+    np.testing.assert_array_equal(found.vector_of[90:], whole.vector_of[90:])
+    groups = found.vector_of[1:90]  # of 29, 30 and 30 tokens
+    assert not set(groups[:29]) & set(groups[29:59]) and not set(groups[29:59]) & set(groups[59:])
+    alone = Ward(3)(values[1:30], np.array([0, 29]))
+    assert same_groups(alone.vector_of, groups[:29])
+
+
 def test_means_can_be_as_long_as_their_tokens() -> None:
     values, offsets = ragged(LENGTHS)
     found = full_length(Ward(3)(values, offsets), values, offsets)
@@ -158,13 +161,8 @@ def test_means_can_be_as_long_as_their_tokens() -> None:
     unpooled = full_length(Ward(1)(values, offsets), values, offsets)
     np.testing.assert_allclose(unpooled.values, values, rtol=1e-5)
     opposite = np.array([[1, 0], [-1, 0]], np.float32)
-    nothing = full_length(Windows(2)(opposite, np.array([0, 2])), opposite, np.array([0, 2]))
+    nothing = full_length(Ward(2)(opposite, np.array([0, 2])), opposite, np.array([0, 2]))
     assert nothing.values.tolist() == [[0, 0]]
-
-
-def test_windows_are_stretches_of_nearly_one_length() -> None:
-    values, offsets = ragged([7])
-    assert Windows(2)(values, offsets).vector_of.tolist() == [0, 0, 0, 1, 1, 2, 2]
 
 
 def test_centroids_are_a_constant_number_and_fewer_tokens_are_kept() -> None:
@@ -195,38 +193,15 @@ def test_more_iterations_bring_tokens_nearer_to_their_vectors() -> None:
     assert loss(10) < loss(1) < loss(0)
 
 
-def test_carving_takes_tokens_in_order() -> None:
-    angles = np.array([0.0, 40.0, 80.0, 5.0, 200.0]) * np.pi / 180
-    values = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-    found = BallCarving(0.7)(values, np.array([0, 5]))  # 45.6 degrees
-    assert found.vector_of.tolist() == [0, 0, 1, 0, 2]
-    np.testing.assert_allclose(found.values[0], values[[0, 1, 3]].sum(axis=0), rtol=1e-6)
-
-
-def test_carving_at_one_keeps_the_score() -> None:
-    values, offsets = ragged([20, 30])
-    query = np.concatenate([values[:5], values[2:4]])  # two tokens twice
-    carved = BallCarving(1 - 1e-5)(query, np.array([0, 7]))
-    assert len(carved.values) == 5
-    np.testing.assert_allclose(
-        kernels.maxsim(carved.values, values, offsets),
-        kernels.maxsim(query, values, offsets),
-        rtol=1e-5,
-    )
-
-
 @pytest.mark.parametrize(
     ("make", "named"),
     [
         (lambda: Ward(0), "factor=0"),
-        (lambda: Windows(2.5), "factor=2.5"),  # type: ignore[arg-type]
+        (lambda: Ward(2.5), "factor=2.5"),  # type: ignore[arg-type]
         (lambda: Ward(2, protected=-1), "protected=-1"),
         (lambda: Centroids(0), "n_vectors=0"),
         (lambda: Centroids(4, protected=4), "n_vectors=4"),
         (lambda: Centroids(4, iterations=-1), "iterations=-1"),
-        (lambda: BallCarving(0), "tau=0"),
-        (lambda: BallCarving(float("nan")), "tau=nan"),
-        (lambda: BallCarving("0.7"), "tau='0.7'"),  # type: ignore[arg-type]
     ],
 )
 def test_settings_that_cannot_be_are_refused(make: Callable[[], Pooling], named: str) -> None:

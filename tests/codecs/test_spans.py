@@ -1,4 +1,4 @@
-"""Sentences as ranges of tokens, and which tokens need no vector."""
+"""Sentences as ranges of tokens."""
 
 import re
 
@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigrain import kernels
-from bigrain.codecs.pooling.windows import Windows
 from bigrain.codecs.spans import characters_of, token_ranges, vectors_of
-from bigrain.codecs.token_filter import is_punctuation, skipped, without
 from bigrain.errors import InvalidVectorsError
 from bigrain.text.chunk import sentences
 
@@ -78,9 +76,8 @@ def _is_even(values: list[int]) -> bool:
 
 
 def test_vectors_of_a_sentence_are_those_of_its_tokens() -> None:
-    values = np.eye(9, dtype=np.float32)
-    pooled = Windows(2)(values, np.array([0, 9]))  # tokens 0-2, 3-4, 5-6, 7-8
-    found = vectors_of(pooled.vector_of, np.array([[0, 4], [4, 8], [8, 8]]))
+    vector_of = np.array([0, 0, 0, 1, 1, 2, 2, 3, 3])
+    found = vectors_of(vector_of, np.array([[0, 4], [4, 8], [8, 8]]))
     assert [part.tolist() for part in found] == [[0, 1], [1, 2, 3], []]
     assert vectors_of(np.array([-1, 0, -1]), np.array([[0, 3]]))[0].tolist() == [0]
 
@@ -100,21 +97,3 @@ def test_vectors_of_a_sentence_are_those_of_its_tokens() -> None:
 def test_places_out_of_order_are_refused(tokens: list, spans: list, named: str) -> None:
     with pytest.raises(InvalidVectorsError, match=named):
         token_ranges(np.array(tokens), spans)
-
-
-def test_punctuation_and_stop_tokens_are_skipped() -> None:
-    tokens = ["[CLS]", "the", "cat", "'", "s", "##)", "...", "。", "c", "+", "+", "##", "é", "😀"]
-    expected = [False, False, False, True, False, True, True, True, False, True, True, True]
-    assert skipped(tokens).tolist() == [*expected, False, True]
-    stop = skipped(tokens, punctuation=False, stop=frozenset({"the", "[CLS]"}))
-    assert np.flatnonzero(stop).tolist() == [0, 1]
-    assert not skipped([], stop={"a"}).any()
-    assert not is_punctuation("")
-
-
-def test_a_document_of_punctuation_keeps_its_tokens() -> None:
-    skip = skipped([".", "!", "a", ",", "b", "?"])
-    keep = without(skip, np.array([0, 2, 4, 4, 6]))
-    assert keep.tolist() == [True, True, True, False, True, False]
-    with pytest.raises(InvalidVectorsError, match="offsets end at 5; there are 6"):
-        without(skip, np.array([0, 5]))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import string
 import time
 
 import numpy as np
@@ -13,6 +14,7 @@ pytest.importorskip("transformers")
 import bigrain
 from bigrain.encoders.base import PassageText, Whole
 from bigrain.encoders.transformer import TransformerEncoder, choosing, runtimes
+from bigrain.encoders.transformer.folder import read_folder
 from bigrain.registry import make_encoder
 from tests.encoders import tiny
 from tests.encoders.tiny import TEXTS, VOCABULARY, WINDOW, hidden_states, ids_of
@@ -197,6 +199,48 @@ def test_colbert_marks_masks_and_projects(tmp_path):
     values, _ = encoder.encode_queries(["moon"], ["multivector"])["multivector"]
     ids = [CLS, query, *ids_of("moon"), SEP, MASK, MASK, MASK, MASK]
     near(values, unit(hidden_states(folder, ids, [1] * 4 + [0] * 4) @ projection.T))
+
+
+def test_a_late_interaction_model_skips_what_its_folder_lists(tmp_path):
+    folder = tiny.plain(tmp_path / "pylate")
+    tiny.write(
+        folder / "config_sentence_transformers.json",
+        {"query_length": 8, "document_length": 20, "skiplist_words": ["moon", ",", "nobody"]},
+    )
+    told = read_folder(folder).colbert
+    assert told["skiplist"] == ["moon", ",", "nobody"]
+    for words, kept in ((None, string.punctuation), ([], "")):
+        settings = {"query_length": 8, "document_length": 20, "skiplist_words": words}
+        tiny.write(folder / "config_sentence_transformers.json", settings)
+        assert read_folder(folder).colbert["skiplist"] == list(kept)
+    for wrong in ("moon", 3, [""], [1], {"moon": 1}):
+        settings = {"query_length": 8, "document_length": 20, "skiplist_words": wrong}
+        tiny.write(folder / "config_sentence_transformers.json", settings)
+        with pytest.raises(bigrain.ConfigError, match="skiplist_words are no list of words"):
+            read_folder(folder)
+
+
+def test_words_of_a_skiplist_give_no_vectors(folder):
+    text = "the moon , the zoo"
+    hidden = hidden_states(folder, [CLS, *ids_of(text), SEP])
+    usual = TransformerEncoder(folder)
+    for words, kept in (
+        (None, [1, 2, 4, 5]),
+        ([], [1, 2, 3, 4, 5]),
+        (["the", ","], [2, 5]),
+        (["THE", "orbiting"], [2, 3, 5]),  # as the tokeniser writes it; one is no token alone
+        (text.split(), [0, 1, 2, 3, 4, 5, 6]),  # at least one
+    ):
+        encoder = TransformerEncoder(folder, skiplist_words=words)
+        values, _ = encoder.encode_documents([text], ["multivector"])["multivector"]
+        near(values, unit(hidden[kept]))
+        values, _ = encoder.encode_queries([text], ["multivector"])["multivector"]
+        near(values, unit(hidden[1:-1]))
+        same = [
+            encoder.head(f).fingerprint() == usual.head(f).fingerprint()
+            for f in ("dense", "sparse", "multivector")
+        ]
+        assert same == [True, True, words is None]
 
 
 def test_bge_m3_gives_all_three(tmp_path):
@@ -644,6 +688,7 @@ def test_modules_that_are_not_known_are_refused(tmp_path):
     [
         ({"sparse": "mlm"}, "has no head of a masked language model.*sparse='tokens'"),
         ({"pooling": "sum"}, "pooling='sum' is not one of 'cls', 'mean'"),
+        ({"skiplist_words": "the"}, "skiplist_words='the' must be a list of words"),
         ({"dim": 17}, "dim=17 must be a whole number from 1 to 16"),
         ({"max_tokens": 65}, "max_tokens=65 must be a whole number from 8 to 64"),
         ({"long": "cut"}, "long='cut' is not one of 'truncate', 'windows', 'late'"),

@@ -18,7 +18,8 @@ KINDS: list[dict[str, Any]] = [
     {}, {"heavy": "float32"}, {"heavy": "float16", "light_bytes": 3}, {"heavy": "residual4"},
     {"heavy": "residual2", "light_bytes": 64}, {"heavy": "residual1"},
     {"light": "regression", "light_bytes": 16}, {"light": "fde", "light_bytes": 40},
-    {"pooling": 2}, {"sketch": 64}, {"sketch": 3, "light_bytes": 2},
+    {"pooling": 2}, {"pooling": 3, "protected_tokens": 1}, {"max_vectors": 4},
+    {"sketch": 64}, {"sketch": 3, "light_bytes": 2},
     {"sketch": 20, "heavy": "residual4"},
 ]  # fmt: skip
 # Mean relative errors of scores: few numbers a token make them larger than they are in use.
@@ -122,7 +123,7 @@ def test_every_kind_finds_what_is_asked_for(
                 col.compact()
             hits = col.search_many(queries, k=10, recall=1)
             assert not {int(hit.id) for found in hits for hit in found} & gone
-            if "pooling" not in kind:
+            if not field.pools:
                 pairs = [(h.score, exact[i][int(h.id)]) for i, f in enumerate(hits) for h in f]
                 scores, wanted = np.array(pairs).T
                 error = np.abs(scores - wanted) / np.maximum(wanted, 1)
@@ -269,9 +270,79 @@ def test_documents_of_one_and_of_thousands_of_tokens(tmp_path: Path) -> None:
 
 
 def test_settings_are_refused() -> None:
-    for bad in ({"heavy": "int4"}, {"light": "median"}, {"pooling": 0}, {"pooling": 2.0}):
-        with pytest.raises(bigrain.ConfigError):
+    for bad, told in (
+        ({"heavy": "int4"}, "heavy='int4'"),
+        ({"light": "median"}, "light='median'"),
+        ({"pooling": 0}, "pooling=0"),
+        ({"pooling": 2.0}, "pooling=2.0"),
+        ({"max_vectors": 0}, "max_vectors=0 must be .* from 1 to 1024"),
+        ({"max_vectors": True}, "max_vectors=True"),
+        ({"max_vectors": 1 << 40}, "max_vectors"),
+        ({"max_vectors": 8, "pooling": 2}, "pooling=2 and max_vectors=8 exclude each other"),
+        ({"protected_tokens": -1, "pooling": 2}, "protected_tokens=-1"),
+        ({"protected_tokens": 17, "pooling": 2}, "protected_tokens=17 .* from 0 to 16"),
+        ({"protected_tokens": 1}, "keeps all tokens; give pooling=2 or max_vectors=32"),
+        ({"protected_tokens": 4, "max_vectors": 4}, "leaves none of max_vectors=4"),
+    ):
+        with pytest.raises(bigrain.ConfigError, match=told):
             bigrain.MultiVectorField(dim=8, **bad)
+
+
+def test_fields_written_before_there_was_a_limit_have_none() -> None:
+    field = bigrain.MultiVectorField(dim=8, pooling=2)
+    told = field.to_dict()
+    assert "max_vectors" not in told and "protected_tokens" not in told
+    assert bigrain.config.field_from_dict(told) == field
+    limited = bigrain.MultiVectorField(dim=8, max_vectors=32, protected_tokens=1)
+    assert bigrain.config.field_from_dict(limited.to_dict()) == limited
+
+
+def stored(col: bigrain.Collection, identifier: str) -> np.ndarray:
+    """The vectors that a document has."""
+    index = col._view.fields["tok"].index
+    records, payload = index.tokens(int(identifier))
+    count = len(payload) // records.codec.token_bytes
+    return records.codec.decode(payload, np.array([count]))
+
+
+def test_at_most_so_many_vectors_are_kept(tmp_path: Path) -> None:
+    """Documents with fewer tokens keep theirs; unit tokens give unit vectors."""
+    tokens, offsets = documents(200, longest=40)
+    counts = np.diff(offsets)
+    field = bigrain.MultiVectorField(dim=DIM, heavy="float32", max_vectors=6, protected_tokens=1)
+    with bigrain.create(tmp_path / "a.grain", {"tok": field}) as col:
+        col.add_vectors("tok", [str(i) for i in range(200)], (tokens, offsets))
+        col.commit()
+    with bigrain.open(tmp_path / "a.grain") as col:
+        assert col.fields["tok"] == field
+        col.add_vectors("tok", ["200"], [tokens[: counts[0]]])  # the same in another segment
+        col.commit()
+        for _ in range(2):
+            kept = [stored(col, str(i)) for i in range(201)]
+            assert [len(rows) for rows in kept] == np.minimum([*counts, counts[0]], 6).tolist()
+            np.testing.assert_array_equal(kept[200], kept[0])
+            np.testing.assert_allclose(np.linalg.norm(np.vstack(kept), axis=1), 1, rtol=1e-5)
+            for i, rows in enumerate(kept[:200]):
+                own = tokens[offsets[i] : offsets[i + 1]]
+                same = len(own) if len(own) <= 6 else 1
+                np.testing.assert_allclose(rows[:same], own[:same], atol=1e-6)
+            col.compact()
+        short = int(np.flatnonzero(counts == 5)[0])
+        query = tokens[offsets[short] : offsets[short + 1]]
+        hit = col.search(query, k=1)[0]
+        assert hit.id == str(short) and hit.score == pytest.approx(5, rel=1e-5)
+        assert col.token_scores(query, str(int(counts.argmax()))).shape == (6, 5)
+
+
+@pytest.mark.parametrize("kind", [{"pooling": 2}, {"max_vectors": 2}], ids=str)
+def test_vectors_of_several_places_have_no_spans(tmp_path: Path, kind: dict[str, Any]) -> None:
+    field = bigrain.MultiVectorField(dim=DIM, **kind)
+    with bigrain.create(tmp_path / "a.grain", {"tok": field}) as col:
+        ragged = documents(3, longest=9)
+        col.add_vectors("tok", list("abc"), ragged)
+        col.commit()
+        with pytest.raises(bigrain.InvalidQueryError, match="'tok' pools tokens"):
+            col.span_scores(ragged[0][:2], "a", [(0, 1)])
 
 
 def test_the_audit_watches_what_is_asked(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.codecs.pooling.groups import full_length
+from bigrain.codecs.pooling.centroids import Centroids
+from bigrain.codecs.pooling.groups import Pooling, full_length
 from bigrain.codecs.pooling.ward import Ward
 from bigrain.codecs.token_scores import best_tokens
 from bigrain.config import USUAL_TOKEN_DIM, MultiVectorField
@@ -104,10 +105,11 @@ class MultiVectorFamily(EncodedFamily):
             return where(int(np.searchsorted(offsets, token, side="right")) - 1)
 
         self._require_storable(values, owner)
-        if self.spec.pooling > 1:
-            pooled = full_length(Ward(self.spec.pooling)(values, offsets), values, offsets)
-            return pooled.values, pooled.offsets
-        return values, offsets
+        pooling = _pooling(self.spec)
+        if pooling is None:
+            return values, offsets
+        pooled = full_length(pooling(values, offsets), values, offsets)
+        return pooled.values, pooled.offsets
 
     def _ragged(self, vectors: Any, n: int, where: Where) -> Ragged:
         """n rows of at least one finite token vector each."""
@@ -286,7 +288,7 @@ class MultiVectorFamily(EncodedFamily):
         [(word of the query, word of the document, what it adds)], the largest first.
         """
         naming = getattr(getattr(self.encoder, "model", self.encoder), "words", None)
-        if naming is None or self.spec.pooling > 1 or not isinstance(query, str):
+        if naming is None or self.spec.pools or not isinstance(query, str):
             return {}
         asked, stored = naming([query, document])
         best, scores = told.get("best_tokens", []), told.get("token_scores", [])
@@ -299,6 +301,12 @@ class MultiVectorFamily(EncodedFamily):
 def _segment_spec(spec: MultiVectorField) -> MultiVectorSpec:
     assert spec.dim is not None
     return MultiVectorSpec(spec.dim, spec.light, spec.light_bytes, spec.heavy, spec.sketch)
+
+
+def _pooling(spec: MultiVectorField) -> Pooling | None:
+    if spec.max_vectors is not None:
+        return Centroids(spec.max_vectors, spec.protected_tokens)
+    return Ward(spec.pooling, spec.protected_tokens) if spec.pooling > 1 else None
 
 
 def _always(told: str) -> Where:

@@ -50,10 +50,10 @@ def scores_of_spans(
     """(S,) MaxSim of stretches of a document's tokens."""
     scores = scores_of_tokens(view, query, identifier, field)
     name = field or next(n for n, f in view.fields.items() if isinstance(f.index, MultiVectorIndex))
-    if (pooling := getattr(view.fields[name].family.spec, "pooling", 1)) > 1:
+    if getattr(view.fields[name].family.spec, "pools", False):
         raise InvalidQueryError(
-            f"field {name!r} has pooling={pooling}: its vectors stand for tokens of several "
-            "places, so no span can be told"
+            f"field {name!r} pools tokens (pooling, max_vectors): its vectors stand for tokens of "
+            "several places, so no span can be told"
         )
     try:
         pairs = np.asarray(spans)

@@ -51,7 +51,7 @@ class Centroids:
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         start = 0
         while start < len(rows):
-            room = BATCH_BYTES // (4 * values.shape[1] * int(lengths[rows[start]]))
+            room = BATCH_BYTES // (4 * max(values.shape[1], clusters) * int(lengths[rows[start]]))
             part = rows[start : start + max(1, room)]
             n = lengths[part]
             place = np.arange(n.max())
@@ -61,7 +61,7 @@ class Centroids:
             found = _clusters(tokens, n, clusters, self.iterations)
             labels[at[held]] = self.protected + found[held]
             start += len(part)
-        return pool(values, offsets, labels, mean=True)
+        return pool(values, offsets, labels)
 
 
 def _clusters(tokens: Floats, lengths: Ints, clusters: int, iterations: int) -> Ints:

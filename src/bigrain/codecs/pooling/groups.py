@@ -29,11 +29,6 @@ class Pooled(NamedTuple):
     offsets: Offsets  # (n + 1,)
     vector_of: npt.NDArray[np.int32]  # (T,) which vector of its row, from 0; -1: in none
 
-    def sizes(self, offsets: npt.NDArray[Any]) -> Ints:
-        """(V,) how many tokens each vector stands for; `offsets` (n + 1,) are the tokens'."""
-        place = np.repeat(self.offsets[:-1], np.diff(offsets)) + self.vector_of
-        return np.bincount(place[self.vector_of >= 0], minlength=len(self.values))
-
 
 class Pooling(Protocol):
     """Groups tokens of each row and replaces every group by one vector."""
@@ -41,8 +36,8 @@ class Pooling(Protocol):
     def __call__(self, values: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> Pooled: ...
 
 
-def pool(values: npt.NDArray[Any], offsets: Offsets, labels: Ints, *, mean: bool) -> Pooled:
-    """Replace groups by their mean or sum.
+def pool(values: npt.NDArray[Any], offsets: Offsets, labels: Ints) -> Pooled:
+    """Replace groups by their means.
 
     `labels` (T,): tokens of a row with one label form a group, those below 0 are left out. Vectors
     of a row come in the order of their groups' first tokens.
@@ -60,8 +55,7 @@ def pool(values: npt.NDArray[Any], offsets: Offsets, labels: Ints, *, mean: bool
     vector_of = np.full(len(labels), -1, np.int32)
     vector_of[kept] = place - ends[rows]
     out = _sums(values, kept, place, len(first))
-    if mean:
-        out /= np.bincount(place, minlength=len(out)).astype(np.float32)[:, None]
+    out /= np.bincount(place, minlength=len(out)).astype(np.float32)[:, None]
     return Pooled(out, ends, vector_of)
 
 

@@ -9,7 +9,8 @@ feature vectors, and each of max(1, n // factor) clusters becomes its mean, whic
 so the features themselves are never formed. Ward's criterion is reducible: pairs of clusters that
 are each other's nearest can all be merged at once, and the merges are the same as one after another
 (Murtagh, A survey of recent advances in hierarchical clustering algorithms, 1983). Rounds of such
-merges run over many rows of similar length together; a tree has few rounds.
+merges run over many rows of similar length together; a tree has few rounds. Distances are as many
+as pairs of tokens, so rows of more than LONGEST are clustered in stretches.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ __all__ = ["Ward", "ward_clusters"]
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 BATCH_PAIRS = 1 << 19
+LONGEST = 2048  # tokens clustered together
 
 
 @dataclass(frozen=True)
@@ -47,19 +49,28 @@ class Ward:
     def __call__(self, values: npt.NDArray[Any], offsets: npt.NDArray[Any]) -> Pooled:
         offsets = require_ragged(values, offsets)
         labels = np.arange(len(values)) - np.repeat(offsets[:-1], np.diff(offsets))
-        lengths = np.diff(offsets) - self.protected
+        row, begin, lengths = _stretches(np.diff(offsets) - self.protected)
         clusters = np.maximum(lengths // self.factor, 1)
-        for rows in _batches(lengths, clusters):
-            n = lengths[rows]
+        for some in _batches(lengths, clusters):
+            n, label = lengths[some], self.protected + begin[some][:, None]
             place = np.arange(n.max())
             held = place < n[:, None]
-            at = (offsets[rows] + self.protected)[:, None] + np.where(held, place, 0)
+            at = offsets[row[some]][:, None] + label + np.where(held, place, 0)
             first = np.where(held, values[at, 0], np.inf)  # brings equal tokens side by side
             at = np.take_along_axis(at, np.argsort(first, axis=1, kind="stable"), axis=1)
             tokens = values[at].astype(np.float32) * held[:, :, None]
-            found = ward_clusters(tokens, n, clusters[rows])
-            labels[at[held]] = self.protected + found[held]
-        return pool(values, offsets, labels, mean=True)
+            found = label + ward_clusters(tokens, n, clusters[some])
+            labels[at[held]] = found[held]
+        return pool(values, offsets, labels)
+
+
+def _stretches(lengths: Ints) -> tuple[Ints, Ints, Ints]:
+    """(row, where it begins, its length) of each stretch of rows of so many tokens."""
+    counts = np.maximum(-(-lengths // LONGEST), 0)
+    row = np.repeat(np.arange(len(lengths)), counts)
+    nth = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    begin = lengths[row] * nth // counts[row]
+    return row, begin, lengths[row] * (nth + 1) // counts[row] - begin
 
 
 def _batches(lengths: Ints, clusters: Ints) -> Iterator[Ints]:

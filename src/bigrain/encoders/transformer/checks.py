@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from bigrain.encoders.transformer.folder import tensor_names
+from bigrain.encoders.transformer.folder import is_words, tensor_names
 from bigrain.errors import ConfigError, shown
 
-__all__ = ["places", "require", "sparse_kind", "temperature_of", "whole"]
+__all__ = ["places", "require", "skiplist_of", "sparse_kind", "temperature_of", "whole"]
 
 MLM_HEADS = ("predictions.", "lm_head.", "vocab_transform.", "vocab_layer_norm.", "head.dense.")
 
@@ -30,6 +31,22 @@ def sparse_kind(folder: Any, asked: str) -> str:
             )
         return "mlm"
     return "tokens"
+
+
+def skiplist_of(folder: Any, asked: object) -> list[str]:
+    """The words whose tokens give no vector in documents: as asked, or of the folder's kind.
+
+    A late-interaction model has its own, BGE-M3 none, others punctuation.
+    """
+    if asked is not None:
+        if not is_words(asked):
+            raise ConfigError(
+                f"skiplist_words={shown(asked)} must be a list of words, such as [',', '.', 'the']"
+            )
+        return sorted(set(asked))  # type: ignore[call-overload]
+    if folder.kind == "colbert":
+        return list(folder.colbert["skiplist"])
+    return [] if folder.kind == "bge-m3" else list(string.punctuation)
 
 
 def places(config: Mapping[str, Any], window: int) -> int:

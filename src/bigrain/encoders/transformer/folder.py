@@ -12,8 +12,9 @@ import hashlib
 import json
 import os
 import re
+import string
 import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "POOLING",
     "DenseLayer",
     "ModelFolder",
+    "is_words",
     "not_commercial",
     "read_folder",
     "tensor_names",
@@ -290,20 +292,31 @@ def _colbert(path: Path, told: Mapping[str, Any]) -> dict[str, Any]:
             "document_mark": given.get("doc_token_id", "[unused1]"),
             "query_tokens": int(given.get("query_maxlen", 32)),
             "document_tokens": int(given.get("doc_maxlen", 220)),
-            "skip_punctuation": bool(given.get("mask_punctuation", True)),
+            "skiplist": list(string.punctuation) if given.get("mask_punctuation", True) else [],
             "attend_to_masks": bool(given.get("attend_to_mask_tokens", False)),
         }
     if "query_length" in told and "document_length" in told:
         words = told.get("skiplist_words")
+        if words is not None and not is_words(words):
+            raise ConfigError(f"{path}: its skiplist_words are no list of words")
         return {
             "query_mark": str(told.get("query_prefix") or "").strip(),
             "document_mark": str(told.get("document_prefix") or "").strip(),
             "query_tokens": int(told["query_length"] or 32),
             "document_tokens": int(told["document_length"] or 180),
-            "skip_punctuation": words is None or bool(words),
+            "skiplist": list(string.punctuation) if words is None else words,
             "attend_to_masks": bool(told.get("attend_to_expansion_tokens", False)),
         }
     return {}
+
+
+def is_words(value: object) -> bool:
+    """Whether it is a collection of words, each a `str` that is not empty."""
+    return (
+        isinstance(value, Collection)
+        and not isinstance(value, str | bytes | Mapping)
+        and all(isinstance(word, str) and word for word in value)
+    )
 
 
 def _window(path: Path, config: Mapping[str, Any]) -> int:

@@ -14,7 +14,14 @@ import numpy.typing as npt
 from bigrain.encoders.base import Head
 from bigrain.encoders.transformer import network as networks
 from bigrain.encoders.transformer import runtimes
-from bigrain.encoders.transformer.checks import places, require, sparse_kind, temperature_of, whole
+from bigrain.encoders.transformer.checks import (
+    places,
+    require,
+    skiplist_of,
+    sparse_kind,
+    temperature_of,
+    whole,
+)
 from bigrain.encoders.transformer.choosing import Runner
 from bigrain.encoders.transformer.folder import (
     LONGEST_WINDOW,
@@ -79,6 +86,9 @@ class TransformerEncoder:
                          places for
         sparse           "tokens" (the vocabulary), "mlm" (SPLADE), or "auto"
         top              sparse columns of a text
+        skiplist_words   words of documents that give no token vectors, of those that are one token
+                         of the model; None: what a late-interaction model was trained to leave
+                         out, punctuation of a plain model; [] keeps all
         token_weights    (vocabulary,) of queries' tokens in MaxSim, such as `rarity(texts)` gives
         runtime          "auto" begins with torch, measures it beside OpenVINO (or ONNX Runtime)
                          once it has worked for 20 seconds, and takes the quickest whose token
@@ -108,6 +118,7 @@ class TransformerEncoder:
         positions: str | None = None,
         sparse: str = "auto",
         top: int = 128,
+        skiplist_words: Collection[str] | None = None,
         token_weights: Any = None,
         runtime: str = "auto",
         threads: int | None = None,
@@ -136,6 +147,8 @@ class TransformerEncoder:
         )
         self.long, self.top = long, whole("top", top, 1, 1 << 20)
         self.sparse = sparse_kind(folder, sparse)
+        self._skiplist = skiplist_of(folder, skiplist_words)
+        self._skips_its_own = skiplist_words is None
         self._token_weights = self._checked_weights(token_weights)
         if folder.kind == "colbert" and self._pieces.mask is None:
             raise ConfigError(f"{folder.path}: the tokeniser has no [MASK], which queries need")
@@ -258,6 +271,8 @@ class TransformerEncoder:
             told |= {"sparse": self.sparse, "top": self.top}
         else:
             told |= {"dim": self.token_dim}
+            if not self._skips_its_own:
+                told["skiplist_words"] = self._skiplist
         if self._runtime_name == "onnx-int8":
             told["precision"] = "int8"
         return told
@@ -407,15 +422,16 @@ class TransformerEncoder:
                 linear = networks.load_linear(folder.path, folder.hidden, "sparse_linear.pt")
                 return TokenWeights(*linear, special)
             return None
-        nothing = np.empty(0, np.int64)
+        skipped = self._pieces.single(self._skiplist)
         if folder.kind == "bge-m3":
             linear = networks.load_linear(folder.path, folder.hidden, "colbert_linear.pt")
             first = np.array(self._pieces.before[:1], np.int64)
-            return TokenHead(linear, first, first, self._token_weights)
+            skipped = np.concatenate([first, skipped])
+            return TokenHead(linear, skipped, first, self._token_weights)
         if folder.kind == "colbert":
-            skipped = self._pieces.punctuation() if folder.colbert["skip_punctuation"] else nothing
+            nothing = np.empty(0, np.int64)
             return TokenHead(self._projection(), skipped, nothing, self._token_weights)
-        skipped = np.concatenate([special, self._pieces.punctuation()])
+        skipped = np.concatenate([special, skipped])
         return TokenHead(None, skipped, special, self._token_weights)
 
     def _projection(self) -> tuple[Floats, Floats]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import string
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,11 +60,14 @@ class Pieces:
             raise ConfigError(f"the tokeniser has no token {token!r}, which the model is marked by")
         return int(found)
 
-    def punctuation(self) -> npt.NDArray[np.int64]:
-        """Ids of tokens that are one ASCII punctuation mark."""
-        vocabulary = self._tokeniser.get_vocab()
-        forms = [f"{before}{sign}" for sign in string.punctuation for before in ("", "▁", "Ġ")]
-        return np.array(sorted(vocabulary[f] for f in forms if f in vocabulary), np.int64)
+    def single(self, words: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Ids of the tokens that are one of these words as it is, or after a blank."""
+        vocabulary, words = self._tokeniser.get_vocab(), list(words)
+        forms = [f"{before}{word}" for word in words for before in ("", "▁", "Ġ")]
+        found = {vocabulary[form] for form in forms if form in vocabulary}
+        read = self._bare([*words, *(f" {word}" for word in words)])  # as its letters are written
+        found |= {ids[0] for ids in read if len(ids) == 1} - set(self.special.tolist())
+        return np.array(sorted(found), np.int64)
 
     def tokens(self) -> list[str]:
         """The token of each id."""

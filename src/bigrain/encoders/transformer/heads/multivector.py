@@ -3,6 +3,7 @@
 Of a plain model: the last layer of the tokens of words; documents leave punctuation out, queries
 weigh each token (rare ones more). Of a late-interaction model (ColBERT: Khattab and Zaharia, 2020;
 BGE-M3): the projection that it was trained with, and the tokens that it was trained to keep.
+Tokens that give no vector are read by the network all the same, so that they shape the others.
 """
 
 from __future__ import annotations
