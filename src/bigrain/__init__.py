@@ -28,7 +28,7 @@ from bigrain.errors import __all__ as _errors
 from bigrain.presets import fields_of
 from bigrain.progress import ProgressUpdate
 from bigrain.registry import encoder_names, register_encoder
-from bigrain.types import AddCounts, Document, Hit, Part, Passage, SparseMatrix
+from bigrain.types import AddCounts, Document, Hit, Part, Passage, Span, SparseMatrix
 
 if TYPE_CHECKING:
     from bigrain import tables
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from bigrain.search.expansion import HyDE, MultiQuery
     from bigrain.search.feedback import Feedback
     from bigrain.search.fuse import Fusion
+    from bigrain.search.heat_map import HeatMap
     from bigrain.search.occurrences import Occurrences
     from bigrain.search.query import Query
     from bigrain.text.chunk import Chunking
@@ -61,6 +62,7 @@ __all__ = [
     "FieldAudit",
     "Fusion",
     "Head",
+    "HeatMap",
     "Hit",
     "HyDE",
     "LearnReport",
@@ -73,6 +75,7 @@ __all__ = [
     "Passage",
     "ProgressUpdate",
     "Query",
+    "Span",
     "SparseField",
     "SparseMatrix",
     "SubstringField",
@@ -98,6 +101,7 @@ _LATER = {
     "Collection": "bigrain.collection",
     "Encoder": "bigrain.encoders.base",
     "Head": "bigrain.encoders.base",
+    "HeatMap": "bigrain.search.heat_map",
     "Model": "bigrain.encoders.base",
     "FieldAudit": "bigrain.search.audit_report",
     "Feedback": "bigrain.search.feedback",

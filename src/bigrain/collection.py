@@ -68,7 +68,7 @@ from bigrain.storage.files import DISK, Files, Lock
 from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
-from bigrain.types import AddCounts, Document, Documents, Hit, SparseMatrix
+from bigrain.types import AddCounts, Document, Documents, Hit, Span, SparseMatrix
 from bigrain.writing.backup import back_up
 from bigrain.writing.checking import Report, check_collection
 from bigrain.writing.intake import DEFAULT_CHUNKING, usual_chunking
@@ -79,6 +79,7 @@ from bigrain.writing.session import Sealed, WriteSession
 if TYPE_CHECKING:
     from bigrain.evaluation import Evaluation
     from bigrain.learning.report import LearnReport
+    from bigrain.search.heat_map import HeatMap
     from bigrain.search.occurrences import Occurrences
     from bigrain.tuning import TuneReport
     from bigrain.writing.repair import RepairReport
@@ -859,6 +860,43 @@ class Collection:
         from bigrain.search.tokens import scores_of_spans
 
         return scores_of_spans(self._require_open(), query, id, spans, field)
+
+    def best_spans(
+        self,
+        query: Any,
+        id: str,
+        k: int = 3,
+        *,
+        by: str = "sentence",
+        spans: Iterable[Sequence[int]] | None = None,
+        field: str | None = None,
+    ) -> list[Span]:
+        """The k sentences of a document that score best with the vectors of the whole, best first.
+
+        `by`: "sentence" or "paragraph"; `spans` are ranked instead where they are given, pairs
+        (start, end) of characters of the text. The score of a span is MaxSim over its tokens alone
+        (AGRaME: Reddy et al., 2024), of the passage that gives the most where there are several.
+        Spans without a token are left out. `query` and `field` are as in `token_scores`.
+
+        The encoder of the field has to tell where tokens stand, as the bundled one and transformers
+        do. Raises `UnknownFieldError`, and `InvalidQueryError` where nobody knows the places of the
+        stored vectors (they were brought, or pooled), for a document without tokens and for spans
+        outside of the text.
+        """
+        from bigrain.search.spans import best_spans
+
+        return best_spans(self._require_open(), query, id, k, by, spans, field)
+
+    def heat_map(self, query: Any, id: str, field: str | None = None) -> HeatMap:
+        """How each token of a document meets each of a query, with their words, to be drawn.
+
+        Of a document of several passages the one that scores best. Otherwise like `token_scores`.
+
+        >>> col.heat_map("where is wheat kept?", "3").plot("heat.png")  # doctest: +SKIP
+        """
+        from bigrain.search.heat_map import heat_map
+
+        return heat_map(self._require_open(), query, id, field)
 
     @property
     def fields(self) -> dict[str, config.Field]:

@@ -17,6 +17,7 @@ __all__ = [
     "Hit",
     "Part",
     "Passage",
+    "Span",
     "SparseMatrix",
 ]
 
@@ -48,6 +49,16 @@ class Passage:
     start: int
     end: int
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch `text[start:end]` of a document, in characters, and what it scores alone."""
+
+    start: int
+    end: int
+    text: str
+    score: float
 
 
 class Part(float):

@@ -623,3 +623,29 @@ def _forget_encoders():
 
     registry._made.clear()
     registry._heads.clear()
+
+
+def test_explain_and_heat_map_of_token_vectors(program, tmp_path):
+    fields = {"tok": bigrain.MultiVectorField(encoder="bigrain/static-v1")}
+    grain, picture = tmp_path / "a.grain", tmp_path / "heat.png"
+    with bigrain.create(grain, fields) as col:
+        col.add([{"id": "moon", "text": "Grain is dry. The Moon goes\x1b around the Earth."}])
+        col.commit()
+    asked = ("search", grain, "what does the moon orbit?", "--explain")
+    shown = program(*asked).stdout
+    assert re.search(r"moon met Moon \d+, orbit met ", shown)
+    assert re.search(r'best sentence \d+: "The Moon goes around the Earth\."', shown)
+    hit = program.json(*asked)["hits"][0]["explanation"]["tok"]
+    assert (hit["best_span"]["start"], hit["best_span"]["end"]) == (14, 46)
+    pytest.importorskip("matplotlib")
+    done = program(*asked, "--heat-map", picture)
+    assert picture.read_bytes().startswith(b"\x89PNG") and "tokens of moon" in done.stderr
+    program(*asked, "--heat-map", tmp_path / "none" / "heat.png", code=2)
+
+
+def test_heat_map_needs_token_vectors_and_one_query(program, made, tmp_path):
+    picture = tmp_path / "heat.png"
+    error = program("search", made, "moon", "--heat-map", picture, code=2).stderr
+    assert "draws one multi-vector field, and none would be asked" in error
+    error = program("search", made, "-", "--heat-map", picture, stdin="moon\n", code=2).stderr
+    assert "ask it alone" in error and not picture.exists()

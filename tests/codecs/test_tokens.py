@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bigrain.codecs.token_fitting import centroid_count, fit_weights, nearest_weights, sample_size
-from bigrain.codecs.token_scores import best_tokens, span_scores
+from bigrain.codecs.token_scores import best_tokens, placed_scores, span_scores
 from bigrain.codecs.tokens import KINDS, TokenCodec
 from bigrain.kernels.token_records import pack_buckets, unpack_buckets
 
@@ -241,6 +241,23 @@ def test_spans_are_scored_as_documents(spans: list[tuple[int, int]]) -> None:
     ordered = np.array([sorted(span) for span in spans], np.int64).reshape(-1, 2)
     expected = [scores[a:b].max(axis=0).sum() if a < b else -np.inf for a, b in ordered]
     np.testing.assert_allclose(span_scores(scores, ordered), expected, rtol=1e-6)
+
+
+@given(
+    places=st.lists(st.tuples(st.integers(0, 8), st.integers(0, 30), st.integers(0, 9))),
+    spans=st.lists(st.tuples(st.integers(0, 40), st.integers(0, 40)), max_size=6),
+)
+def test_a_span_is_scored_by_the_tokens_that_end_in_it(
+    places: list[tuple[int, int, int]], spans: list[tuple[int, int]]
+) -> None:
+    scores = np.random.default_rng(1).normal(size=(9, 4)).astype(np.float32)
+    rows = np.array([(token, at, at + n) for token, at, n in places], np.int64).reshape(-1, 3)
+    ordered = np.array([sorted(span) for span in spans], np.int64).reshape(-1, 2)
+    found = placed_scores(scores, rows, ordered)
+    for score, (start, end) in zip(found, ordered, strict=True):
+        inside = {t for t, a, b in rows.tolist() if a < b and start <= b - 1 < end}
+        best = scores[sorted(inside)].max(axis=0).sum() if inside else -np.inf
+        assert score == pytest.approx(best, rel=1e-6)
 
 
 CODECS = {kind: fitted(kind) for kind in KINDS}

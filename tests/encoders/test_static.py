@@ -8,11 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import bigrain
 from bigrain.encoders import static_sparse
 from bigrain.encoders.base import Model
 from bigrain.encoders.static import CONTEXT, FOLDER, TOKEN_DIM, StaticEncoder
+from bigrain.encoders.wordpiece import BertTokeniser, normalise
 from bigrain.registry import make_encoder
 
 TEXTS = [
@@ -203,3 +206,50 @@ def test_words_that_the_encoder_does_not_know_count_little(tmp_path: Path) -> No
     encoder = StaticEncoder()
     both = "зерно: grain in tall silos of steel"
     assert encoder.covers(["grain", "зерно", "", both]).tolist() == [True, False, True, True]
+
+
+# -- where tokens stand ---------------------------------------------------------------------------
+
+LETTERS = "abcÀéßİΣςnˇ\u0301\u302e\u093f한Ǆ日。—#'.,!-\n\t \x0b\x85\u2029\u200d\u00ad"
+
+
+@given(text=st.text(st.sampled_from(LETTERS) | st.characters(exclude_categories=["Cs"])))
+def test_pieces_stand_where_their_letters_are(text: str) -> None:
+    vocabulary = [
+        "[UNK]",
+        "a",
+        "##a",
+        "ab",
+        "##b",
+        "##c",
+        "n",
+        "ß",
+        "##n",
+        "s",
+        "日",
+        "。",
+        "#",
+        ".",
+    ]
+    tokeniser = BertTokeniser(vocabulary)
+    ids, spans = tokeniser.places(text)
+    np.testing.assert_array_equal(ids, tokeniser.encode([text])[0])
+    assert spans.shape == (len(ids), 2)
+    assert (spans[:, 0] < spans[:, 1]).all() and (np.diff(spans, axis=0) >= 0).all()
+    for piece, (start, end) in zip(ids.tolist(), spans.tolist(), strict=True):
+        if piece:
+            letters = normalise(text[start:end]).strip()
+            assert letters == vocabulary[piece].removeprefix("##")
+
+
+def test_every_token_vector_tells_all_its_places(model: StaticEncoder) -> None:
+    texts = [*TEXTS, FOREIGN, "Über cafés:\x00 the\u200bÜBER; of", "a" * 200]
+    _, ends = model.encode_documents(texts, ["multivector"])["multivector"]
+    told = model.token_places(texts)
+    assert [rows[:, 0].max() + 1 for rows in told] == np.diff(ends).tolist()
+    assert told[2].tolist() == told[6].tolist() == [[0, 0, 0]]  # a token that is nowhere
+    standing = [(token, TEXTS[3][a:b]) for token, a, b in told[3].tolist()]
+    rare = standing[0][0]
+    assert standing == [(rare if w.lower() == "rare" else 1 - rare, w) for w in TEXTS[3].split()]
+    words = {texts[5][a:b] for _, a, b in told[5].tolist()}
+    assert {"Über", "ÜBER"} <= words

@@ -1,6 +1,7 @@
 """Transformer models as encoders: the same vectors as the reference libraries, every family."""
 
 import json
+import re
 import shutil
 import string
 import time
@@ -329,6 +330,37 @@ def test_late_chunking_of_one_passage_is_as_among_all(folder):
     assert len(together) == 14 and np.isfinite(together).all()
     for i in (0, 5, 7, 12, 13):
         near(encoder.encode_documents([texts[i]], ["dense"])["dense"][0], together[i])
+
+
+@pytest.mark.parametrize("long", ["windows", "truncate", "late"])
+def test_tokens_stand_where_the_vectors_come_from(folder, long):
+    """A network that tells tokens apart by their vectors alone."""
+    encoder = TransformerEncoder(folder, long=long, document_prompt="of the ", query_prompt="a ")
+    table = unit(np.random.default_rng(0).normal(size=(len(VOCABULARY), 16)))
+    encoder._runner = lambda ids, mask: [table[ids].astype(np.float32)]
+    whole = Whole(f"zoo jazz {LONG_TEXT}", [(a + 9, b + 9) for a, b in [*SPANS, (0, 149)]])
+    texts = [
+        *(PassageText.of(f"zoo jazz {LONG_TEXT[a:b]}", whole, i)
+          for i, (a, b) in enumerate([*SPANS, (0, 149)])),
+        *TEXTS, LONG_TEXT, "!",
+    ]  # fmt: skip
+    for query in (False, True):
+        method = encoder.encode_queries if query else encoder.encode_documents
+        values, ends = method(texts, ["multivector"])["multivector"]
+        told = encoder.token_places(texts, query=query)
+        assert [len(rows) for rows in told] == np.diff(ends).tolist()
+        for text, rows, start in zip(texts, told, ends.tolist(), strict=False):
+            assert rows[:, 0].tolist() == list(range(len(rows)))
+            standing = rows[rows[:, 1] < rows[:, 2]]
+            own = (table @ values[start : start + len(rows)].T).argmax(axis=0)
+            found = [VOCABULARY[own[token]].removeprefix("##") for token in standing[:, 0]]
+            assert found == [text[a:b] for _, a, b in standing.tolist()]
+            if isinstance(text, PassageText) and long == "late":
+                assert standing[0, :2].tolist() == [0, 9]  # its title is not read with it
+                assert len(standing) == len(rows)
+            elif not query and len(text) < 60:
+                words = {text[a:b] for _, a, b in standing.tolist()}
+                assert words == set(re.findall(r"\w+", text))
 
 
 def test_late_chunking_in_a_collection(tmp_path, folder):

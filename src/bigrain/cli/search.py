@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from bigrain.cli.options import Asking, State, collection_argument, common, memory_option
-from bigrain.cli.output import console, plain_text, print_json
+from bigrain.cli.output import console, note, plain_text, print_json
 from bigrain.cli.vectors import named, query_vectors, read_terms, vocabulary_option
 
 if TYPE_CHECKING:
@@ -41,6 +41,10 @@ POSTINGS = ("lexical", "sparse")  # families without codes of single documents
 @click.option("--feedback", type=click.Choice(["rm3", "rocchio", "average"]), metavar="METHOD",
               help="rm3, rocchio or average: the best documents change the query.")  # fmt: skip
 @click.option("--explain", is_flag=True, help="Show how each score came about.")
+@click.option("--heat-map", "picture", metavar="FILE",
+              type=click.Path(dir_okay=False, path_type=Path),
+              help="Draw which token vectors of QUERY and of the first hit meet; needs the extra "
+                   "eval.")  # fmt: skip
 @memory_option
 @common
 def search(
@@ -56,6 +60,7 @@ def search(
     operators: bool,
     feedback: str | None,
     explain: bool,
+    picture: Path | None,
     memory: int | None,
 ) -> None:
     """Find the documents that answer QUERY best, with the passage that answers.
@@ -73,6 +78,7 @@ def search(
       bigrain search docs.grain "how do plants store energy?"
       bigrain search docs.grain "solar cells" -k 3 --filter "year >= 2020 AND lang = 'en'"
       bigrain search docs.grain "BM25" --field lexical --explain
+      bigrain search docs.grain "solar cells" --field multivector --heat-map heat.png
       bigrain search docs.grain --operators '+grain "heavy water" -moon silo*'
       bigrain search docs.grain --operators -- "-moon water"
       bigrain search docs.grain - --json < queries.jsonl > hits.jsonl
@@ -87,6 +93,8 @@ def search(
     many = query == "-" or len(brought) > 1
     if query is None and not brought:
         raise click.UsageError("nothing to ask: give QUERY, or --vector NAME=VECTOR")
+    if many and picture is not None:
+        raise click.UsageError("--heat-map draws one query; ask it alone")
     if query is not None and len(brought) > 1:
         raise click.UsageError(f"one QUERY, but {len(brought):,} vectors; leave QUERY out")
     asked: Iterable[Asked] = [(None, query, vector) for _, vector in brought] or [(None, query, {})]
@@ -94,13 +102,19 @@ def search(
         asked = ((i, text, brought[0][1] if brought else {}) for i, text in _from_stdin())
     elif query is None:
         asked = [(identifier, None, vector) for identifier, vector in brought]
+    if picture is not None:
+        from bigrain.evaluation.plot import require_drawable
+
+        require_drawable(picture)
     with bigrain.open(path, read_only=True, memory_budget_bytes=memory) as col:
+        tokens = None if picture is None else _field_of_tokens(col, weights)
         language = language_of(col)
         for at, (identifier, text, by_field) in enumerate(asked):
             said = bigrain.Query(text) if operators and text is not None else text
+            whole = _query(col, said, by_field, weights)
             try:
                 hits = col.search(
-                    _query(col, said, by_field, weights), k, fields=weights, filter=condition,
+                    whole, k, fields=weights, filter=condition,
                     recall=recall, explain=explain, feedback=feedback,
                 )  # fmt: skip
             except bigrain.InvalidQueryError as error:
@@ -108,6 +122,11 @@ def search(
                     raise
                 whose = "" if identifier is None else f" ({identifier})"
                 raise bigrain.InvalidQueryError(f"question {at + 1}{whose}: {error}") from None
+            if picture is not None and tokens is not None and hits:
+                own = whole[tokens] if isinstance(whole, dict) else whole
+                asked_tokens = own.plain if isinstance(own, bigrain.Query) else own
+                col.heat_map(asked_tokens, hits[0].id, tokens).plot(picture)
+                note(f"{picture} shows the tokens of {hits[0].id}", state)
             if state.as_json:
                 name = {} if identifier is None else {"_id": identifier}
                 answer = {**name, "query": text, "hits": [_hit_dict(hit) for hit in hits]}
@@ -132,6 +151,21 @@ def _query(col: Collection, said: Any, vectors: Mapping[str, Any], weights: Any)
     reading = [name for name, field in col.fields.items() if field.reads_text]
     texts = {name: said for name in reading if weights is None or name in weights}
     return {**(texts if said is not None else {}), **vectors}
+
+
+def _field_of_tokens(col: Collection, weights: Any) -> str:
+    """The multi-vector field among those that are asked."""
+    found = [
+        name
+        for name, field in col.fields.items()
+        if field.family == "multivector" and (weights is None or name in weights)
+    ]
+    if len(found) != 1:
+        raise click.UsageError(
+            f"--heat-map draws one multi-vector field, and {' and '.join(found) or 'none'} "
+            "would be asked; name one with --field"
+        )
+    return found[0]
 
 
 def language_of(col: Collection) -> str | None:
@@ -208,6 +242,11 @@ def _explained(hit: Hit, families: Mapping[str, str], names: Sequence[str]) -> I
         if terms:
             ranked = sorted(terms.items(), key=lambda item: -item[1])[:8]
             yield "  " + ", ".join(f"{term} {value:.3g}" for term, value in ranked)
+        if words := told.get("words"):
+            met = (f"{mine} met {theirs} {value:.3g}" for mine, theirs, value in words[:8])
+            yield "  " + ", ".join(met)
+        if span := told.get("best_span"):
+            yield f'  best sentence {span["score"]:.4g}: "{_cut(span["text"])}"'
         for phrase in told.get("phrases", ()):
             yield f'  says "{phrase}"'
         for begin, words in told.get("expanded", {}).items():
@@ -220,7 +259,11 @@ def _explained(hit: Hit, families: Mapping[str, str], names: Sequence[str]) -> I
 
 def _short(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."
+    return _cut(text, 80)
+
+
+def _cut(text: str, most: int = 240) -> str:
+    return text if len(text) <= most else text[: most - 3] + "..."
 
 
 def _hit_dict(hit: Hit) -> dict[str, Any]:

@@ -57,6 +57,11 @@ class Encoder(Protocol):
     passages by the smallest. `fusion_weights(families)`: what its families should count for in a
     fused search where words count 0.65, if these are there; collections begin with such weights.
     Texts that are parts of a long one come as `PassageText`s.
+
+    `token_places(texts, *, query=False)` of a multi-vector one: for each text whole numbers (p, 3),
+    rows (token, start, end): token vector number `token` of this document, or query, is of
+    text[start:end]. One of several places has several rows, one of none an empty place (0, 0).
+    None where it cannot tell. Sentences of a document are scored, and words named, by these.
     """
 
     @property
@@ -77,7 +82,8 @@ class Model(Protocol):
 
     `head(family)` is an `Encoder` (such as `Head`) whose `model` is this one. The other two give a
     mapping with a representation for each of the `families` asked. `memory_bytes`,
-    `texts_at_once`, `window_chars` and `fusion_weights` are looked for as in an `Encoder`.
+    `texts_at_once`, `window_chars`, `fusion_weights` and `token_places` are looked for as in an
+    `Encoder`.
     """
 
     @property

@@ -174,13 +174,11 @@ class StaticEncoder:
                 parts["multivector"].append(getattr(self._tokens, of)(ids, offsets, dense))
         return {family: _JOIN[family](some) for family, some in parts.items()}
 
-    def words(self, texts: Sequence[str]) -> list[list[str]]:
-        """The piece of a word that each token vector of every text stands for; "" for none."""
-        named = self.vocabulary
-        return [
-            ["" if piece < 0 else named[piece] for piece in pieces]
-            for pieces in self._tokens.pieces(*self.tokenise(texts))
-        ]
+    def token_places(
+        self, texts: Sequence[str], *, query: bool = False
+    ) -> list[npt.NDArray[np.int64]]:
+        """Where the pieces that token vectors stand for are; queries' are the same."""
+        return [self._tokens.places(*self._tokeniser.places(text)) for text in texts]
 
     def covers(self, texts: Sequence[str]) -> npt.NDArray[np.bool_]:
         """(n,) whether at least half of the pieces of each text are ones it knows."""

@@ -54,11 +54,13 @@ class TokenVectors:
         weights = np.append(self._weights, np.float32(0))[pieces]
         return self._mixed(pieces, vectors[text]) * weights[:, None], ends
 
-    def pieces(self, ids: npt.NDArray[np.int32], offsets: Any) -> list[list[int]]:
-        """The piece of each token of every text; -1 where a text has none."""
-        _, pieces, ends = self._distinct(ids, offsets)
-        found = np.where(pieces < len(self._table), pieces, -1)
-        return [part.tolist() for part in np.split(found, ends[1:-1])]
+    def places(self, ids: npt.NDArray[np.int32], spans: Any) -> npt.NDArray[np.int64]:
+        """Rows (token, start, end) of one text, whose pieces stand at `spans` (T, 2)."""
+        kept = self._counts[ids]
+        if not kept.any():
+            return np.zeros((1, 3), np.int64)
+        _, tokens = np.unique(ids[kept], return_inverse=True)
+        return np.column_stack([tokens, spans[kept]])
 
     def _distinct(self, ids: npt.NDArray[np.int32], offsets: Any) -> tuple[Any, Any, Any]:
         """(text of each token, its piece, offsets)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,8 @@ from bigrain.codecs.pooling.groups import Pooling, full_length
 from bigrain.codecs.pooling.ward import Ward
 from bigrain.codecs.token_scores import best_tokens
 from bigrain.config import USUAL_TOKEN_DIM, MultiVectorField
-from bigrain.encoders.one_pass import OnePass
-from bigrain.errors import InvalidQueryError, InvalidVectorsError
+from bigrain.encoders.one_pass import OnePass, source_of
+from bigrain.errors import InvalidQueryError, InvalidVectorsError, shown
 from bigrain.families.base import (
     ALONE,
     Where,
@@ -282,20 +282,38 @@ class MultiVectorFamily(EncodedFamily):
             "token_scores": scores.tolist(),
         }
 
-    def words(self, told: Mapping[str, Any], query: Any, document: str) -> dict[str, Any]:
-        """The words behind the tokens that `explain` told of, if the encoder names them.
+    def places(
+        self, texts: Sequence[str], *, query: bool = False
+    ) -> list[npt.NDArray[np.int64]] | None:
+        """Where the token vectors of each text stand: rows (token, start, end).
 
-        [(word of the query, word of the document, what it adds)], the largest first.
+        None without an encoder that tells. `InvalidVectorsError` where it tells something else.
         """
-        naming = getattr(getattr(self.encoder, "model", self.encoder), "words", None)
-        if naming is None or self.spec.pools or not isinstance(query, str):
-            return {}
-        asked, stored = naming([query, document])
-        best, scores = told.get("best_tokens", []), told.get("token_scores", [])
-        if len(asked) != len(best) or max(best, default=0) >= len(stored):
-            return {}  # more was asked than this text
-        pairs = zip(asked, (stored[i] for i in best), scores, strict=True)
-        return {"words": sorted(pairs, key=lambda pair: -pair[2])}
+        telling = getattr(source_of(self.encoder), "token_places", None)
+        told = None if telling is None else telling(list(texts), query=query)
+        if told is None:
+            return None
+        if len(told) != len(texts):
+            raise InvalidVectorsError(
+                f"field {self.name!r}: its encoder told places in {len(told)} of {len(texts)} texts"
+            )
+        return [self._checked(rows, text) for rows, text in zip(told, texts, strict=True)]
+
+    def _checked(self, rows: Any, text: str) -> npt.NDArray[np.int64]:
+        places = np.asarray(rows)
+        shape = places.ndim == 2 and places.shape[1] == 3 and places.dtype.kind in "iu"
+        good = shape and len(places) > 0
+        if good:
+            tokens, start, end = places.astype(np.int64).T
+            good = bool((start >= 0).all() and (start <= end).all() and (end <= len(text)).all())
+            good = good and np.unique(tokens).tolist() == list(range(int(tokens.max()) + 1))
+        if not good:
+            raise InvalidVectorsError(
+                f"field {self.name!r}: places of tokens must be whole numbers (p, 3), rows "
+                "(token, start, end) within the text with every token from 0 on; its encoder told "
+                f"{shown(rows)}"
+            )
+        return places.astype(np.int64)
 
 
 def _segment_spec(spec: MultiVectorField) -> MultiVectorSpec:

@@ -17,13 +17,13 @@ import numpy.typing as npt
 from bigrain.encoders.static import StaticEncoder
 from bigrain.errors import InvalidInputError
 from bigrain.families.dense import DenseFamily
+from bigrain.families.reading import texts_of
 from bigrain.index.base import Floats, Units
 from bigrain.learning.checkpoint import Checkpoint
 from bigrain.learning.measuring import ndcg
 from bigrain.learning.static_encoder import LearnedStatic, learn_static
 from bigrain.progress import Reporter
 from bigrain.search.view import SnapshotView
-from bigrain.writing.session import texts_of
 
 __all__ = ["Passages", "require_table", "taught", "values_of"]
 

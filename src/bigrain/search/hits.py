@@ -19,6 +19,7 @@ from bigrain.search.fuse import shares_of
 from bigrain.search.matching import matches
 from bigrain.search.pipeline import Answer, Answers
 from bigrain.search.plan import Plan
+from bigrain.search.spans import words_and_span
 from bigrain.search.view import SnapshotView
 from bigrain.storage.catalogue import CATALOGUE, StoredDocument
 from bigrain.types import Hit, Part, Passage
@@ -140,8 +141,9 @@ def _explain(
         unit = int(answer.units[row, column])
         family = field.field.family
         own = family.explain(field.field.index, field.queries[query], unit)
-        if isinstance(family, MultiVectorFamily) and plan.n_queries == 1:
-            own |= family.words(own, field.said[query], _text_of(family, document, unit))
+        if isinstance(family, MultiVectorFamily):
+            said = field.said[query] if plan.n_queries == 1 else None
+            own |= words_and_span(field.field, field.queries[query], said, document, unit)
         told[field.name] = {
             "contribution": float(answer.parts[row, column]),
             "exact_score": heavy,
@@ -150,12 +152,3 @@ def _explain(
             **(plan.meaning.told.get(field.name, {}) if plan.meaning is not None else {}),
         }
     return told
-
-
-def _text_of(family: MultiVectorFamily, document: StoredDocument, unit: int) -> str:
-    """The text of a unit as it was encoded."""
-    text = document.text
-    if document.passages is not None:
-        start, end = (int(n) for n in document.passages[unit - document.docno])
-        text = text[start:end]
-    return family.titled(document.title, text) if document.title else text

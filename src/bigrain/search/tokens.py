@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,15 +12,36 @@ import numpy.typing as npt
 from bigrain.codecs.token_scores import span_scores
 from bigrain.errors import InvalidQueryError, UnknownFieldError, shown
 from bigrain.index.multivector import MultiVectorIndex
-from bigrain.search.view import SnapshotView
+from bigrain.search.view import FieldView, SnapshotView
+from bigrain.storage.rows import StoredDocument
 
-__all__ = ["scores_of_spans", "scores_of_tokens"]
+__all__ = ["Asked", "ask", "scores_of_spans", "scores_of_tokens", "scores_of_unit"]
 
 Floats = npt.NDArray[np.float32]
 
 
-def scores_of_tokens(view: SnapshotView, query: Any, identifier: str, field: str | None) -> Floats:
-    """(t, m) products of the tokens of a document with those of a query."""
+@dataclass(frozen=True)
+class Asked:
+    """A document, and a query in the form of one of its multi-vector fields."""
+
+    name: str
+    field: FieldView
+    query: Floats  # (m, dim)
+    document: StoredDocument
+
+    def scores(self, unit: int) -> Floats:
+        """(t, m) products of a passage's tokens with the query's."""
+        found = scores_of_unit(self.field, self.query, unit)
+        if found is None:
+            raise InvalidQueryError(
+                f"field {self.name!r} has no tokens of a document with the id "
+                f"{shown(self.document.id)}"
+            )
+        return found
+
+
+def ask(view: SnapshotView, query: Any, identifier: str, field: str | None) -> Asked:
+    """`field` None asks the only multi-vector field there is."""
     able = [name for name, f in view.fields.items() if isinstance(f.index, MultiVectorIndex)]
     name = able[0] if field is None and len(able) == 1 else field
     if name not in able:
@@ -27,17 +49,29 @@ def scores_of_tokens(view: SnapshotView, query: Any, identifier: str, field: str
             f"field={shown(field)} is no multi-vector field of this collection; it has "
             f"{', '.join(able) or 'none'}"
         )
-    family, index = view.fields[name].family, view.fields[name].index
-    assert isinstance(index, MultiVectorIndex)
-    (tokens,) = family.queries([query])
+    (tokens,) = view.fields[name].family.queries([query])
     stored = view.catalogue.documents_by_id([identifier], view.number).get(identifier)
-    found = None if stored is None else index.tokens(stored.docno)
-    if found is None:
+    if stored is None:
         raise InvalidQueryError(
             f"field {name!r} has no tokens of a document with the id {shown(identifier)}"
         )
+    return Asked(name, view.fields[name], tokens, stored)
+
+
+def scores_of_unit(field: FieldView, query: Floats, unit: int) -> Floats | None:
+    """(t, m) products of a passage's tokens with those of a query; None if it has none."""
+    assert isinstance(field.index, MultiVectorIndex)
+    found = field.index.tokens(unit)
+    if found is None:
+        return None
     records, payload = found
-    return records.codec.token_scores(payload, tokens)
+    return records.codec.token_scores(payload, query)
+
+
+def scores_of_tokens(view: SnapshotView, query: Any, identifier: str, field: str | None) -> Floats:
+    """(t, m) products of the tokens of a document with those of a query."""
+    asked = ask(view, query, identifier, field)
+    return asked.scores(asked.document.docno)
 
 
 def scores_of_spans(

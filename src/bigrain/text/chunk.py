@@ -17,7 +17,7 @@ from typing import Any
 
 from bigrain.errors import ConfigError, shown
 
-__all__ = ["Chunking", "sentences", "split"]
+__all__ = ["Chunking", "paragraphs", "sentences", "split"]
 
 Span = tuple[int, int]
 LONGEST = 2**31 - 1
@@ -107,6 +107,11 @@ def split(text: str, chunking: Chunking) -> list[Span]:
 def sentences(text: str) -> list[Span]:
     """Spans (start, end) of the sentences of `text`, without white space at their ends."""
     return list(_trimmed(text, _sentence_ends(text, 0, len(text)), 0))
+
+
+def paragraphs(text: str) -> list[Span]:
+    """Spans (start, end) of the paragraphs of `text`, which blank lines set apart."""
+    return list(_trimmed(text, _paragraph_ends(text), 0))
 
 
 def _overlap_from(units: list[Span], first: int, last: int, chunking: Chunking) -> int:

@@ -8,12 +8,13 @@ import numpy as np
 
 from bigrain.errors import StorageError
 from bigrain.families import Family
+from bigrain.families.reading import texts_of
 from bigrain.index.base import UnitMap
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import Catalogue
 from bigrain.storage.folder import Folder
 from bigrain.storage.segment import SegmentFile
-from bigrain.writing.session import Sealed, texts_of
+from bigrain.writing.session import Sealed
 
 __all__ = ["encode_anew"]
 

@@ -25,6 +25,7 @@ from bigrain import config
 from bigrain.budget import Budget
 from bigrain.errors import BigrainError, DamagedError, NotACollectionError, StorageError
 from bigrain.families.dense import DenseFamily
+from bigrain.families.reading import texts_of
 from bigrain.progress import Reporter
 from bigrain.storage.catalogue import CATALOGUE, Catalogue, SegmentRow, Stored
 from bigrain.storage.files import Lock, open_kept
@@ -49,7 +50,7 @@ from bigrain.writing.repair_plan import (
     strangers,
 )
 from bigrain.writing.repair_report import RepairReport, some
-from bigrain.writing.session import expand, texts_of
+from bigrain.writing.session import expand
 
 __all__ = ["RepairReport", "repair_collection"]
 

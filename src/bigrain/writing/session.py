@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.budget import Budget
-from bigrain.encoders.base import PassageText, Whole
 from bigrain.encoders.one_pass import OnePass, source_of
 from bigrain.errors import (
     DuplicateIdError,
@@ -29,17 +28,17 @@ from bigrain.errors import (
     UnknownDocumentError,
 )
 from bigrain.families import Family
+from bigrain.families.reading import texts_of
 from bigrain.index.base import Builder, Keep, Segment, UnitMap
 from bigrain.progress import ProgressLike, Reporter, reporting
 from bigrain.storage.catalogue import Catalogue, SegmentRow, Stored
 from bigrain.storage.folder import Folder
-from bigrain.storage.rows import StoredDocument
 from bigrain.storage.segment import SegmentFile
 from bigrain.text.chunk import Chunking
 from bigrain.types import AddCounts, Document, Documents
 from bigrain.writing.intake import check_id, spans_of, take_in
 
-__all__ = ["Sealed", "WriteSession", "expand", "texts_of"]
+__all__ = ["Sealed", "WriteSession", "expand"]
 
 BATCH_DOCUMENTS = 1024
 MAX_BATCH_CHARS = 2 << 20
@@ -418,27 +417,6 @@ def _namer(stored: Sequence[Stored], per_passage: bool) -> Callable[[int], str]:
         return f"document {stored[bisect_right(ends, row)].id!r}"
 
     return name
-
-
-def texts_of(stored: Sequence[Stored | StoredDocument], family: Family) -> tuple[Units, list[str]]:
-    """What a field reads of documents: the units, and the text of each."""
-    units: list[int] = []
-    texts: list[str] = []
-    for s in stored:
-
-        def titled(text: str, title: str = s.title) -> str:
-            return family.titled(title, text) if title else text
-
-        if not family.per_passage or s.passages is None:
-            units.append(s.docno)
-            texts.append(titled(s.text))
-            continue
-        spans, before = s.passages.tolist(), len(titled(""))
-        whole = Whole(titled(s.text), [(a + before, b + before) for a, b in spans])
-        for i, (start, end) in enumerate(spans):
-            units.append(s.docno + i)
-            texts.append(PassageText.of(titled(s.text[start:end]), whole, i))
-    return np.array(units, np.int64), texts
 
 
 def _twice(identifier: str, first: int | None, second: int) -> str:

@@ -43,6 +43,7 @@ from bigrain.encoders.transformer.heads.sparse import (
 from bigrain.encoders.transformer.heads.vocabulary import VocabularyHead
 from bigrain.encoders.transformer.needs import require as require_extra
 from bigrain.encoders.transformer.pieces import Pieces
+from bigrain.encoders.transformer.places import token_places
 from bigrain.encoders.transformer.stretching import POSITIONS
 from bigrain.encoders.transformer.windows import LONG, Frame, Window, batched, windows_of
 from bigrain.errors import ConfigError
@@ -402,6 +403,13 @@ class TransformerEncoder:
             one = windows[0] if len(windows) == 1 else self._head(family).joined(np.array(windows))
             out[place] = one
         return out
+
+    def token_places(self, texts: Sequence[str], *, query: bool = False) -> list[Ids] | None:
+        """Where the tokens stand; None where the tokeniser does not tell (no tokenizer.json)."""
+        if not self._pieces.tells_places:
+            return None
+        frame, head = self._frame(query=query), self._head("multivector")
+        return token_places(texts, self._pieces, frame, self.long, head, query=query)
 
     # -- loading ----------------------------------------------------------------------------
 

@@ -46,10 +46,10 @@ class Pieces:
         return bool(self._tokeniser.is_fast)
 
     def placed(self, texts: Sequence[str]) -> list[tuple[list[int], npt.NDArray[np.int64]]]:
-        """The tokens of each text, and the character at which each begins."""
+        """The tokens of each text, and the characters [start, end) of each (t, 2)."""
         found = self._told(texts, return_offsets_mapping=True)
         return [
-            (list(ids), np.maximum.accumulate([0, *(a for a, _ in places)])[1:].astype(np.int64))
+            (list(ids), np.array(places, np.int64).reshape(-1, 2))
             for ids, places in zip(found["input_ids"], found["offset_mapping"], strict=True)
         ]
 

@@ -42,12 +42,14 @@ class Part(NamedTuple):
 @dataclass(frozen=True)
 class Window:
     """What is run over. `attended` may be fewer tokens than there are; `prompt`: leading tokens
-    that pooling leaves out."""
+    that pooling leaves out; `read`: first and last of the tokens of the text, or of the document
+    that passages are of, that stand between the marks."""
 
     ids: list[int]
     attended: int
     prompt: int
     parts: tuple[Part, ...]
+    read: tuple[int, int]
 
     @property
     def whole(self) -> bool:
@@ -87,7 +89,7 @@ def windows_of(texts: Sequence[str], pieces: Pieces, frame: Frame, long: str) ->
     given = pieces.ids([frame.prompt + texts[i] for i in alone])
     for text, ids in zip(alone, given, strict=True):
         for start in _starts(len(ids), frame.room, whole=long == "truncate"):
-            found.append(_alone(text, ids[start:], frame, 0 if start else n_prompt))
+            found.append(_alone(text, ids, start, frame, 0 if start else n_prompt))
     return found
 
 
@@ -96,13 +98,14 @@ def _starts(n: int, room: int, *, whole: bool) -> Sequence[int]:
     return [0] if whole or n <= room else range(0, n - (room - step), step)
 
 
-def _alone(text: int, ids: Sequence[int], frame: Frame, n_prompt: int) -> Window:
-    whole = [*frame.before, *ids[: frame.room], *frame.behind]
+def _alone(text: int, ids: Sequence[int], start: int, frame: Frame, n_prompt: int) -> Window:
+    stop = min(start + frame.room, len(ids))
+    whole = [*frame.before, *ids[start:stop], *frame.behind]
     attended = len(whole)
     if frame.mask is not None:
         whole += [frame.mask] * (frame.most - len(whole))
         attended = len(whole) if frame.attends_to_masks else attended
-    return Window(whole, attended, n_prompt, (Part(text, 0, len(whole)),))
+    return Window(whole, attended, n_prompt, (Part(text, 0, len(whole)),), (start, stop))
 
 
 def _late(
@@ -121,7 +124,8 @@ def _late(
         wanted[passage.place] = i
     wholes = [whole for whole, _ in documents.values()]
     placed = pieces.placed([frame.prompt + whole.text for whole in wholes])
-    for (whole, wanted), (ids, begins) in zip(documents.values(), placed, strict=True):
+    for (whole, wanted), (ids, characters) in zip(documents.values(), placed, strict=True):
+        begins = np.maximum.accumulate(characters[:, 0])
         edges = np.searchsorted(begins, np.array(whole.spans) + len(frame.prompt))
         for start, stop, places in _layout(edges.tolist(), frame.room):
             n, row = len(frame.before), [*frame.before, *ids[start:stop], *frame.behind]
@@ -132,7 +136,7 @@ def _late(
                     a = min(a + n, len(row) - 1)  # a passage without tokens gets its neighbour's
                     parts.append(Part(wanted[place], a, max(b + n, a + 1)))
             if parts:
-                yield Window(row, len(row), 0, tuple(parts))
+                yield Window(row, len(row), 0, tuple(parts), (start, min(stop, len(ids))))
 
 
 def _layout(edges: Sequence[Sequence[int]], room: int) -> Iterator[tuple[int, int, list[int]]]:

@@ -41,16 +41,19 @@ class TokenHead:
 
     def rows(self, texts: Sequence[tuple[Floats, Ids]], *, query: bool) -> list[Floats]:
         """(t, dim) of the tokens (L, d) of each; at least one, though all were to be skipped."""
-        ends = np.cumsum([len(ids) for _, ids in texts])
-        skipped = np.isin(np.concatenate([ids for _, ids in texts]), self._skipped[query])
+        every = self.kept([ids for _, ids in texts], query=query)
         return [
-            self._row(hidden, ids, ~some, query)
-            for (hidden, ids), some in zip(texts, np.split(skipped, ends[:-1]), strict=True)
+            self._row(hidden, ids, kept, query)
+            for (hidden, ids), kept in zip(texts, every, strict=True)
         ]
 
+    def kept(self, texts: Sequence[Ids], *, query: bool) -> list[npt.NDArray[np.bool_]]:
+        """Which tokens of each text give a vector."""
+        ends = np.cumsum([len(ids) for ids in texts])
+        kept = ~np.isin(np.concatenate(texts), self._skipped[query])
+        return [some | ~some.any() for some in np.split(kept, ends[:-1])]
+
     def _row(self, hidden: Floats, ids: Ids, kept: npt.NDArray[np.bool_], query: bool) -> Floats:
-        if not kept.any():
-            kept[:] = True
         vectors = hidden[kept]
         if self._projection is not None:
             weight, bias = self._projection
