@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import bigrain
+from bigrain.collection import QUERY_BATCH
 from bigrain.errors import (
     DamagedError,
     InvalidInputError,
@@ -315,8 +316,10 @@ def test_rows_of_a_matrix_are_queries(tmp_path: Path, as_queries: Any) -> None:
         assert found(col, matrix_like(queries[2]), 3) == wanted[2]
         with pytest.raises(InvalidQueryError, match="one row, got 5; search_many"):
             col.search(matrix_like(queries), fields="s")
-        with pytest.raises(InvalidQueryError, match="query 1: .* empty.*counted from query 512"):
-            col.search_many([{1: 1.0}] * 513 + [{}])
+        with pytest.raises(
+            InvalidQueryError, match=f"query 1: .* empty.*counted from query {QUERY_BATCH}"
+        ):
+            col.search_many([{1: 1.0}] * (QUERY_BATCH + 1) + [{}])
 
 
 @pytest.mark.parametrize("ends", [[0, 3], [1, 2], [0, 2, 1, 2], [], [0.0, 2.0], 2, [0, -1, 2]])

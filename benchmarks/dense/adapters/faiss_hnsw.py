@@ -31,7 +31,7 @@ class FaissHnsw(Adapter):
         self.index = faiss.read_index(str(folder / "index.faiss"))
 
     def ladder(self) -> list[dict[str, Any]]:
-        return [{"ef": e} for e in (16, 32, 64, 128, 256, 512, 1024)]
+        return [{"ef": e} for e in (16, 32, 64, 128, 256, 512, 1024, 2048)]
 
     def search(self, queries: Array, k: int) -> Array:
         import faiss

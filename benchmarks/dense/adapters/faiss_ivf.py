@@ -39,7 +39,7 @@ class _FaissIvf(Adapter):
         self.index = faiss.IndexRefine(self.base, self.rows)
 
     def ladder(self) -> list[dict[str, Any]]:
-        probes = [p for p in (8, 16, 32, 64, 128, 256, 512) if p <= self.lists()]
+        probes = [p for p in (8, 16, 32, 64, 128, 256, 512, 1024, 2048) if p <= self.lists()]
         points = [{"nprobe": p, "refine": r} for p in probes for r in self.refines[:1]]
         more = [{"nprobe": p, "refine": r} for p in probes[-3:] for r in self.refines[1:]]
         return points + more

@@ -34,7 +34,7 @@ class RabitqIvf(Reranked):
         self.prepare()
 
     def ladder(self) -> list[dict[str, Any]]:
-        probes = [p for p in (8, 16, 32, 64, 128, 256, 512) if p <= self.lists()]
+        probes = [p for p in (8, 16, 32, 64, 128, 256, 512, 1024, 2048) if p <= self.lists()]
         points = [{"nprobe": p, "rerank": 100} for p in probes]
         return [
             *points,

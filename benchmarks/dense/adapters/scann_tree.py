@@ -32,7 +32,7 @@ class Scann(Adapter):
             self.index.set_num_threads(self.threads)
 
     def ladder(self) -> list[dict[str, Any]]:
-        leaves = [p for p in (8, 16, 32, 64, 128, 256, 512) if p <= self.lists()]
+        leaves = [p for p in (8, 16, 32, 64, 128, 256, 512, 1024) if p <= self.lists()]
         points = [{"leaves": p, "reorder": 100} for p in leaves]
         return [*points, {"leaves": leaves[-1], "reorder": 300}]
 
