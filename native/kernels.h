@@ -32,7 +32,7 @@ struct ScanTile {
 
 // A query at one list: its lookup table, zero-padded to a multiple of four groups, and what its
 // estimates there begin with. Where each entry is the sum of the numbers of its bits and of the
-// group's first entry, `numbers` has these, one a dimension, and `least` the sum of all first entries.
+// group's first entry, `numbers` has these, one a dimension, `least` the sum of all first entries.
 struct ScanQuery {
   const uint8_t* luts;
   float scale, bias, base;

@@ -1,5 +1,5 @@
-// AMX: where tables of a query are sums of its numbers, codes as bytes of 0 and 1 are multiplied with
-// these, 16 codes and 16 queries at a time. Everything else of this level is that of AVX-512.
+// AMX: where tables of a query are sums of its numbers, codes as bytes of 0 and 1 are multiplied
+// with these, 16 codes and 16 queries at a time. All else of this level is that of AVX-512.
 #include "level_amx.h"
 
 #include <cstring>
@@ -38,7 +38,7 @@ struct alignas(64) Configuration {
 inline size_t steps(size_t groups) { return (4 * groups + kStep - 1) / kStep; }
 inline size_t block_room(size_t groups) { return 2 * steps(groups) * kTile; }
 
-// For each step the tiles of rows 0..15 and 16..31: line g has the four bits of group g of each row.
+// For each step the tiles of rows 0..15 and 16..31: line g has the four bits of each row's group g.
 inline void expand(const uint8_t* codes, size_t groups, uint8_t* out) {
   const __m512i bits = _mm512_set_epi32(
       0x01010101, 0x01010100, 0x01010001, 0x01010000, 0x01000101, 0x01000100, 0x01000001,
@@ -114,7 +114,8 @@ inline void settle(const ScanTile& tile, const Products& products) {
       x = add(mul(scales[h], add(mul(scale, x), bias)), base);
       if (tile.row_offset) x = add(x, offsets[h]);
       const uint32_t hits = greater(x, selection.threshold) & (live >> (L * h));
-      if (hits) offer(selection, x, hits & 0xffff, tile.first_row + static_cast<uint32_t>(first_row + L * h));
+      const uint32_t row = tile.first_row + static_cast<uint32_t>(first_row + L * h);
+      if (hits) offer(selection, x, hits, row);
     }
   }
 }

@@ -95,54 +95,47 @@ bool numbers_of(const uint8_t* luts, size_t groups, int8_t* numbers, int32_t* le
   return true;
 }
 
-// Each query's most promising lists: as many as hold `rows` rows, the best first.
-struct Promising {
-  std::vector<int64_t> probes;
-  std::vector<size_t> ends;    // where those of each query end
-  std::vector<uint8_t> among;  // whether a probe is one of them
-
-  Promising(const Codes& codes, const Queries& queries, const Probes& given, size_t rows)
-      : ends(queries.count), among(static_cast<size_t>(given.offsets[queries.count])) {
-    const auto base = [&](int64_t p) {
-      return std::isnan(given.bases[p]) ? -std::numeric_limits<float>::infinity() : given.bases[p];
-    };
-    const auto better = [&](int64_t a, int64_t b) {
-      return base(a) != base(b) ? base(a) > base(b) : a < b;
-    };
-    std::vector<int64_t> own;
-    for (size_t q = 0; q < queries.count; ++q) {
-      own.resize(static_cast<size_t>(given.offsets[q + 1] - given.offsets[q]));
-      std::iota(own.begin(), own.end(), given.offsets[q]);
-      auto at = own.begin();
-      for (size_t seen = 0; at != own.end() && seen < rows;) {
-        const auto next = own.end() - at > kFirst ? at + kFirst : own.end();
-        std::partial_sort(at, next, own.end(), better);
-        for (; at != next && seen < rows; ++at) {
-          const auto l = static_cast<size_t>(given.lists[*at]);
-          seen += static_cast<size_t>(codes.starts[l + 1] - codes.starts[l]);
-          among[static_cast<size_t>(*at)] = 1;
-          probes.push_back(*at);
-        }
+// Which probes are of their query's most promising lists: as many as hold `rows` rows.
+std::vector<uint8_t> promising(const Codes& codes, const Queries& queries, const Probes& probes,
+                               size_t rows) {
+  const auto base = [&](int64_t p) {
+    return std::isnan(probes.bases[p]) ? -std::numeric_limits<float>::infinity() : probes.bases[p];
+  };
+  const auto better = [&](int64_t a, int64_t b) {
+    return base(a) != base(b) ? base(a) > base(b) : a < b;
+  };
+  std::vector<uint8_t> among(static_cast<size_t>(probes.offsets[queries.count]));
+  std::vector<int64_t> own;
+  for (size_t q = 0; q < queries.count; ++q) {
+    own.resize(static_cast<size_t>(probes.offsets[q + 1] - probes.offsets[q]));
+    std::iota(own.begin(), own.end(), probes.offsets[q]);
+    auto at = own.begin();
+    for (size_t seen = 0; at != own.end() && seen < rows;) {
+      const auto next = own.end() - at > kFirst ? at + kFirst : own.end();
+      std::partial_sort(at, next, own.end(), better);
+      for (; at != next && seen < rows; ++at) {
+        const auto l = static_cast<size_t>(probes.lists[*at]);
+        seen += static_cast<size_t>(codes.starts[l + 1] - codes.starts[l]);
+        among[static_cast<size_t>(*at)] = 1;
       }
-      ends[q] = probes.size();
     }
   }
-};
+  return among;
+}
 
-// Every other list once for all queries that want it.
-template <class At, class List>
+// The lists of some probes, each once for all queries that want it.
+template <class Some, class At, class List>
 void scan_together(const Codes& codes, const Queries& queries, const Probes& probes,
-                   const Promising& promising, const At& at, const List& list) {
-  const size_t n_others = promising.among.size() - promising.probes.size();
-  std::vector<uint32_t> wanting(n_others);
-  std::vector<float> bases(n_others);
+                   const Some& some, const At& at, const List& list) {
+  const size_t n_probes = static_cast<size_t>(probes.offsets[queries.count]);
+  std::vector<uint32_t> wanting(n_probes);
+  std::vector<float> bases(n_probes);
   std::vector<size_t> ends(codes.n_lists + 1);
   std::vector<ScanQuery> scanned;
   const auto each = [&](auto&& use) {
     for (size_t q = 0; q < queries.count; ++q)
       for (auto p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p)
-        if (!promising.among[static_cast<size_t>(p)])
-          use(q, static_cast<size_t>(probes.lists[p]), p);
+        if (some(p)) use(q, static_cast<size_t>(probes.lists[p]), p);
   };
   each([&](size_t, size_t l, int64_t) { ++ends[l + 1]; });
   for (size_t l = 0; l < codes.n_lists; ++l) ends[l + 1] += ends[l];
@@ -171,7 +164,8 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
 
   std::vector<Best> best;
   best.reserve(queries.count);
-  for (size_t q = 0; q < queries.count; ++q) best.emplace_back(std::min(keep, codes.n_rows), floor, false);
+  for (size_t q = 0; q < queries.count; ++q)
+    best.emplace_back(std::min(keep, codes.n_rows), floor, false);
 
   const size_t lut_bytes = codes.groups * 16, stride = (lut_bytes + 63) & ~size_t{63};
   Aligned<uint8_t> memory(queries.count * stride + 64);
@@ -185,11 +179,11 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
   std::vector<int8_t> numbers(multiplied ? queries.count * width : 0);
   std::vector<int32_t> least(queries.count);
   for (size_t q = 0; multiplied && q < queries.count; ++q)
-    multiplied = numbers_of(queries.luts + q * lut_bytes, codes.groups, &numbers[q * width], &least[q]);
+    multiplied = numbers_of(queries.luts + q * lut_bytes, codes.groups, &numbers[q * width],
+                            &least[q]);
 
-  // The most promising lists of each query first, so that of the others few codes are good enough to
-  // be kept; these by list, which is then read once for all queries that want it.
-  const Promising promising(codes, queries, probes, kPromising * keep);
+  // The most promising lists of each query first, so that few codes of the others are good enough.
+  const std::vector<uint8_t> among = promising(codes, queries, probes, kPromising * keep);
   const auto at = [&](size_t q, float base) {
     return ScanQuery{luts + q * stride, queries.scale[q], queries.bias[q], base,
                      &best[q].selection(), multiplied ? &numbers[q * width] : nullptr, least[q]};
@@ -199,19 +193,18 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
     scan.list(static_cast<size_t>(codes.starts[l]), static_cast<size_t>(codes.starts[l + 1]), some,
               count);
   };
-  const auto alone = [&](size_t q, int64_t p) {
-    const ScanQuery query = at(q, probes.bases[p]);
-    list(static_cast<size_t>(probes.lists[p]), &query, 1);
-  };
-  for (size_t q = 0, i = 0; q < queries.count; ++q) {
-    for (; i < promising.ends[q]; ++i) alone(q, promising.probes[i]);
-    best[q].settle();
-  }
-  if (queries.count == 1) {
-    for (int64_t p = probes.offsets[0]; p < probes.offsets[1]; ++p)
-      if (!promising.among[static_cast<size_t>(p)]) alone(0, p);
-  } else {
-    scan_together(codes, queries, probes, promising, at, list);
+  for (const bool first : {true, false}) {
+    const auto some = [&](int64_t p) { return among[static_cast<size_t>(p)] == first; };
+    if (queries.count > 1) {
+      scan_together(codes, queries, probes, some, at, list);
+    } else {
+      for (int64_t p = probes.offsets[0]; p < probes.offsets[1]; ++p) {
+        if (!some(p)) continue;
+        const ScanQuery query = at(0, probes.bases[p]);
+        list(static_cast<size_t>(probes.lists[p]), &query, 1);
+      }
+    }
+    for (Best& one : best) one.settle();
   }
 
   for (size_t q = 0; q < queries.count; ++q)

@@ -54,7 +54,8 @@ static void shrink_unordered(Selection& s) {
 
 Best::Best(size_t keep, float floor, bool rows_rise)
     : keys_(2 * keep + 64),
-      selection_{floor, keep, 0, keys_.size(), keys_.data(), rows_rise ? shrink : shrink_unordered} {}
+      selection_{floor,        keep, 0, keys_.size(),
+                 keys_.data(), rows_rise ? shrink : shrink_unordered} {}
 
 void Best::settle() {
   if (selection_.count >= selection_.keep) selection_.shrink(selection_);
