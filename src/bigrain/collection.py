@@ -842,7 +842,8 @@ class Collection:
 
         `query` is one that the multi-vector `field` takes (None: the only one there is). The
         maxima of the columns add up to the score. Of a document of several passages the first.
-        Raises `UnknownFieldError`, and `InvalidQueryError` for a document without tokens.
+        Raises `UnknownFieldError`, `UnknownDocumentError`, and `InvalidQueryError` for a document
+        without tokens.
         """
         from bigrain.search.tokens import scores_of_tokens
 

@@ -250,7 +250,7 @@ class MultiVectorField:
     Sketches look over what codes propose, so that fewer documents are read; 64 is usual.
 
     The tokens are on disk and decide the scores; `heavy` is their type: "float32", "float16",
-    "int8" (a scale for each token: MaxSim of unit tokens within about 0.1 %), or the nearest of
+    "int8" (a scale for each token: MaxSim of unit tokens mostly within 0.1 %), or the nearest of
     many centroids and a residual of 4, 2 or 1 bits a number, "residual4", "residual2",
     "residual1" (ColBERTv2: Santhanam et al., NAACL 2022).
 

@@ -634,7 +634,7 @@ def test_explain_and_heat_map_of_token_vectors(program, tmp_path):
     asked = ("search", grain, "what does the moon orbit?", "--explain")
     shown = program(*asked).stdout
     assert re.search(r"moon met Moon \d+, orbit met ", shown)
-    assert re.search(r'best sentence \d+: "The Moon goes around the Earth\."', shown)
+    assert re.search(r'best sentence \(scores \d+\): "The Moon goes around the Earth\."', shown)
     hit = program.json(*asked)["hits"][0]["explanation"]["tok"]
     assert (hit["best_span"]["start"], hit["best_span"]["end"]) == (14, 46)
     pytest.importorskip("matplotlib")

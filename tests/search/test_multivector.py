@@ -246,7 +246,7 @@ def test_what_tokens_add_is_the_score(tmp_path: Path) -> None:
         for spans_, why in (([(0, 99)], "0 to"), ([(2, 1)], "span 0"), ([1, 2], "pairs")):
             with pytest.raises(bigrain.InvalidQueryError, match=why):
                 col.span_scores(query, hit.id, spans_, field="tok")
-        with pytest.raises(bigrain.InvalidQueryError, match="'nobody'"):
+        with pytest.raises(bigrain.UnknownDocumentError, match="'nobody'"):
             col.token_scores(query, "nobody", field="tok")
         with pytest.raises(bigrain.UnknownFieldError):
             col.token_scores(query, hit.id, field="other")

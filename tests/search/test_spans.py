@@ -202,7 +202,7 @@ def test_what_is_no_span_is_refused(
 
 
 def test_fields_that_know_no_places_say_so(col: bigrain.Collection, tmp_path: Path) -> None:
-    with pytest.raises(bigrain.InvalidQueryError, match="'nobody'"):
+    with pytest.raises(bigrain.UnknownDocumentError, match="'nobody'"):
         col.best_spans(QUERY, "nobody")
     with pytest.raises(bigrain.UnknownFieldError, match="it has tok"):
         col.heat_map(QUERY, "fever", field="lex")
@@ -269,3 +269,41 @@ def test_an_encoder_of_ones_own_may_tell_places(tmp_path: Path, told: Any, named
         error = (bigrain.InvalidQueryError, bigrain.InvalidVectorsError)
         with pytest.raises(error, match=named):
             col.best_spans("bAe", "a")
+
+
+def test_paragraphs_are_whole_whatever_the_passages_are(tmp_path: Path) -> None:
+    text = "Silos are tall towers. " * 20 + "\n\n" + "Mills grind wheat into flour. " * 20
+    fields = {"tok": bigrain.MultiVectorField(encoder="bigrain/static-v1")}
+    chunking = bigrain.Chunking(max_chars=200)
+    with bigrain.create(tmp_path / "a.grain", fields, chunking=chunking) as col:
+        col.add([{"id": "farm", "text": text}])
+        col.commit()
+        found = col.best_spans("towers", "farm", k=9, by="paragraph")
+        assert [span.text.split()[0] for span in found] == ["Silos", "Mills"]
+        given = col.best_spans("towers", "farm", spans=[(s.start, s.end) for s in found])
+        assert [(s.start, s.score) for s in given] == [(s.start, s.score) for s in found]
+
+
+def test_which_field_and_which_query_is_told(tmp_path: Path) -> None:
+    fields = {name: bigrain.MultiVectorField(dim=4) for name in ("one", "two")}
+    with bigrain.create(tmp_path / "a.grain", fields) as col:
+        for name in fields:
+            col.add_vectors(name, ["a"], [np.eye(4, dtype=np.float32)])
+        col.commit()
+        with pytest.raises(bigrain.UnknownFieldError, match="name one of one, two"):
+            col.token_scores(np.eye(4)[:1], "a")
+        good, empty = np.eye(4)[:2], np.empty((0, 4))
+        with pytest.raises(bigrain.InvalidQueryError, match="query 1 has no token vectors"):
+            col.search_many([good, empty], fields="one")
+        with pytest.raises(bigrain.InvalidQueryError, match=r"\(query 1\)"):
+            col.search_many([good, good[:, :2]])
+
+
+def test_tensors_of_any_kind_are_arrays(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    tokens = torch.eye(4, requires_grad=True)
+    with bigrain.create(tmp_path / "a.grain", {"t": bigrain.MultiVectorField(dim=4)}) as col:
+        col.add_vectors("t", ["a", "b"], [tokens, tokens.detach().to(torch.bfloat16)[:2]])
+        col.commit()
+        for query in (tokens[3:], tokens.detach().to(torch.bfloat16)[3:]):
+            assert [hit.id for hit in col.search(query)] == ["a", "b"]

@@ -37,7 +37,7 @@ def audit(
     k: int,
     memory: int | None,
 ) -> None:
-    """Put queries to every dense and sparse field, answer them again exactly, and compare.
+    """Put queries to every field that looks at codes, answer them again exactly, and compare.
 
     The exit code is 1 if less was reached than asked, by more than chance. `bigrain tune` finds
     the setting of a dense field that reaches it.

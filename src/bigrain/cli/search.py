@@ -246,7 +246,7 @@ def _explained(hit: Hit, families: Mapping[str, str], names: Sequence[str]) -> I
             met = (f"{mine} met {theirs} {value:.3g}" for mine, theirs, value in words[:8])
             yield "  " + ", ".join(met)
         if span := told.get("best_span"):
-            yield f'  best sentence {span["score"]:.4g}: "{_cut(span["text"])}"'
+            yield f'  best sentence (scores {span["score"]:.4g}): "{_cut(span["text"])}"'
         for phrase in told.get("phrases", ()):
             yield f'  says "{phrase}"'
         for begin, words in told.get("expanded", {}).items():

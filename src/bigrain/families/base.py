@@ -170,10 +170,14 @@ def as_matrix(
         raise InvalidVectorsError(
             f"field {name!r}: vectors with masked numbers; fill them, or leave the documents out"
         )
+    if callable(getattr(vectors, "detach", None)):  # a torch tensor, of any device and type
+        vectors = vectors.detach().cpu()
+        vectors = vectors.float() if vectors.is_floating_point() else vectors
     try:
         array = np.asarray(vectors)
-    except (OverflowError, TypeError, ValueError) as error:
-        raise InvalidVectorsError(f"field {name!r}: vectors of unequal length ({error})") from None
+    except (OverflowError, RuntimeError, TypeError, ValueError) as error:
+        why = "of unequal length" if isinstance(error, ValueError) else "that are no numbers"
+        raise InvalidVectorsError(f"field {name!r}: vectors {why} ({error})") from None
     if array.dtype.kind not in "fiu" or array.ndim != 2:
         raise InvalidVectorsError(
             f"field {name!r}: expected a (n, {dim}) array of numbers, got shape {array.shape} of "

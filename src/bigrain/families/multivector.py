@@ -226,18 +226,21 @@ class MultiVectorFamily(EncodedFamily):
             ends = offsets.tolist()
             for i, a, b in zip(texts, ends, ends[1:], strict=False):
                 given[i] = values[a:b]
-        return [self._query(query) for query in given]
+        return [self._query(query, i if len(given) > 1 else None) for i, query in enumerate(given)]
 
-    def _query(self, query: Any) -> npt.NDArray[np.float32]:
+    def _query(self, query: Any, number: int | None) -> npt.NDArray[np.float32]:
+        """One query, checked; errors name its `number` in a batch."""
+        which = "the query" if number is None else f"query {number}"
         try:
             tokens = require_products(self.name, as_matrix(self.name, query, self.dim))
         except InvalidVectorsError as error:
-            raise InvalidQueryError(str(error)) from None
+            told = "" if number is None else f" (query {number})"
+            raise InvalidQueryError(f"{error}{told}") from None
         if not len(tokens):
-            raise InvalidQueryError(f"field {self.name!r}: the query has no token vectors")
+            raise InvalidQueryError(f"field {self.name!r}: {which} has no token vectors")
         if len(tokens) > MAX_QUERY_TOKENS:
             raise InvalidQueryError(
-                f"field {self.name!r}: the query has {len(tokens):,} tokens; at most "
+                f"field {self.name!r}: {which} has {len(tokens):,} tokens; at most "
                 f"{MAX_QUERY_TOKENS:,}"
             )
         return tokens

@@ -316,11 +316,11 @@ def _require_fields(view: SnapshotView, names: Iterable[object], hint: str = "")
 
 
 def _nobody_answers(view: SnapshotView, queries: Sequence[Any]) -> str:
-    odd = (
-        next(q for q in queries if not any(f.family.accepts(q) for f in view.fields.values()))
-        if any(not any(f.family.accepts(q) for f in view.fields.values()) for q in queries)
-        else queries[0]
-    )
+    odd, which = queries[0], ""
+    for i, query in enumerate(queries):
+        if not any(f.family.accepts(query) for f in view.fields.values()):
+            odd, which = query, f" (query {i})" if len(queries) > 1 else ""
+            break
     shape = getattr(odd, "shape", None)
     what = f"{type(odd).__name__}{f' of shape {shape}' if shape is not None else ''}"
     takes = []
@@ -334,7 +334,7 @@ def _nobody_answers(view: SnapshotView, queries: Sequence[Any]) -> str:
         elif spec.family == "multivector":
             forms.append(f"token vectors (m, {getattr(spec, 'dim', '?')})")
         takes.append(f"{name!r} takes {' or '.join(forms)}")
-    return f"no field can be asked with {what}: {'; '.join(takes)}"
+    return f"no field can be asked with {what}{which}: {'; '.join(takes)}"
 
 
 def _check_int(name: str, value: object, low: int, high: int) -> None:

@@ -79,14 +79,17 @@ def best_spans(
         )
     asked = ask(view, query, identifier, field)
     text = asked.document.text
-    given = None if spans is None else _checked(spans, text)
+    if spans is None:
+        wanted, within = _cut(text, 0, len(text), by)
+    else:
+        wanted = within = _checked(spans, text)
     family = asked.field.family
     assert isinstance(family, MultiVectorFamily)
     found: dict[tuple[int, int], float] = {}
     for reading in readings(family, asked.document):
         scores = asked.scores(reading.unit)
         places = _fitting(asked, family, reading, len(scores))
-        wanted, scored = _scored(reading, scores, places, text, by, given)
+        scored = placed_scores(scores, reading.in_document(places), within)
         for span, score in zip(map(tuple, wanted.tolist()), scored.tolist(), strict=True):
             found[span] = max(score, found.get(span, -np.inf))
     ranked = sorted(found.items(), key=lambda item: (-item[1], item[0]))
@@ -120,7 +123,8 @@ def words_and_span(
         pairs = zip(labels(said, asked[0]), best.tolist(), added.tolist(), strict=True)
         words = [(mine, stored[at], score) for mine, at, score in pairs]
         out["words"] = sorted(words, key=lambda word: -word[2])
-    wanted, scored = _scored(reading, scores, told[0], document.text, "sentence", None)
+    wanted, within = _cut(document.text, reading.start, reading.stop, "sentence")
+    scored = placed_scores(scores, reading.in_document(told[0]), within)
     if len(scored) and (score := float(scored.max())) > -np.inf:
         start, end = wanted[scored.argmax()].tolist()
         text = document.text[start:end]
@@ -137,17 +141,11 @@ def labels(text: str, places: Places) -> list[str]:
     return out
 
 
-def _scored(
-    reading: Reading, scores: Floats, places: Places, text: str, by: str, given: Places | None
-) -> tuple[Places, Floats]:
-    """(spans (s, 2) of the document, what each scores): those given, or those of a passage."""
-    placed = reading.in_document(places)
-    if given is not None:
-        return given, placed_scores(scores, placed, given)
-    cut = CUTS[by](text[reading.start : reading.stop])
-    spans = np.array(cut, np.int64).reshape(-1, 2) + reading.start
-    edges = np.concatenate([[reading.start], spans[1:, 0], [reading.stop]])[-len(spans) - 1 :]
-    return spans, placed_scores(scores, placed, np.stack([edges[:-1], edges[1:]], axis=1))
+def _cut(text: str, start: int, stop: int, by: str) -> tuple[Places, Places]:
+    """(sentences or paragraphs (s, 2) of a stretch of the text, and the same with no gaps)."""
+    spans = np.array(CUTS[by](text[start:stop]), np.int64).reshape(-1, 2) + start
+    edges = np.concatenate([[start], spans[1:, 0], [stop]])[-len(spans) - 1 :]
+    return spans, np.stack([edges[:-1], edges[1:]], axis=1)
 
 
 def _fitting(asked: Asked, family: MultiVectorFamily, reading: Reading, n_stored: int) -> Places:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from bigrain.codecs.token_scores import span_scores
-from bigrain.errors import InvalidQueryError, UnknownFieldError, shown
+from bigrain.errors import InvalidQueryError, UnknownDocumentError, UnknownFieldError, shown
 from bigrain.index.multivector import MultiVectorIndex
 from bigrain.search.view import FieldView, SnapshotView
 from bigrain.storage.rows import StoredDocument
@@ -44,6 +44,8 @@ def ask(view: SnapshotView, query: Any, identifier: str, field: str | None) -> A
     """`field` None asks the only multi-vector field there is."""
     able = [name for name, f in view.fields.items() if isinstance(f.index, MultiVectorIndex)]
     name = able[0] if field is None and len(able) == 1 else field
+    if field is None and len(able) > 1:
+        raise UnknownFieldError(f"several multi-vector fields: name one of {', '.join(able)}")
     if name not in able:
         raise UnknownFieldError(
             f"field={shown(field)} is no multi-vector field of this collection; it has "
@@ -52,9 +54,7 @@ def ask(view: SnapshotView, query: Any, identifier: str, field: str | None) -> A
     (tokens,) = view.fields[name].family.queries([query])
     stored = view.catalogue.documents_by_id([identifier], view.number).get(identifier)
     if stored is None:
-        raise InvalidQueryError(
-            f"field {name!r} has no tokens of a document with the id {shown(identifier)}"
-        )
+        raise UnknownDocumentError(f"no document has the id {shown(identifier)}")
     return Asked(name, view.fields[name], tokens, stored)
 
 
