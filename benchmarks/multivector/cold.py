@@ -87,12 +87,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("vectors", type=Path, help="a file of token_vectors.py")
     parser.add_argument("--collection", type=Path, help="with one multi-vector field")
+    parser.add_argument("--asked", type=int, default=1 << 30, help="questions in a batch, at most")
     parser.add_argument("--singles", type=int, default=200, help="questions asked one at a time")
     parser.add_argument("--rounds", type=int, default=3, help="batches; the median counts")
     parser.add_argument("--update", action="store_true", help="keep other collections' results")
     parser.add_argument("--out", type=Path, default=HERE / "results" / "cold.json")
     options = parser.parse_args()
-    given = maxsim.queries(options.vectors, 1 << 30)
+    given = maxsim.queries(options.vectors, options.asked)
     queries = [given.row(i) for i in range(given.n)]
     with tempfile.TemporaryDirectory(prefix="bigrain-cold-") as temporary:
         path = options.collection or built(options.vectors, Path(temporary) / "documents.grain")
