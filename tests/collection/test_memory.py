@@ -24,6 +24,7 @@ from bigrain.encoders.static import StaticEncoder
 from bigrain.index import builder as builders
 from bigrain.index.base import UnitMap
 from bigrain.index.bm25 import Bm25
+from bigrain.index.multivector_writing import SAMPLE_BYTES
 from bigrain.index.numbering import UnitLog, number_rows
 from bigrain.storage.segment import SectionWriter, SegmentFile
 from bigrain.testing import QuickDisk
@@ -378,3 +379,22 @@ def test_units_and_rows_lead_to_each_other(numbers: set[int], first: int) -> Non
         log.append(part)
     mapped, order = log.unit_map()
     assert order is None and mapped.slice(0, len(units)).tolist() == units.tolist()
+
+
+def test_a_sample_of_token_vectors_does_not_keep_all_of_them(tmp_path: Path) -> None:
+    n, tokens, dim = 3_000, 60, 128  # 92 MB as float32
+    rng = np.random.default_rng(0)
+    offsets = np.arange(n // 10 + 1) * tokens
+    field = bigrain.MultiVectorField(dim=dim)
+    with bigrain.create(tmp_path / "a.grain", {"t": field}, files=QuickDisk()) as col:
+        for start in range(0, n, n // 10):
+            values = rng.standard_normal((n // 10 * tokens, dim), np.float32)
+            ids = [str(i) for i in range(start, start + n // 10)]
+            col.add_vectors("t", ids, (values, offsets))
+        tracemalloc.start()
+        try:
+            col.commit()
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert peak < 3 * SAMPLE_BYTES

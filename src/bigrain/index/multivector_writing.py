@@ -304,7 +304,8 @@ def _sampled(chunks: Chunks, n: int, dim: int) -> tuple[Ragged, int]:
         if not len(chosen):
             continue
         values, offsets = part.ragged
-        parts += [values[offsets[i] : offsets[i + 1]] for i in chosen]
+        # copies: a view would keep all tokens that were read with it
+        parts += [values[offsets[i] : offsets[i + 1]].copy() for i in chosen]
         held += int(part.counts[chosen].sum())
         while held > most and len(parts) > 1:  # half of them, from then on half as many
             every, parts = 2 * every, parts[::2]
