@@ -51,7 +51,8 @@ class StaticEncoder:
         try:
             self._config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
             for name, digest in self._config["sha256"].items():
-                found = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+                with (folder / name).open("rb") as file:
+                    found = hashlib.file_digest(file, "sha256").hexdigest()
                 if found != digest:
                     raise DamagedError(name, "the encoder's weights", digest[:12], found[:12])
             self._words = (folder / "vocab.txt").read_text(encoding="utf-8").rstrip("\n")
