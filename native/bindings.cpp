@@ -198,7 +198,8 @@ NB_MODULE(_native, m) {
       .def("quantise_tables", &Method<quantise_tables_>::call, any("tables"))
       .def("scan_lists", &Method<scan_lists_>::call, any("blocks"), any("starts"), any("luts"),
            any("scale"), any("bias"), any("row_scale"), any("row_offset"), any("live"),
-           any("probes"), any("lists"), any("bases"), nb::arg("keep"))
+           any("probes"), any("lists"), any("bases"), nb::arg("keep"), nb::arg("rank") = 1,
+           any("doubt") = nb::none())
       .def("dot_table", &Method<dot_table_>::call, any("panels"), nb::arg("n"), any("vectors"))
       .def("route_lists", &Method<route_lists_>::call, any("panels"), any("sizes"),
            any("counted"), any("scale"), any("radius"), any("offset"), nb::arg("outward"),

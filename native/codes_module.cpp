@@ -71,10 +71,27 @@ nb::object quantise_tables_(const Level&, nb::handle tables_) {
   return nb::make_tuple(luts.take(), step.take(), bias.take());
 }
 
+// A number of at least 0 for each query, or none at all.
+class Doubts {
+ public:
+  Doubts(nb::handle value, size_t n_queries) {
+    if (value.is_none()) return;
+    numbers_.emplace("doubt", value, 1);
+    expect("doubt: length", numbers_->size(), n_queries);
+    for (size_t q = 0; q < n_queries; ++q)
+      if (!(data()[q] >= 0)) fail("doubt: expected at least 0, got ", data()[q]);
+  }
+  const float* data() const { return numbers_ ? numbers_->data() : nullptr; }
+
+ private:
+  std::optional<Array<float>> numbers_;
+};
+
 nb::object scan_lists_(const Level& level, nb::handle blocks_, nb::handle starts_,
                        nb::handle luts_, nb::handle scale_, nb::handle bias_,
                        nb::handle row_scale_, nb::handle row_offset_, nb::handle live_,
-                       nb::handle probes_, nb::handle lists_, nb::handle bases_, int64_t keep_) {
+                       nb::handle probes_, nb::handle lists_, nb::handle bases_, int64_t keep_,
+                       int64_t rank_, nb::handle doubt_) {
   const Array<uint8_t> blocks("blocks", blocks_, 3), luts("luts", luts_, 3);
   const Array<float> scale("scale", scale_, 1), bias("bias", bias_, 1);
   const AnyArray row_scale("row_scale", row_scale_, 1, {{'f', 2}});
@@ -102,6 +119,8 @@ nb::object scan_lists_(const Level& level, nb::handle blocks_, nb::handle starts
   const Array<float> bases("bases", bases_, 1);
   expect("bases: length", bases.size(), lists.size());
   check_ids("lists", level, lists.data(), lists.size(), n_lists);
+  if (rank_ < 1) fail("rank: expected at least 1, got ", rank_);
+  const Doubts doubt(doubt_, n_queries);
   Result<int64_t> rows({n_queries, keep}), counts({n_queries});
   Result<float> estimates({n_queries, keep});
   {
@@ -110,8 +129,9 @@ nb::object scan_lists_(const Level& level, nb::handle blocks_, nb::handle starts
                {blocks.data(), n_rows, groups, row_scale.as<const uint16_t>(),
                 row_offset ? row_offset->data() : nullptr, live.data(), starts.data(), n_lists},
                {luts.data(), n_queries, scale.data(), bias.data()},
-               {probes.data(), lists.data(), bases.data()}, keep, rows.data(), estimates.data(),
-               counts.data());
+               {probes.data(), lists.data(), bases.data()},
+               {keep, static_cast<size_t>(rank_), doubt.data()}, rows.data(),
+               estimates.data(), counts.data());
   }
   return nb::make_tuple(rows.take(), estimates.take(), counts.take());
 }

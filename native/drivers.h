@@ -43,7 +43,12 @@ struct Probes {
   const int32_t* lists;
   const float* bases;
 };
-void scan_lists(const Level&, const Codes&, const Queries&, const Probes&, size_t keep,
+// How many are found for each query, and how far below the estimate number `rank` (from 1).
+struct Wanted {
+  size_t keep, rank;
+  const float* doubt;  // may be null: without end
+};
+void scan_lists(const Level&, const Codes&, const Queries&, const Probes&, const Wanted&,
                 int64_t* rows, float* estimates, int64_t* counts);
 
 struct Table {
@@ -77,6 +82,8 @@ void nearest(const Level&, const Table&, const float* scale, const float* offset
 class Best {
  public:
   Best(size_t keep, float floor, bool rows_rise = true);
+  // Without those more than `doubt` below the score number `rank`; rows may come in any order.
+  Best(size_t keep, float floor, size_t rank, float doubt);
   Selection& selection() { return selection_; }
   void settle();  // the threshold is what must be exceeded from now on, if enough has been seen
   size_t finish(int64_t* rows, float* scores);  // best first; returns how many

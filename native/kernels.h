@@ -8,12 +8,15 @@ namespace bigrain {
 
 // The best `keep` scores seen so far, in a buffer that is cut back when it fills. A key holds the
 // score (order-preserving bits) above the complement of the row, so larger keys are better and a
-// tie goes to the smaller row. Scores must exceed `threshold` to enter.
+// tie goes to the smaller row. Scores must exceed `threshold` to enter. Those more than `doubt`
+// below the score number `rank` are not kept.
 struct Selection {
   float threshold;
   size_t keep, count, capacity;
   uint64_t* keys;
   void (*shrink)(Selection&);
+  size_t room, rank;
+  float doubt;
 };
 
 constexpr size_t kBlock = 32;      // rows in a block of codes

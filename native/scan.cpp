@@ -9,6 +9,7 @@
 namespace bigrain {
 
 constexpr size_t kPromising = 8;  // rows looked at first for each that is kept
+constexpr size_t kNear = 50;      // the same for each of the best ranks, where these decide
 constexpr std::ptrdiff_t kFirst = 16;  // lists put in order at a time
 constexpr size_t kTileBytes = 65536;  // codes that stay in a close cache while all queries run
 
@@ -154,8 +155,9 @@ void scan_together(const Codes& codes, const Queries& queries, const Probes& pro
 }  // namespace
 
 void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
-                const Probes& probes, size_t keep, int64_t* rows, float* estimates,
+                const Probes& probes, const Wanted& wanted, int64_t* rows, float* estimates,
                 int64_t* counts) {
+  const size_t keep = wanted.keep;
   const float floor = -std::numeric_limits<float>::infinity();
   std::fill_n(rows, queries.count * keep, int64_t{-1});
   std::fill_n(estimates, queries.count * keep, floor);
@@ -165,7 +167,8 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
   std::vector<Best> best;
   best.reserve(queries.count);
   for (size_t q = 0; q < queries.count; ++q)
-    best.emplace_back(std::min(keep, codes.n_rows), floor, false);
+    best.emplace_back(std::min(keep, codes.n_rows), floor, wanted.rank,
+                      wanted.doubt ? wanted.doubt[q] : std::numeric_limits<float>::infinity());
 
   const size_t lut_bytes = codes.groups * 16, stride = (lut_bytes + 63) & ~size_t{63};
   Aligned<uint8_t> memory(queries.count * stride + 64);
@@ -183,7 +186,8 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
                             &least[q]);
 
   // The most promising lists of each query first, so that few codes of the others are good enough.
-  const std::vector<uint8_t> among = promising(codes, queries, probes, kPromising * keep);
+  const size_t rows_first = wanted.doubt ? kNear * wanted.rank : kPromising * keep;
+  const std::vector<uint8_t> among = promising(codes, queries, probes, rows_first);
   const auto at = [&](size_t q, float base) {
     return ScanQuery{luts + q * stride, queries.scale[q], queries.bias[q], base,
                      &best[q].selection(), multiplied ? &numbers[q * width] : nullptr, least[q]};

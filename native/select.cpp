@@ -16,6 +16,7 @@ static float score_of(uint64_t key) {  // undoes `offer` (level/select.h)
 }
 
 constexpr size_t kSample = 64;
+constexpr size_t kSlack = 64;  // of a buffer, beyond twice what it keeps
 
 // A key that somewhat more than `keep` of `count` keys exceed, by a sample of them.
 static uint64_t pivot_of(const uint64_t* keys, size_t count, size_t keep) {
@@ -52,13 +53,47 @@ static void shrink_unordered(Selection& s) {
   s.threshold = std::nextafter(s.threshold, -std::numeric_limits<float>::infinity());
 }
 
+static float least_within(const Selection& s, float score) { return score - s.doubt; }
+
+// What lies further below number `rank` goes first, so that the buffer fits what is left.
+static void shrink_within(Selection& s) {
+  std::nth_element(s.keys, s.keys + s.rank - 1, s.keys + s.count, std::greater<>());
+  const float least = least_within(s, score_of(s.keys[s.rank - 1]));
+  size_t left = s.rank;
+  for (size_t i = s.rank; i < s.count; ++i) {
+    const uint64_t key = s.keys[i];
+    s.keys[left] = key;
+    left += score_of(key) >= least;
+  }
+  s.count = left;
+  s.threshold =
+      std::max(s.threshold, std::nextafter(least, -std::numeric_limits<float>::infinity()));
+  if (s.count > s.keep) shrink_unordered(s);
+  s.capacity = std::min(s.room, 2 * s.count + kSlack);
+}
+
 Best::Best(size_t keep, float floor, bool rows_rise)
-    : keys_(2 * keep + 64),
-      selection_{floor,        keep, 0, keys_.size(),
-                 keys_.data(), rows_rise ? shrink : shrink_unordered} {}
+    : keys_(2 * keep + kSlack),
+      selection_{floor,
+                 keep,
+                 0,
+                 keys_.size(),
+                 keys_.data(),
+                 rows_rise ? shrink : shrink_unordered,
+                 keys_.size(),
+                 keep,
+                 std::numeric_limits<float>::infinity()} {}
+
+Best::Best(size_t keep, float floor, size_t rank, float doubt) : Best(keep, floor, false) {
+  if (doubt == selection_.doubt || rank >= keep) return;
+  selection_.shrink = shrink_within;
+  selection_.capacity = std::min(selection_.room, 2 * rank + kSlack);
+  selection_.rank = rank;
+  selection_.doubt = doubt;
+}
 
 void Best::settle() {
-  if (selection_.count >= selection_.keep) selection_.shrink(selection_);
+  if (selection_.count >= selection_.rank) selection_.shrink(selection_);
 }
 
 size_t Best::finish(int64_t* rows, float* scores) {
@@ -67,11 +102,14 @@ size_t Best::finish(int64_t* rows, float* scores) {
   if (count < selection_.count)
     std::nth_element(keys, keys + count, keys + selection_.count, std::greater<>());
   std::sort(keys, keys + count, std::greater<>());
-  for (size_t i = 0; i < count; ++i) {
-    rows[i] = static_cast<uint32_t>(~keys[i]);
-    scores[i] = score_of(keys[i]);
+  size_t n = 0;
+  for (; n < count; ++n) {
+    const float score = score_of(keys[n]);
+    if (n >= selection_.rank && score < least_within(selection_, scores[selection_.rank - 1])) break;
+    rows[n] = static_cast<uint32_t>(~keys[n]);
+    scores[n] = score;
   }
-  return count;
+  return n;
 }
 
 }  // namespace bigrain

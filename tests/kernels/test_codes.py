@@ -1,6 +1,7 @@
 """Rotation, 1-bit codes and their scan: parity with the reference, and what RaBitQ promises."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,6 +96,19 @@ def one_list(n: int, n_queries: int) -> dict[str, np.ndarray]:
     }
 
 
+def some_doubt(
+    rng: np.random.Generator, n_queries: int, rank: int | None, most: float
+) -> dict[str, Any]:
+    """None at all, or one for each query, among them no doubt, all doubt and whole numbers."""
+    if rank is None:
+        return {}
+    doubt = (most * rng.random(n_queries) ** 4).astype(np.float32)
+    which = rng.integers(0, 5, n_queries)
+    doubt[which == 0], doubt[which == 1] = 0, np.inf
+    doubt[which == 2] = np.round(doubt[which == 2])
+    return {"rank": rank, "doubt": doubt}
+
+
 @each_native
 @given(
     n=st.integers(0, 200),
@@ -105,6 +119,7 @@ def one_list(n: int, n_queries: int) -> dict[str, np.ndarray]:
     offset=st.booleans(),
     filtered=st.booleans(),
     ties=st.booleans(),
+    rank=st.none() | st.integers(1, 30),
     seed=SEEDS,
 )
 def test_scan_equals_the_reference(
@@ -117,6 +132,7 @@ def test_scan_equals_the_reference(
     offset: bool,
     filtered: bool,
     ties: bool,
+    rank: int | None,
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
@@ -146,6 +162,7 @@ def test_scan_equals_the_reference(
         "lists": lists,
         "bases": bases,
         "keep": keep,
+        **some_doubt(rng, n_queries, rank, 9999 * groups),
     }
     with np.errstate(invalid="ignore"):
         same(native.scan_lists(**arguments), reference.scan_lists(**arguments))
@@ -162,12 +179,13 @@ def test_scan_equals_the_reference(
     filtered=st.booleans(),
     ties=st.booleans(),
     other=st.booleans(),
+    rank=st.none() | st.integers(1, 30),
     seed=SEEDS,
 )
 @settings(max_examples=40)
 def test_many_queries_of_sums_scan_as_the_reference(
     native: Kernels, n: int, dim: int, n_queries: int, n_lists: int, keep: int, offset: bool,
-    filtered: bool, ties: bool, other: bool, seed: int,
+    filtered: bool, ties: bool, other: bool, rank: int | None, seed: int,
 ) -> None:  # fmt: skip
     rng = np.random.default_rng(seed)
     vectors = rng.choice([-1, 1], (n, dim)).astype(np.float32)
@@ -197,6 +215,7 @@ def test_many_queries_of_sums_scan_as_the_reference(
         "lists": lists,
         "bases": bases,
         "keep": keep,
+        **some_doubt(rng, n_queries, rank, dim),
     }
     same(native.scan_lists(**arguments), reference.scan_lists(**arguments))
 
@@ -234,7 +253,8 @@ def test_sums_do_not_overflow(native: Kernels, groups: int) -> None:
 
 @each_native
 @pytest.mark.parametrize("order", ["rising", "falling", "equal"])
-def test_many_rows_in_any_order(native: Kernels, order: str) -> None:
+@pytest.mark.parametrize("doubt", [None, 0.0, 30.0, 1e4])
+def test_many_rows_in_any_order(native: Kernels, order: str, doubt: float | None) -> None:
     n = 20_011
     rng = np.random.default_rng(1)
     ramp = {"rising": np.arange(n), "falling": -np.arange(n), "equal": np.zeros(n)}[order]
@@ -248,6 +268,8 @@ def test_many_rows_in_any_order(native: Kernels, order: str) -> None:
         "row_offset": ramp.astype(np.float32),
         "live": None,
         "keep": 100,
+        "rank": 10,
+        "doubt": None if doubt is None else np.full(9, doubt, np.float32),
         **one_list(n, 9),
     }
     same(native.scan_lists(**arguments), reference.scan_lists(**arguments))

@@ -31,6 +31,8 @@ def scan(**changes: Any) -> tuple[Any, ...]:
         "lists": np.array([0, 1, 1, 0], np.int32),
         "bases": z(4),
         "keep": 3,
+        "rank": 1,
+        "doubt": None,
     }
     return tuple({**arguments, **changes}.values())
 
@@ -196,6 +198,11 @@ WRONG = [
     ("scan_lists", scan(row_offset=z(41)), ValueError, "row_offset"),
     ("scan_lists", scan(live=z(4, U8)), ValueError, "live"),
     ("scan_lists", scan(live=z(40, bool)), TypeError, "live"),
+    ("scan_lists", scan(rank=0), ValueError, "rank"),
+    ("scan_lists", scan(doubt=z(3)), ValueError, "doubt"),
+    ("scan_lists", scan(doubt=z(2, "f8")), TypeError, "doubt"),
+    ("scan_lists", scan(doubt=np.array([0, -1], F)), ValueError, "doubt"),
+    ("scan_lists", scan(doubt=np.array([np.nan, 0], F)), ValueError, "doubt"),
     ("score_rows", (z((2, 8), U8), 5, "float16", z(5), "ip"), ValueError, "records"),
     ("score_rows", (z((2, 8), U8), 2, "float32", z(3), "ip"), ValueError, "query"),
     ("score_rows", (z((2, 8), U8), -1, "float32", z(0), "ip"), ValueError, "dim"),
@@ -422,7 +429,7 @@ CALLS: dict[str, tuple[Any, ...]] = {
     "sign_encode": (z((2, 4)),),
     "build_luts": (z((2, 4)),),
     "quantise_tables": (z((2, 3, 16)),),
-    "scan_lists": scan(live=z(5, U8), row_offset=z(40)),
+    "scan_lists": scan(live=z(5, U8), row_offset=z(40), doubt=z(2)),
     "dot_table": (z((1, 2, 16, 4), U8), 3, z((2, 8), "i1")),
     "nearest": (z((1, 2, 16, 4), U8), z(3), z(3), z((2, 8), "i1"), z(2)),
     "route_lists": route(),

@@ -1,5 +1,6 @@
 """Asked recall, held on queries that the calibration never saw."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 
 import bigrain
 from bigrain.codecs import partition
-from bigrain.index.effort import DEEPER, FARTHER, Calibration, Effort
+from bigrain.index.effort import CUT_OFF, DEEPER, FARTHER, STEEPER, Calibration, Effort
 from bigrain.testing import QuickDisk
 
 N, DIM = 6000, 48
@@ -104,3 +105,127 @@ def test_effort_takes_the_cheapest_pair_that_is_enough() -> None:
     candidates_are_dear = calibration.effort(0.85, 10, 10_000)
     assert candidates_are_dear.n == 10 and candidates_are_dear.margin > 0.99 * FARTHER
     assert calibration.effort(0.99, 10, 10_000).n == round(900 * DEEPER)
+
+
+def told(dips: np.ndarray, ranks: np.ndarray, fall: float = 0.1) -> Calibration:
+    """Of queries whose neighbours all lie in the nearest list."""
+    dips = np.concatenate((dips, np.full((len(dips), 1), fall)), axis=1).astype(np.float32)
+    probed = np.linspace(0.001, 1, 81, dtype=np.float32)
+    return Calibration(np.zeros((len(dips), 19), np.float32), ranks, probed, dips=dips)
+
+
+def test_dips_decide_how_far_below_the_best_estimates_an_effort_reaches() -> None:
+    m = 400
+    rng = np.random.default_rng(0)
+    dips = rng.random((m, 19)).astype(np.float32)  # a tenth of them below .1
+    calibration = told(dips, np.full((m, 19), 30, np.int32))
+    found = [calibration.effort(recall, 10, 10**6) for recall in (0.5, 0.7, 0.9)]
+    for effort, recall in zip(found, (0.5, 0.7, 0.9), strict=True):
+        assert effort.rank == 10 and effort.n == round(30 * DEEPER)
+        wanted = recall + CUT_OFF * (1 - recall)
+        assert -0.01 < effort.reach - STEEPER * wanted < 0.06  # by the standard error more
+    far = calibration.effort(0.7, 100, 10**6)
+    assert far.rank == 100
+    below = 0.7 + CUT_OFF * 0.3 - 0.1  # the hundredth estimate
+    assert -0.01 < far.reach - STEEPER * below < 0.06
+    assert calibration.effort(0.7, 40, 10**6).rank == 40
+
+
+def test_what_is_out_of_reach_is_not_counted_as_found() -> None:
+    m = 400
+    ranks = np.full((m, 19), 20, np.int32)
+    dips = np.full((m, 19), 0.05, np.float32)
+    ranks[::2] = 500  # half of the queries have many rows as near as their neighbours
+    calibration = told(dips, ranks)
+    few, many = calibration.effort(0.4, 10, 10**6), calibration.effort(0.9, 10, 10**6)
+    assert (few.n, many.n) == (round(20 * DEEPER), round(500 * DEEPER))
+    assert few.reach == many.reach == np.float32(STEEPER) * np.float32(0.05)
+    dips[::2] = np.inf  # and there they are not estimated at all
+    assert told(dips, ranks).effort(0.9, 10, 10**6) == Effort(10**6)
+
+
+@pytest.mark.parametrize("metric", ["cosine", "ip", "l2"])
+def test_queries_of_any_kind_reach_as_far(tmp_path: Path, metric: str) -> None:
+    """What is verified is what lies within reach, and its number differs from query to query."""
+    vectors, queries = vectors_and_queries()
+    with collection(tmp_path / "docs.grain", vectors, metric) as col:
+        index = col._view.fields["vec"].index
+        effort = index.effort(0.9, 10)
+        assert 0 < effort.reach < np.inf and effort.rank == 10
+        asked = col._view.fields["vec"].family.queries(list(queries))
+        found = index.candidates(asked, effort, None)
+        every = index.candidates(asked, replace(effort, reach=np.inf), None)
+        length = index.prepare(index.views[0].segment, asked).length
+        counts = []
+        for one, whole, unit in zip(found, every, length, strict=True):
+            least = whole.scores[9] - np.float32(effort.reach) * unit
+            n = int((whole.scores >= least).sum())
+            assert one.units.tolist() == whole.units[:n].tolist()
+            counts.append(n)
+        assert min(counts) >= 10 and len(set(counts)) > 5
+        assert np.mean(counts) < 0.8 * effort.n
+
+
+def test_segments_that_were_not_measured_keep_their_places(tmp_path: Path) -> None:
+    """And what is merged of several is within reach of the best of all."""
+    vectors, queries = vectors_and_queries()
+    with collection(tmp_path / "docs.grain", vectors[:5000], "cosine") as col:
+        for part in (slice(5000, 5400), slice(5400, 6000)):
+            ids = [str(i) for i in range(part.start, part.stop)]
+            col.add_vectors("vec", ids, vectors[part])
+            col.commit()
+        index = col._view.fields["vec"].index
+        assert len(index.views) == 3
+        effort = index.effort(0.9, 10)
+        assert effort.apart and 0 < effort.reach < np.inf
+        places = index._places_apart(effort.apart)
+        asked = col._view.fields["vec"].family.queries(list(queries[:50]))
+        found = index.candidates(asked, effort, None)
+        every = index.candidates(asked, replace(effort, reach=np.inf), None)
+        for one, whole, unit in zip(
+            found, every, index.prepare(index.views[0].segment, asked).length, strict=True
+        ):
+            for view, own in places.items():
+                units = index.views[view].segment.units
+                assert ((one.units >= units.first) & (one.units <= units.last)).sum() >= own
+            least = whole.scores[9] - np.float32(effort.reach) * unit
+            assert set(whole.units[whole.scores >= least]) <= set(one.units)
+            assert set(one.units) <= set(whole.units)
+        truth, _ = col.search_many(list(queries), recall=1.0, arrays=True)
+        reached, _ = col.search_many(list(queries), recall=0.9, arrays=True)
+        assert overlap(reached, truth) > 0.87
+
+
+def test_documents_of_several_passages_are_held_against_documents(tmp_path: Path) -> None:
+    """The tenth best passage may be of the second document: what is asked is ten documents."""
+    rng = np.random.default_rng(3)
+    words = [f"w{i}" for i in range(300)]
+    texts = [" ".join(rng.choice(words, 900)) for _ in range(400)]
+    fields = {"text": bigrain.DenseField(encoder="bigrain/static-v1")}
+    with bigrain.create(tmp_path / "a.grain", fields, files=QuickDisk()) as col:
+        col.add({"id": str(i), "text": text} for i, text in enumerate(texts))
+        col.commit()
+        index = col._view.fields["text"].index
+        assert index.n_rows > 1000 and index.effort(0.9, 10).reach < np.inf
+        queries = [" ".join(text.split()[300:312]) for text in texts[::4]]
+        truth, _ = col.search_many(queries, recall=1.0, arrays=True)
+        assert all(None not in row for row in truth)
+        found, _ = col.search_many(queries, recall=0.9, arrays=True)
+        assert overlap(found, truth) > 0.85
+        alone, _ = col.search_many(queries[:1], recall=0.9, arrays=True)
+        assert alone[0].tolist() == found[0].tolist()
+
+
+def test_segments_without_dips_are_searched_by_ranks(tmp_path: Path) -> None:
+    vectors, queries = vectors_and_queries()
+    with collection(tmp_path / "docs.grain", vectors, "cosine") as col:
+        index = col._view.fields["vec"].index
+        (view,) = index.views
+        known = view.segment.calibration
+        assert known.dips.shape == (len(known.gaps), 20) and np.isfinite(known.dips).all()
+        view.segment.calibration = replace(known, dips=None)
+        effort = index.effort(0.9, 10)
+        assert effort.reach == np.inf
+        truth, _ = col.search_many(list(queries), recall=1.0, arrays=True)
+        found, _ = col.search_many(list(queries), recall=0.9, arrays=True)
+        assert overlap(found, truth) > 0.87

@@ -88,6 +88,15 @@ class RankedBatch(Sequence[Ranked]):
         n = int(np.count_nonzero(units >= 0))
         return Ranked(units[:n], scores[:n])
 
+    def within(self, doubt: Floats, rank: int) -> RankedBatch:
+        """Without those whose scores lie more than `doubt` (Q,) below the score number `rank`."""
+        if self.scores.shape[1] <= rank:
+            return self
+        kept = self.scores >= (self.scores[:, rank - 1] - doubt)[:, None]
+        widest = slice(int(kept.sum(axis=1).max(initial=0)))
+        units = np.where(kept[:, widest], self.units[:, widest], -1)
+        return RankedBatch(units, np.where(units >= 0, self.scores[:, widest], np.float32(-np.inf)))
+
 
 class UnitMap:
     """Row -> unit of one segment; rows lie in ascending order of unit.

@@ -106,7 +106,10 @@ class CodedSegment:
         return bases, expected_best(prepared, bases, self.spread, self.list_offset)
 
     def scan(self, prepared: PreparedQueries, effort: Effort, live: Live) -> RankedBatch:
-        """The best estimates per query. No more live rows than are wanted are all returned."""
+        """The best estimates per query, as far as the effort reaches.
+
+        No more live rows than are wanted are all returned.
+        """
         rows, estimates = self.best(prepared, effort, live)
         units = self.units.units(rows)
         if rows.min(initial=0) < 0:
@@ -120,20 +123,21 @@ class CodedSegment:
             none = np.empty((len(prepared.constant), 0), np.float32)
             return none.astype(np.int64), none
         probes = self.probes(prepared, Effort(effort.n) if live.n <= keep else effort, live)
-        found, estimates, counts = self._scan(prepared, probes, live.bits, keep)
+        found, estimates, counts = self._scan(prepared, probes, live.bits, keep, effort)
         # What a filter leaves may lie in lists that nobody would look into.
-        few = bool(counts.min(initial=keep) < keep)
-        if few and effort.margin < np.inf:
-            short = counts < keep
+        short = counts < (keep if effort.reach == np.inf else min(keep, effort.rank))
+        if effort.margin < np.inf and short.any():
             again = prepared.take(np.flatnonzero(short))
             probes = self.probes(again, Effort(effort.n), live)
-            found[short], estimates[short], _ = self._scan(again, probes, live.bits, keep)
-        rows = found
+            found[short], estimates[short], counts[short] = self._scan(
+                again, probes, live.bits, keep, effort
+            )
+        fewest, most = int(counts.min(initial=keep)), int(counts.max(initial=0))
+        rows, estimates = found[:, :most], estimates[:, :most] + prepared.constant[:, None]
         if self.order is not None:
-            rows = self.order[found].astype(np.int64)
-            if few:
-                rows[found < 0] = -1
-        estimates += prepared.constant[:, None]
+            rows = self.order[rows].astype(np.int64)
+            if fewest < most:
+                rows[found[:, :most] < 0] = -1
         return rows, estimates
 
     def probes(self, prepared: PreparedQueries, effort: Effort, live: Live) -> Probes:
@@ -162,7 +166,12 @@ class CodedSegment:
         )
 
     def _scan(
-        self, prepared: PreparedQueries, probes: Probes, live: Bitmap | None, keep: int
+        self,
+        prepared: PreparedQueries,
+        probes: Probes,
+        live: Bitmap | None,
+        keep: int,
+        effort: Effort,
     ) -> tuple[Rows, Floats, Rows]:
         unit = np.float32(self.scale_unit)
         return kernels.scan_lists(
@@ -176,6 +185,8 @@ class CodedSegment:
             live,
             *probes,
             keep,
+            effort.rank,
+            effort.doubt(prepared.length),
         )
 
     def estimate(self, prepared: PreparedQueries, rows: Rows) -> Floats:
@@ -287,7 +298,12 @@ def _read_calibration(file: SegmentFile) -> Calibration | None:
     depths = Calibration.depths()
     if shape[1:] != (depths,) or np.isnan(gaps).any() or (ranks < 1).any():
         raise DamagedError(file.name, "calibration_gaps", f"(queries, {depths})", shape)
-    return Calibration(gaps, ranks, probed)
+    dips = None
+    if "calibration_dips" in file.sections:
+        dips = file.read("calibration_dips", "<f4", (len(gaps), depths + 1))
+        if np.isnan(dips).any():
+            raise DamagedError(file.name, "calibration_dips", "numbers", "others")
+    return Calibration(gaps, ranks, probed, dips=dips)
 
 
 def _read_unit(file: SegmentFile) -> float:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from dataclasses import replace
 from math import ceil, sqrt
 from typing import Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
@@ -33,6 +34,8 @@ S = TypeVar("S", bound=CodedSegment)
 
 class CodedIndex(ABC, Generic[S]):
     """The codes of all segments of a field at one snapshot."""
+
+    errs_by_length = False  # whether estimates err with the length of the query, and no more
 
     def __init__(self, views: Sequence[View[S]]) -> None:
         self.views = views
@@ -96,10 +99,12 @@ class CodedIndex(ABC, Generic[S]):
                 if live is not None:
                     efforts.append(Calibration.unknown().effort(recall, k, self.n_rows, live))
             n, margin = max(e.n for e in efforts), max(e.margin for e in efforts)
-            n = max(n, k)
+            n, reach = max(n, k), max(e.reach for e in efforts)
             apart = n if any(c is not None for c in told) and None in told else 0
             n += sum(self._places_apart(apart).values())
-            self._efforts[recall, k] = Effort(min(n, max(self.n_rows, 1)), margin, apart)
+            self._efforts[recall, k] = Effort(
+                min(n, max(self.n_rows, 1)), margin, apart, reach, max(e.rank for e in efforts)
+            )
         return self._efforts[recall, k]
 
     def effort_for(self, query: Any, effort: Effort, k: int, most: int) -> Effort:
@@ -130,20 +135,32 @@ class CodedIndex(ABC, Generic[S]):
     def candidates(
         self, queries: Sequence[Any], effort: Effort, selection: Selection | None
     ) -> RankedBatch:
-        """Per query the best units by the codes in memory."""
+        """Per query the best units by the codes in memory, as far as the effort's reach."""
         prepared: dict[str, PreparedQueries] = {}
         found = []
+        whole = replace(effort, reach=np.inf)
         for i, view in enumerate(self.views):
             key = view.segment.code_id
             if key not in prepared:
                 prepared[key] = self.prepare(view.segment, queries)
-            found.append(view.segment.scan(prepared[key], effort, self._alive(i, selection)))
+            one = whole if view.segment.calibration is None else effort
+            found.append(view.segment.scan(prepared[key], one, self._alive(i, selection)))
         if len(found) == 1:
             return found[0]
         apart = self._places_apart(effort.apart)
+        doubt = _doubt(prepared.values(), effort)
         return RankedBatch.of(
-            [_merged([part[q] for part in found], apart, effort.n) for q in range(len(queries))]
+            [
+                _merged([p[q] for p in found], apart, None if doubt is None else doubt[q], effort)
+                for q in range(len(queries))
+            ]
         )
+
+    def doubt(self, queries: Sequence[Any], effort: Effort) -> Floats | None:
+        """(Q,) how far below the estimate number `rank` the effort reaches; None: without end."""
+        if effort.reach == np.inf or effort.apart:
+            return None
+        return _doubt([self.prepare(view.segment, queries) for view in self.views], effort)
 
     def _alive(self, i: int, selection: Selection | None) -> Live:
         """What is live in a view, and selected."""
@@ -167,14 +184,25 @@ class CodedIndex(ABC, Generic[S]):
         return estimates
 
 
-def _merged(lists: Sequence[Ranked], apart: Mapping[int, int], n: int) -> Ranked:
-    """The best n of all lists, among them so many of some as these have `apart`."""
-    if not apart:
-        return merge_ranked(lists, n)
+def _doubt(prepared: Iterable[PreparedQueries], effort: Effort) -> Floats | None:
+    lengths = [one.length for one in prepared]
+    return effort.doubt(np.max(lengths, axis=0)) if lengths else None
+
+
+def _merged(
+    lists: Sequence[Ranked], apart: Mapping[int, int], doubt: float | None, effort: Effort
+) -> Ranked:
+    """The best n within reach of all lists, among them so many of some as these have `apart`."""
     parts, rest = [], list(lists)
     for i, own in apart.items():
         units, scores = lists[i].units, lists[i].scores
         parts.append(Ranked(units[:own], scores[:own]))
         rest[i] = Ranked(units[own:], scores[own:])
-    left = n - sum(len(part.units) for part in parts)
-    return merge_ranked([*parts, merge_ranked(rest, max(0, left))], n)
+    taken = sum(len(part.units) for part in parts)
+    best = merge_ranked(rest, max(0, effort.n - taken))
+    if doubt is not None:
+        together = merge_ranked([*parts, best], effort.rank) if parts else best
+        if len(together.scores) >= effort.rank:
+            n = int((best.scores >= together.scores[effort.rank - 1] - doubt).sum())
+            best = Ranked(best.units[:n], best.scores[:n])
+    return merge_ranked([*parts, best], effort.n) if parts else best

@@ -188,6 +188,8 @@ class ListedCodes:
             writer.add("calibration_gaps", calibration.gaps.astype("<f4"))
             writer.add("calibration_ranks", calibration.ranks.astype("<i4"))
             writer.add("calibration_probed", calibration.probed.astype("<f4"))
+            if calibration.dips is not None:
+                writer.add("calibration_dips", calibration.dips.astype("<f4"))
         return {"scale_unit": float(unit), **write_codec(writer, self.codec)}
 
     def _ordered(self) -> Iterator[Rows]:

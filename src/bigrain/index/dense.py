@@ -129,6 +129,8 @@ class DenseSegment(CodedSegment):
 class DenseIndex(CodedIndex[DenseSegment]):
     """All dense segments of a field at one snapshot. Queries are (Q, dim) float32."""
 
+    errs_by_length = True
+
     def __init__(
         self,
         spec: DenseSpec,

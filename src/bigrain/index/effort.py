@@ -7,12 +7,16 @@ documents), serve as queries: their true neighbours are known, and for each neig
 
     gap    how far its list lies below the best list, in units of (best - mean) of all lists
     rank   1 and how many codes are estimated better
+    dip    how far its estimate lies below the k-th best one, in units of the query's length
 
-`Calibration.effort` picks the cheapest (margin, n) such that the share of neighbours with
-gap <= margin and rank <= n is the recall asked for, with each kind of sample query. Questions of
-another kind than the documents are harder than any mean of documents, so gaps and ranks are taken
-for somewhat larger. Those of queries that were really asked (`live`) are taken as they are: few of
-them are one more kind that must reach the recall, DECISIVE of them take the place of all guesses.
+`Calibration.effort` picks the cheapest (margin, reach, n) such that the share of neighbours with
+gap <= margin, dip <= reach and rank <= n is the recall asked for, with each kind of sample query.
+Ranks depend on how close a query's neighbours lie together, so they differ from one kind of query
+to another; dips come from the errors of codes, and hardly do. So it is the reach that decides how
+many candidates are verified, for each query, and n is only the most that there may be. Questions of
+another kind than the documents are harder than any mean of documents, so all three are taken for
+somewhat larger. Those of queries that were really asked (`live`) are taken as they are: few of them
+are one more kind that must reach the recall, DECISIVE of them take the place of all guesses.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,8 +37,10 @@ __all__ = [
     "NEVER",
     "Calibration",
     "Effort",
+    "HUNDREDTH",
     "LiveQueries",
-    "depth_for",
+    "dips_of",
+    "least_for",
     "sample_queries",
 ]
 
@@ -46,8 +53,10 @@ DECISIVE = 200
 FEW = 64  # rows of a small segment for every four queries
 DEPTHS = np.array([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40, 50, 60, 70, 80, 90, 100])
 NEAR, FAR = slice(0, 10), slice(9, 19)  # the first ten neighbours; every tenth of a hundred
+TENTH, HUNDREDTH = 10, 100  # of the estimates that dips are measured from
 # Measured with questions of three sets put to sentences of a fourth (benchmarks/dense/recall.py).
-FARTHER, DEEPER = 1.4, 1.4
+FARTHER, DEEPER, STEEPER = 1.4, 1.4, 1.1
+CUT_OFF = 0.2  # of what may be missed, the share that n misses
 NEVER = 1 << 40
 GRID = np.linspace(0, 2, 81, dtype=np.float32)  # margins
 SCAN_NS, VERIFY_NS = 1.0, 800.0  # of one code, of one row: only their ratio matters
@@ -57,14 +66,23 @@ SCAN_NS, VERIFY_NS = 1.0, 800.0  # of one code, of one row: only their ratio mat
 class Effort:
     """How many candidates to verify, and which lists to look into.
 
-    Lists are looked into that lie at most `margin` times (best - mean) below the best one. `apart`
-    is n less the places that small segments where nothing was measured have for themselves: their
-    codes may be coarser than those of the others, which would crowd their neighbours out.
+    Lists are looked into that lie at most `margin` times (best - mean) below the best one. Of the n
+    best candidates, those are verified whose estimates lie at most `reach` times the length of the
+    query below that of number `rank`. `apart` is n less the places that small segments where
+    nothing was measured have for themselves: their codes may be coarser than those of the others,
+    which would crowd their neighbours out.
     """
 
     n: int
     margin: float = np.inf
     apart: int = 0  # 0: there are none
+    reach: float = np.inf
+    rank: int = 1
+
+    def doubt(self, length: Floats) -> Floats | None:
+        """(Q,) how far below estimate number `rank` queries of such lengths (Q,) look; None: with
+        no end."""
+        return None if self.reach == np.inf else np.float32(self.reach) * length
 
     def deeper(self, n: int) -> Effort:
         return replace(self, n=n, apart=min(self.apart, self.apart * n // self.n))
@@ -76,11 +94,26 @@ class LiveQueries:
 
     gaps: Floats  # (m, 19), inf where there are fewer neighbours
     ranks: npt.NDArray[np.int64]  # (m, 19), from 1, NEVER where no depth was enough
+    dips: Floats | None = None  # (m, 20) as in a Calibration
+
+    def last(self, n: int) -> LiveQueries:
+        """Those of the last n queries."""
+        dips = None if self.dips is None else self.dips[-n:]
+        return LiveQueries(self.gaps[-n:], self.ranks[-n:], dips)
+
+
+class Kind(NamedTuple):
+    """What was measured with one kind of query, for some of the depths."""
+
+    gaps: Floats
+    ranks: npt.NDArray[np.int64]
+    dips: Floats | None  # below the estimate of the last of the depths
+    fall: Floats | None  # (m, 1): from the tenth best estimate to the hundredth
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Gaps and ranks of true neighbours, and what margins cost."""
+    """Gaps, ranks and dips of true neighbours, and what margins cost."""
 
     gaps: Floats  # (m, 19): neighbours number DEPTHS of m queries, inf where there are fewer
     ranks: npt.NDArray[np.int32]  # (m, 19), from 1
@@ -88,6 +121,7 @@ class Calibration:
     mixed: Sequence[int] = MIXED  # kinds of sample queries
     farther: float = FARTHER
     deeper: float = DEEPER
+    dips: Floats | None = None  # (m, 20) below the tenth best estimate; last, the hundredth's own
 
     @staticmethod
     def depths() -> int:
@@ -105,59 +139,123 @@ class Calibration:
         which, factor = (NEAR, 1.0) if k <= 10 else (FAR, max(1.0, k / 100))
         kinds = self._kinds(which)
         if live is not None:
-            known = int(np.isfinite(live.gaps[:, which]).any(axis=1).sum())
-            kinds = kinds if known < DECISIVE else []
-            kinds.append((live.gaps[:, which], live.ranks[:, which]))
-        kinds = [kind for kind in kinds if np.isfinite(kind[0]).any()]
+            asked = _kind(live.gaps, live.ranks, live.dips, which)
+            known = int(np.isfinite(asked.gaps).any(axis=1).sum())
+            kinds = [*(kinds if known < DECISIVE else []), asked]
+        kinds = [kind for kind in kinds if np.isfinite(kind.gaps).any()]
         if not kinds:
             return Effort(n_rows)
         best, cheapest = Effort(n_rows), np.inf
         margins, shares = [*GRID.tolist(), np.inf], [*self.probed.tolist(), 1.0]
         for margin, share in zip(margins, shares, strict=True):
-            depth = depth_for(kinds, margin, recall)
-            if depth is None:
+            found = _cheapest(kinds, margin, recall, which)
+            if found is None:
                 continue
-            cost = share * n_rows * SCAN_NS + depth * factor * VERIFY_NS
+            n, reach, verified = found
+            cost = share * n_rows * SCAN_NS + verified * factor * VERIFY_NS
             if cost < cheapest:
-                n = int(np.ceil(depth * factor))
-                best, cheapest = Effort(min(max(n, k), n_rows), margin), cost
+                n, rank = int(np.ceil(n * factor)), max(k, TENTH) if reach < np.inf else 1
+                best = Effort(min(max(n, k), n_rows), margin, reach=reach, rank=rank)
+                cheapest = cost
             if share >= 1 and live is None:
                 break
         return best
 
-    def _kinds(self, which: slice) -> list[tuple[Floats, npt.NDArray[np.int64]]]:
-        """(gaps, ranks) of each kind of sample query, taken for larger than they were."""
-        gaps = np.asarray(self.farther * self.gaps[:, which], np.float32)
-        ranks = np.ceil(self.deeper * np.minimum(self.ranks[:, which], 1 << 30)).astype(np.int64)
+    def _kinds(self, which: slice) -> list[Kind]:
+        """What each kind of sample query tells, taken for larger than it was."""
+        gaps = np.asarray(self.farther * self.gaps, np.float32)
+        ranks = np.ceil(self.deeper * np.minimum(self.ranks, 1 << 30)).astype(np.int64)
         mixed = np.repeat(self.mixed, len(ranks) // len(self.mixed))
-        return [(gaps[mixed == kind], ranks[mixed == kind]) for kind in np.unique(mixed)]
+        some = [mixed == kind for kind in np.unique(mixed)]
+        dips = [None if self.dips is None else self.dips[these] for these in some]
+        return [
+            _kind(gaps[these], ranks[these], dip, which, STEEPER)
+            for these, dip in zip(some, dips, strict=True)
+        ]
 
 
-def depth_for(
-    kinds: Sequence[tuple[Floats, npt.NDArray[np.int64]]], margin: float, recall: float
-) -> int | None:
-    """The least n for which ranks up to n, within the margin, hold the recall for every kind.
+def _kind(
+    gaps: Floats,
+    ranks: npt.NDArray[np.int64],
+    dips: Floats | None,
+    which: slice,
+    steeper: float = 1.0,
+) -> Kind:
+    if dips is None:
+        return Kind(gaps[:, which], ranks[:, which], None, None)
+    fall = dips[:, -1:]
+    below = dips[:, :-1][:, which] - (fall if which == FAR else 0)
+    return Kind(gaps[:, which], ranks[:, which], np.float32(steeper) * below, fall)
 
+
+def _cheapest(
+    kinds: Sequence[Kind], margin: float, recall: float, which: slice
+) -> tuple[int, float, float] | None:
+    """(n, reach, about how many candidates are verified) that are enough within a margin."""
+    reach = within = np.inf
+    told = [(kind.gaps, kind.ranks) for kind in kinds]
+    below = [kind.dips for kind in kinds if kind.dips is not None]
+    if len(below) == len(kinds):
+        most = recall + CUT_OFF * (1 - recall)
+        gaps = [kind.gaps for kind in kinds]
+        found = least_for(list(zip(gaps, below, strict=True)), margin, most, np.inf)
+        if found is None:
+            return None
+        reach = max(0.0, float(found))
+        within = _within(kinds, reach, which)
+        told = [(g, np.where(d <= reach, r, NEVER)) for (g, r), d in zip(told, below, strict=True)]
+    n = least_for(told, margin, recall, NEVER)
+    return None if n is None else (int(n), reach, min(float(n), within))
+
+
+def _within(kinds: Sequence[Kind], reach: float, which: slice) -> float:
+    """About how many estimates lie within reach, by how far they fall from rank 10 to 100."""
+    falls = np.concatenate([kind.fall for kind in kinds if kind.fall is not None])
+    decades = reach / np.maximum(falls, 1e-9)
+    return float((TENTH if which == NEAR else HUNDREDTH) * np.mean(10 ** np.minimum(decades, 4)))
+
+
+def least_for(
+    kinds: Sequence[tuple[Floats, npt.NDArray[Any]]], margin: float, recall: float, never: float
+) -> Any:
+    """The least number such that neighbours with numbers up to it, their gaps within the margin,
+    are the recall for every kind of query; None if none below `never` is enough.
+
+    `kinds`: (gaps, numbers) of the neighbours, each (m, depths), gaps inf where there are none.
     The share found must exceed the recall by its standard error.
     """
     told = []
-    for gaps, ranks in kinds:
+    for gaps, numbers in kinds:
         known = np.isfinite(gaps)
         asked = known.any(axis=1)
         weight = known / np.maximum(known.sum(axis=1, keepdims=True), 1)
-        told.append((np.where(gaps <= margin, ranks, NEVER)[asked], weight[asked]))
+        told.append((np.where(gaps <= margin, numbers, never)[asked], weight[asked]))
 
-    def enough(n: int) -> bool:
-        for ranks, weight in told:
-            shares = ((ranks <= n) * weight).sum(axis=1)
+    def enough(most: float) -> bool:
+        for numbers, weight in told:
+            shares = ((numbers <= most) * weight).sum(axis=1)
             if shares.mean() - shares.std() / np.sqrt(len(shares)) < recall:
                 return False
         return True
 
-    depths = np.unique(np.concatenate([ranks.ravel() for ranks, _ in told]))
-    depths = depths[depths < NEVER]
-    at = bisect_left(depths, True, key=lambda n: enough(int(n)))
-    return int(depths[at]) if at < len(depths) else None
+    tried = np.unique(np.concatenate([numbers.ravel() for numbers, _ in told]))
+    tried = tried[tried < never]
+    at = bisect_left(tried, True, key=enough)
+    return tried[at] if at < len(tried) else None
+
+
+def dips_of(estimates: Floats, best: Floats, length: Floats) -> Floats:
+    """(m, depths + 1): how far estimates (m, depths) lie below the tenth best one, and the
+    hundredth, in units of the queries' lengths (m,).
+
+    `best` (m, n): the best estimates of each query, best first, -inf where there are no more.
+    """
+    known = np.isfinite(best).sum(axis=1)
+    at = np.arange(len(best)), np.minimum([[TENTH], [HUNDREDTH]], np.maximum(known, 1)) - 1
+    tenth, hundredth = best[at]
+    told = np.concatenate((estimates, hundredth[:, None]), axis=1)
+    unit = np.where(length > 0, length, 1)[:, None]
+    return np.asarray((tenth[:, None] - told) / unit, np.float32)
 
 
 def sample_queries(

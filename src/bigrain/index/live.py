@@ -15,7 +15,7 @@ import numpy.typing as npt
 from bigrain.index.base import Floats, Ranked, Selection, Units
 from bigrain.index.coded import CodedSegment
 from bigrain.index.coded_index import CodedIndex
-from bigrain.index.effort import DEPTHS, GRID, NEVER, Effort, LiveQueries
+from bigrain.index.effort import DEPTHS, GRID, HUNDREDTH, NEVER, Effort, LiveQueries, dips_of
 
 __all__ = ["NEIGHBOURS", "in_figures", "joined", "measured"]
 
@@ -31,9 +31,11 @@ def measured(
     truths: Sequence[Ranked],
     selection: Selection | None = None,
 ) -> LiveQueries:
-    """Gaps and ranks for queries whose true best units are known, best first."""
+    """Gaps, ranks and dips for queries whose true best units are known, best first."""
     gaps = np.full((len(queries), len(DEPTHS)), np.inf, np.float32)
     ranks = np.full((len(queries), len(DEPTHS)), NEVER, np.int64)
+    estimated = np.full((len(queries), len(DEPTHS)), -np.inf, np.float32)
+    best = np.full((len(queries), HUNDREDTH), -np.inf, np.float32)
     wanted = [truth.units[DEPTHS[len(truth.units) >= DEPTHS] - 1] for truth in truths]
     for at, units in enumerate(wanted):
         gaps[at, : len(units)] = _gaps(index, queries[at], units)
@@ -45,14 +47,21 @@ def measured(
             missed = False
             for at, found in enumerate(ranked, start):
                 units = wanted[at]
-                places = np.maximum(_places(found.units, units), before + 1)
-                places = _as_sampled(places, index.depth_of(queries[at]))
+                places = _places(found.units, units)
+                known = np.flatnonzero(places < NEVER)
+                estimated[at, known] = found.scores[places[known] - 1]
+                best[at, : len(found.scores)] = found.scores[:HUNDREDTH]
+                places = _as_sampled(np.maximum(places, before + 1), index.depth_of(queries[at]))
                 ranks[at, : len(units)] = np.minimum(ranks[at, : len(units)], places)
                 missed |= bool((ranks[at, : len(units)] == NEVER).any())
             before = n
             if not missed:
                 break
-    return LiveQueries(gaps, ranks)
+    dips = None
+    if index.views and index.errs_by_length:
+        length = index.prepare(index.views[0].segment, queries).length
+        dips = dips_of(estimated, best, length)
+    return LiveQueries(gaps, ranks, dips)
 
 
 def _depths(n_rows: int) -> list[int]:
@@ -62,13 +71,16 @@ def _depths(n_rows: int) -> list[int]:
     multiple of what is asked for.
     """
     deepest = max(1, min(DEEPEST, n_rows))
-    return [n for n in (64, 512, 4096) if n < deepest] + [deepest]
+    return [n for n in (128, 1024, 8192) if n < deepest] + [deepest]
 
 
 def joined(parts: Sequence[LiveQueries]) -> LiveQueries:
     """Several measurements as one."""
+    dips = [part.dips for part in parts if part.dips is not None]
     return LiveQueries(
-        np.concatenate([p.gaps for p in parts]), np.concatenate([p.ranks for p in parts])
+        np.concatenate([p.gaps for p in parts]),
+        np.concatenate([p.ranks for p in parts]),
+        np.concatenate(dips) if len(dips) == len(parts) else None,
     )
 
 
@@ -120,7 +132,8 @@ def _code_places(segment: CodedSegment, rows: Units) -> npt.NDArray[np.int64]:
 
 
 def in_figures(index: CodedIndex[Any], effort: Effort) -> dict[str, Any]:
-    """Candidates verified, margin (None: all lists), and the share of codes looked at."""
+    """The most candidates, reach (None: all of them), margin (None: all lists), and the share of
+    codes looked at."""
     seen, n_rows = 0.0, 0
     for view in index.views:
         n, known = view.segment.units.n_rows, view.segment.calibration
@@ -129,4 +142,10 @@ def in_figures(index: CodedIndex[Any], effort: Effort) -> dict[str, Any]:
             share = float(np.interp(effort.margin, GRID, known.probed))
         seen, n_rows = seen + share * n, n_rows + n
     margin = effort.margin if effort.margin < np.inf else None
-    return {"candidates": effort.n, "margin": margin, "share_of_codes": seen / max(n_rows, 1)}
+    reach = effort.reach if effort.reach < np.inf else None
+    return {
+        "candidates": effort.n,
+        "reach": reach,
+        "margin": margin,
+        "share_of_codes": seen / max(n_rows, 1),
+    }

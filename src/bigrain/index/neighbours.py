@@ -11,7 +11,15 @@ import numpy.typing as npt
 
 from bigrain.index.base import Floats, Rows
 from bigrain.index.coded import expected_best
-from bigrain.index.effort import DEPTHS, GRID, MIXED, Calibration, sample_queries
+from bigrain.index.effort import (
+    DEPTHS,
+    GRID,
+    HUNDREDTH,
+    MIXED,
+    Calibration,
+    dips_of,
+    sample_queries,
+)
 
 if TYPE_CHECKING:
     from bigrain.index.coded_writing import ListedCodes
@@ -71,7 +79,7 @@ class Neighbours:
         self._best.look_at(start, scores)
 
     def calibration(self, codes: ListedCodes) -> Calibration | None:
-        return calibrated(codes, self.queries, self._best, self._skip)
+        return calibrated(codes, self.queries, self._best, self._skip, dips=True)
 
 
 class Second(Protocol):
@@ -91,8 +99,9 @@ def calibrated(
     best: Best,
     skip: npt.NDArray[np.int64],
     second: Second | None = None,
+    dips: bool = False,
 ) -> Calibration | None:
-    """Gap and rank of the neighbours (see `effort`), by the codes of all rows.
+    """Gap, rank and, if wanted, dip of the neighbours (see `effort`), by the codes of all rows.
 
     `queries` (m, d) as the codes are asked; `skip` (m,): how many of the best tell nothing, since
     the query was made of them. A row that is looked over a second time is found by n candidates if
@@ -105,35 +114,46 @@ def calibrated(
     parts = []
     for start in range(0, len(rows), TOGETHER):
         part = slice(start, start + TOGETHER)
-        parts.append(_measured(codes, queries[part], rows[part], part, second))
-    gaps, ranks, probed = (np.concatenate(part) for part in zip(*parts, strict=True))
+        parts.append(_measured(codes, queries[part], rows[part], part, second, dips))
+    gaps, ranks, below, probed = (np.concatenate(part) for part in zip(*parts, strict=True))
     known = rows >= 0
+    below[:, :-1][~known] = np.inf
     return Calibration(
         np.where(known, gaps, np.inf).astype(np.float32),
         np.where(known, ranks, np.iinfo(np.int32).max).astype(np.int32),
         np.minimum(probed.mean(axis=0), 1).astype(np.float32),
+        dips=below if dips else None,
     )
 
 
 def _measured(
-    codes: ListedCodes, queries: Floats, rows: Rows, part: slice, second: Second | None
-) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any]]:
-    """(gaps, ranks, shares of rows within each margin) for some of the queries."""
+    codes: ListedCodes,
+    queries: Floats,
+    rows: Rows,
+    part: slice,
+    second: Second | None,
+    dips: bool,
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Floats, npt.NDArray[Any]]:
+    """(gaps, ranks, dips, shares of rows within each margin) for some of the queries."""
     prepared = codes.codec.prepare(queries)
     bases = codes.partition.products(prepared.routed)
     routes = expected_best(prepared, bases, codes.spread, codes.list_offset)
     best = routes.max(axis=1, keepdims=True)
     reach = best - routes.mean(axis=1, keepdims=True)
-    below = (best - routes) / np.where(reach > 0, reach, 1)
-    gaps = np.take_along_axis(below, codes.lists[rows].astype(np.int64), axis=1)
+    apart = (best - routes) / np.where(reach > 0, reach, 1)
+    gaps = np.take_along_axis(apart, codes.lists[rows].astype(np.int64), axis=1)
     shares = (codes.sizes / max(1, len(codes.lists))).astype(np.float32)
-    probed = np.stack([(below <= margin) @ shares for margin in GRID], axis=1)
+    probed = np.stack([(apart <= margin) @ shares for margin in GRID], axis=1)
     turned = codes.codec.turned(prepared.routed)
-    ranks = _ranks(codes, bases, turned, rows, lambda _, estimates: estimates)
+    top = Best(len(queries)) if dips else None
+    ranks, estimates = _ranks(codes, bases, turned, rows, top=top)
+    below = np.empty((len(queries), len(DEPTHS) + 1), np.float32)
+    if top is not None:
+        below = dips_of(estimates, top.scores[:, :HUNDREDTH], prepared.length)
     if second is not None:
-        later = _ranks(codes, bases, turned, rows, partial(second.joined, part))
+        later, _ = _ranks(codes, bases, turned, rows, partial(second.joined, part))
         ranks = np.maximum(later, -(-ranks // second.broad))
-    return gaps, ranks, probed
+    return gaps, ranks, below, probed
 
 
 def _ranks(
@@ -141,26 +161,30 @@ def _ranks(
     bases: Floats,
     turned: Floats,
     rows: Rows,
-    believed: Callable[[Rows, Floats], Floats],
-) -> npt.NDArray[np.int64]:
-    """The place of each of `rows` (m, depths) by what is believed of all rows, from 1.
+    believed: Callable[[Rows, Floats], Floats] | None = None,
+    top: Best | None = None,
+) -> tuple[npt.NDArray[np.int64], Floats]:
+    """(m, depths) the places of `rows` by what is believed of all rows, from 1, and the beliefs.
 
-    `believed` turns the estimates (m, n) of rows (m, n) by their codes into others. Of vectors that
-    are the same any will do, so what is estimated the same takes no place.
+    Estimates by codes are believed, or what `believed` turns the estimates (m, n) of rows (m, n)
+    into. `top` is shown all. Of vectors that are the same any will do, so what is estimated the
+    same takes no place.
     """
-    least = believed(
-        rows,
-        np.concatenate([codes.estimates(r, turned[[q]], bases[[q]]) for q, r in enumerate(rows)]),
-    )
-    least += ROUNDING * np.abs(least).max(axis=1, keepdims=True)
+    own = np.concatenate([codes.estimates(r, turned[[q]], bases[[q]]) for q, r in enumerate(rows)])
+    if believed is not None:
+        own = believed(rows, own)
+    least = own + ROUNDING * np.abs(own).max(axis=1, keepdims=True)
     lowest = least.min(axis=1, keepdims=True)
     counts = np.zeros(rows.shape, np.int64)
     step = max(32, STEP_BYTES // (4 * turned.shape[1]))
     for start in range(0, len(codes.lists), step):
         some = np.arange(start, min(start + step, len(codes.lists)))
-        each = np.broadcast_to(some, (len(turned), len(some)))
-        estimates = believed(each, codes.estimates(some, turned, bases))
+        estimates = codes.estimates(some, turned, bases)
+        if believed is not None:
+            estimates = believed(np.broadcast_to(some, estimates.shape), estimates)
+        if top is not None:
+            top.look_at(start, estimates)
         good = estimates > lowest
         for q in np.flatnonzero(good.any(axis=1)):
             counts[q] += (estimates[q, good[q]][:, None] > least[q]).sum(axis=0)
-    return counts + 1
+    return counts + 1, own

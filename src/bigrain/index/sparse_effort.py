@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from bigrain.index.effort import DEPTHS, FAR, NEAR, NEVER, Effort, depth_for
+from bigrain.index.effort import DEPTHS, FAR, NEAR, NEVER, Effort, least_for
 from bigrain.index.sparse_queries import Queries
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class SparseCalibration:
         best, cheapest = Effort(k), np.inf
         for share, ranks, postings in zip(SHARES, self.ranks, self.postings, strict=True):
             kinds = [self._kind(ranks[self.kinds == i][:, which]) for i in range(len(KINDS))]
-            depth = depth_for([kind for kind in kinds if len(kind[0])], 0.0, recall)
+            depth = least_for([kind for kind in kinds if len(kind[0])], 0.0, recall, NEVER)
             if depth is None:
                 continue
             n = max(int(np.ceil(depth * factor)), k)
@@ -79,7 +79,7 @@ class SparseCalibration:
 
     @staticmethod
     def _kind(ranks: npt.NDArray[np.int64]) -> tuple[Any, Any]:
-        """(gaps, ranks) as `depth_for` takes them, ranks taken for larger than they were."""
+        """(gaps, ranks) as `least_for` takes them, ranks taken for larger than they were."""
         deeper = np.where(ranks < NEVER, np.ceil(DEEPER * ranks), NEVER).astype(np.int64)
         return np.where(ranks > 0, 0, np.inf).astype(np.float32), deeper
 

@@ -89,6 +89,8 @@ def scan_lists(
     lists: I32,
     bases: F32,
     keep: int,
+    rank: int = 1,
+    doubt: F32 | None = None,
 ) -> tuple[I64, F32, I64]:
     """Find the `keep` best rows for each query among the lists it asks for, by 4-bit codes.
 
@@ -102,12 +104,14 @@ def scan_lists(
     Query q asks for the lists `lists[probes[q]:probes[q + 1]]`, each with its entry of `bases`; a
     list named twice counts twice. Returns rows (Q, keep) int64, estimates (Q, keep) float32, counts
     (Q,) int64: best first, ties by smaller row, unused slots -1 and -inf. A row estimated NaN or
-    -inf is never returned. A list is read once for all queries of a call that ask for it: pass them
-    together.
+    -inf is never returned. With `doubt` (Q,) float32, at least 0, neither is one that lies more
+    than that below the estimate number `rank` (from 1), if there are as many. A list is read once
+    for all queries of a call that ask for it: pass them together.
     """
     return chosen().scan_lists(
-        blocks, starts, luts, scale, bias, row_scale, row_offset, live, probes, lists, bases, keep
-    )
+        blocks, starts, luts, scale, bias, row_scale, row_offset, live, probes, lists, bases, keep,
+        rank, doubt,
+    )  # fmt: skip
 
 
 def pack_table(table: I8) -> U8:

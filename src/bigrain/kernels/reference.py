@@ -179,6 +179,8 @@ def scan_lists(
     lists: I32,
     bases: F32,
     keep: int,
+    rank: int = 1,
+    doubt: F32 | None = None,
 ) -> tuple[I64, F32, I64]:
     """Estimate every row of the lists asked for from its code, keep the best."""
     checks.array("blocks", blocks, "uint8", 3)
@@ -201,6 +203,11 @@ def scan_lists(
     checks.size("probes: length", len(probes), n_queries + 1)
     checks.size("bases: length", len(checks.array("bases", bases, "float32", 1)), len(lists))
     checks.below("lists", lists, len(starts) - 1)
+    checks.at_least("rank", rank, 1)
+    if doubt is not None:
+        checks.size("doubt: length", len(checks.array("doubt", doubt, "float32", 1)), n_queries)
+        for one in doubt[~(doubt >= 0)]:
+            raise ValueError(f"doubt: expected at least 0, got {one:g}")
     alive = checks.bitmap(live, n_rows)
     nibbles = _nibbles(blocks, n_rows)
     found = np.full((n_queries, keep), -1, np.int64)
@@ -223,8 +230,10 @@ def scan_lists(
         order = np.argsort(rows, kind="stable")
         rows, estimate = rows[order], estimate[order]
         best, values = _best(estimate, keep, None if alive is None else alive[rows], -np.inf)
+        if doubt is not None and np.isfinite(doubt[q]) and len(best) > rank:
+            best = best[values >= values[rank - 1] - doubt[q]]
         n = counts[q] = len(best)
-        found[q, :n], estimates[q, :n] = rows[best], values
+        found[q, :n], estimates[q, :n] = rows[best], values[:n]
     return found, estimates, counts
 
 

@@ -226,7 +226,7 @@ class Auditor:
             queries = [done.samples[i].query for i in known]
             new = measured(done.index, queries, [truths[i] for i in known], done.selection)
             both = new if record.live is None else joined([record.live, new])
-            record.live = LiveQueries(both.gaps[-KEPT_LIVE:], both.ranks[-KEPT_LIVE:])
+            record.live = both.last(KEPT_LIVE)
 
     def _verdicts(self, name: str, now: float) -> list[FieldAudit]:
         """Judge a field; its index heeds live queries if it falls short, did, or many are known."""

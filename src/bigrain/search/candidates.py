@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from bigrain.index.base import Ranked, RankedBatch
+from bigrain.index.coded_index import CodedIndex
 from bigrain.index.sparse import SparseIndex
 from bigrain.search.plan import BYTES_PER_CANDIDATE, FieldPlan, Plan
 from bigrain.search.view import SnapshotView
@@ -29,6 +30,13 @@ class Proposals:
     def fewest(self) -> int:
         """The number of documents for the query that has fewest."""
         return int((self.documents >= 0).sum(axis=1).min(initial=self.documents.shape[1]))
+
+    def beyond(self, doubt: npt.NDArray[np.float32] | None, rank: int) -> bool:
+        """Whether each query has some that lie more than its doubt below document `rank`."""
+        if doubt is None or self.documents.shape[1] <= rank:
+            return False
+        lowest = np.where(self.documents >= 0, self.estimates, np.inf).min(axis=1)
+        return bool((lowest < self.estimates[:, rank - 1] - doubt).all())
 
 
 def propose(view: SnapshotView, plan: Plan) -> list[Proposals]:
@@ -63,21 +71,25 @@ def _in_rows(parts: Sequence[tuple[npt.NDArray[np.int64], Proposals]], n: int) -
 def _alike(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
     """Of queries that are looked for equally far."""
     index = field.field.index
+    by_passage = field.field.family.per_passage and len(view.long_starts) > 0
+    # How far an effort reaches is told from one document's estimate, not from one passage's.
+    effort = replace(field.effort, reach=np.inf) if by_passage else field.effort
 
     def ask(n: int) -> Proposals:
         if plan.exact and not isinstance(index, SparseIndex):  # whose candidates are all there are
             return _grouped(view, index.exact(field.queries, n, plan.selection))
-        return _grouped(
-            view, index.candidates(field.queries, field.effort.deeper(n), plan.selection)
-        )
+        return _grouped(view, index.candidates(field.queries, effort.deeper(n), plan.selection))
 
-    n = field.effort.n
+    n = effort.n
     found = ask(n)
-    if field.field.family.per_passage and len(view.long_starts):
+    if by_passage:
+        doubt = None
+        if isinstance(index, CodedIndex):
+            doubt = index.doubt(field.queries, field.effort)
         # Passages of one document count once: ask for more until enough documents are there.
         want, limit = n, index.n_rows
         for _ in range(MAX_ROUNDS):
-            if n >= limit or found.fewest >= want:
+            if n >= limit or found.fewest >= want or found.beyond(doubt, effort.rank):
                 break
             if 4 * n * len(field.queries) * BYTES_PER_CANDIDATE > view.search_bytes:
                 break
@@ -85,6 +97,9 @@ def _alike(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
             found = ask(n)
         # What one query has beyond that must not depend on the others asked with it.
         found = Proposals(found.documents[:, :want], found.estimates[:, :want])
+        if doubt is not None:
+            near = RankedBatch(found.documents, found.estimates).within(doubt, effort.rank)
+            found = Proposals(near.units, near.scores)
     return found
 
 

@@ -183,6 +183,7 @@ def make_plan(
             effort = Effort(fused)
         elif len(asked) > 1:  # without an asked recall the others help to find what is missed
             effort = effort.deeper(fused if recall is None else max(effort.n, fused))
+            effort = replace(effort, rank=max(effort.rank, fused))
         own = [query[name] for query in plain] if named else plain
         covered = _covered(field, own) if len(asked) > 1 else None
         one = FieldPlan(name, field, prepared[name], effort, weight, covered, said=own)

@@ -92,13 +92,15 @@ def measure(
         chosen: list[float] = []
         shares: list[float] = []
         scanning = verifying = 0.0
+        n_verified = 0
         for half, (queries, known) in enumerate(
             zip((questions.choosing, questions.fresh), truths, strict=True)
         ):
             for query, truth in zip(queries, known, strict=True):
                 own = trial.index.effort_for(query, effort, k, n_rows)
-                found, scan, verify = _ask(trial.index, query, own, k)
+                found, n_candidates, scan, verify = _ask(trial.index, query, own, k)
                 scanning, verifying = scanning + scan, verifying + verify
+                n_verified += n_candidates
                 (shares if half else chosen).append(_share(found, truth, k))
         n = len(chosen) + len(shares)
         codes, candidates = whole.grown(setting, k)
@@ -109,7 +111,7 @@ def measure(
             TuneRow(
                 field=trial.field,
                 setting=setting,
-                candidates=min(n_rows, max(k, round(effort.n * candidates))),
+                candidates=min(n_rows, max(k, round(n_verified / n * candidates))),
                 share_of_codes=min(
                     1.0, figures["share_of_codes"] * codes * whole.trial.n_rows / n_rows
                 ),
@@ -155,15 +157,17 @@ def _share_of_one(number: float) -> float:
     return min(1.0, max(0.0, number))
 
 
-def _ask(index: CodedIndex[Any], query: Any, effort: Effort, k: int) -> tuple[Ranked, float, float]:
-    """(best k by exact score, seconds for candidates, seconds for verifying) of one query."""
+def _ask(
+    index: CodedIndex[Any], query: Any, effort: Effort, k: int
+) -> tuple[Ranked, int, float, float]:
+    """(best k by exact score, candidates, seconds for finding them, for verifying) of a query."""
     began = time.process_time()
     proposed = index.candidates([query], effort, None)[0].units
     between = time.process_time()
     scores = index.score(query, proposed)
     best = np.argsort(-scores, kind="stable")[:k]
     ended = time.process_time()
-    return Ranked(proposed[best], scores[best]), between - began, ended - between
+    return Ranked(proposed[best], scores[best]), len(proposed), between - began, ended - between
 
 
 def _share(found: Ranked, truth: Ranked, k: int) -> float:
