@@ -21,26 +21,30 @@ constexpr size_t kSample = 64;
 static uint64_t pivot_of(const uint64_t* keys, size_t count, size_t keep) {
   uint64_t sample[kSample];
   for (size_t i = 0; i < kSample; ++i) sample[i] = keys[i * count / kSample];
-  const size_t at = std::min(kSample - 1, keep * kSample / count + kSample / 16);
+  const size_t at = std::min(kSample - 1, keep * kSample / count + kSample / 8);
   std::nth_element(sample, sample + at, sample + kSample, std::greater<>());
   return sample[at];
 }
 
+// Moves keys from `least` on to the front; returns how many. No branch that could be guessed wrong.
+static size_t part(uint64_t* keys, size_t count, uint64_t least) {
+  size_t left = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t key = keys[i];
+    keys[i] = keys[left];
+    keys[left] = key;
+    left += key >= least;
+  }
+  return left;
+}
+
 static void shrink(Selection& s) {
   uint64_t pivot = pivot_of(s.keys, s.count, s.keep);
-  size_t left = 0;
-  for (size_t i = 0; i < s.count; ++i) left += s.keys[i] >= pivot;
+  size_t left = part(s.keys, s.count, pivot);
   if (left < s.keep || left > (s.keep + s.capacity) / 2) {
     std::nth_element(s.keys, s.keys + s.keep - 1, s.keys + s.count, std::greater<>());
     left = s.keep;
     pivot = s.keys[s.keep - 1];
-  } else {
-    left = 0;
-    for (size_t i = 0; i < s.count; ++i) {  // no branch that could be guessed wrong
-      const uint64_t key = s.keys[i];
-      s.keys[left] = key;
-      left += key >= pivot;
-    }
   }
   s.count = left;
   s.threshold = score_of(pivot);
@@ -53,8 +57,8 @@ static void shrink_unordered(Selection& s) {
 }
 
 Best::Best(size_t keep, float floor, bool rows_rise)
-    : keys_(2 * keep + 64),
-      selection_{floor,        keep, 0, keys_.size(),
+    : keys_(2 * keep + 48 + kOffered),
+      selection_{floor,        keep, 0, keys_.size() - kOffered,
                  keys_.data(), rows_rise ? shrink : shrink_unordered} {}
 
 void Best::settle() {
