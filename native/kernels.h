@@ -9,7 +9,8 @@ namespace bigrain {
 // The best `keep` scores seen so far, in a buffer that is cut back when it fills. A key holds the
 // score (order-preserving bits) above the complement of the row, so larger keys are better and a
 // tie goes to the smaller row. Scores must exceed `threshold` to enter. Those more than `doubt`
-// below the score number `rank` are not kept.
+// below the score number `rank` are not kept. There is room for `room` keys, `capacity` at most that,
+// and `kOffered` beyond it.
 struct Selection {
   float threshold;
   size_t keep, count, capacity;
@@ -19,6 +20,7 @@ struct Selection {
   float doubt;
 };
 
+constexpr size_t kOffered = 16;    // keys at most that are added at once
 constexpr size_t kBlock = 32;      // rows in a block of codes
 constexpr size_t kTileRows = 16;   // vectors rotated side by side
 
@@ -27,6 +29,7 @@ struct ScanTile {
   const uint8_t* codes;
   size_t n_blocks, groups;
   const uint32_t* live;     // one mask a block
+  const uint8_t* const* ahead;  // for each block another that is scanned soon, to fetch meanwhile
   const uint8_t* row_scale;  // float16
   const float* row_offset;  // may be null
   uint32_t first_row;

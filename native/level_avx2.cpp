@@ -24,8 +24,8 @@ inline void add_rows(__m256i all, __m256i odd, int32_t* sums) {
 
 template <size_t N>
 inline void block_sums(const uint8_t* codes, size_t groups,
-                       const bigrain::ScanQuery* queries, int32_t (*sums)[32]) {
-  memset(sums, 0, N * sizeof *sums);
+                       const bigrain::ScanQuery* queries, const uint8_t* ahead, V (*sums)[4]) {
+  alignas(32) int32_t totals[N][32] = {};
   const __m256i nibble = _mm256_set1_epi8(15);
   for (size_t start = 0; start < groups; start += 512) {  // 256 additions of 255 fit in 16 bits
     const size_t end = groups - start < 512 ? groups : start + 512;
@@ -33,6 +33,7 @@ inline void block_sums(const uint8_t* codes, size_t groups,
     for (size_t k = 0; k < N; ++k)
       all[k][0] = all[k][1] = odd[k][0] = odd[k][1] = _mm256_setzero_si256();
     for (size_t g = start; g < end; g += 2) {
+      _mm_prefetch(ahead + 16 * g, _MM_HINT_T0);
       const __m128i* p = reinterpret_cast<const __m128i*>(codes + 16 * g);
       const __m256i c = g + 2 <= end ? _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))
                                      : _mm256_zextsi128_si256(_mm_loadu_si128(p));
@@ -49,10 +50,12 @@ inline void block_sums(const uint8_t* codes, size_t groups,
       }
     }
     for (size_t k = 0; k < N; ++k) {
-      add_rows(all[k][0], odd[k][0], sums[k]);
-      add_rows(all[k][1], odd[k][1], sums[k] + 16);
+      add_rows(all[k][0], odd[k][0], totals[k]);
+      add_rows(all[k][1], odd[k][1], totals[k] + 16);
     }
   }
+  for (size_t k = 0; k < N; ++k)
+    for (size_t i = 0; i < 4; ++i) sums[k][i] = load_int(totals[k] + L * i);
 }
 
 // Four rows of four columns in 16-bit numbers: vpmaddwd leaves two partial sums a row.

@@ -17,52 +17,56 @@ inline __m512i by_row(__m512i codes) {
   return _mm512_permutexvar_epi8(index, codes);
 }
 
-template <size_t N>
+// Where the 64 codes' entries are in the tables of four groups: rows 0..15 and 16..31.
+struct Places {
+  __m512i low, high;
+};
+
+inline Places places(__m512i codes) {
+  const __m512i nibble = _mm512_set1_epi8(15), group = _mm512_set1_epi32(0x30201000);
+  const int and_or = 0xEA;  // (a & b) | c
+  const __m512i c = by_row(codes), shifted = _mm512_srli_epi16(c, 4);
+  return {_mm512_ternarylogic_epi32(c, nibble, group, and_or),
+          _mm512_ternarylogic_epi32(shifted, nibble, group, and_or)};
+}
+
 struct Sums {
-  __m512i low[N], high[N];  // rows 0..15 and 16..31
+  __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
+
+  void add(const Places& at, const uint8_t* luts) {
+    const __m512i lut = _mm512_load_si512(luts), one = _mm512_set1_epi8(1);
+    low = _mm512_dpbusd_epi32(low, _mm512_permutexvar_epi8(at.low, lut), one);
+    high = _mm512_dpbusd_epi32(high, _mm512_permutexvar_epi8(at.high, lut), one);
+  }
+  void add(const Sums& other) {
+    low = _mm512_add_epi32(low, other.low);
+    high = _mm512_add_epi32(high, other.high);
+  }
 };
 
 template <size_t N>
-inline void add_groups(__m512i codes, const bigrain::ScanQuery* queries, size_t at, Sums<N>& s) {
-  const __m512i nibble = _mm512_set1_epi8(15), one = _mm512_set1_epi8(1);
-  const __m512i group = _mm512_set1_epi32(0x30201000);
-  const __m512i c = by_row(codes);
-  const int and_or = 0xEA;  // (a & b) | c
-  const __m512i low = _mm512_ternarylogic_epi32(c, nibble, group, and_or);
-  const __m512i high = _mm512_ternarylogic_epi32(_mm512_srli_epi16(c, 4), nibble, group, and_or);
-  for (size_t k = 0; k < N; ++k) {
-    const __m512i lut = _mm512_load_si512(queries[k].luts + at);
-    s.low[k] = _mm512_dpbusd_epi32(s.low[k], _mm512_permutexvar_epi8(low, lut), one);
-    s.high[k] = _mm512_dpbusd_epi32(s.high[k], _mm512_permutexvar_epi8(high, lut), one);
-  }
-}
-
-template <size_t N>
-inline void block_sums(const uint8_t* codes, size_t groups,
-                       const bigrain::ScanQuery* queries, int32_t (*sums)[32]) {
+inline void block_sums(const uint8_t* codes, size_t groups, const bigrain::ScanQuery* queries,
+                       const uint8_t* ahead, V (*sums)[2]) {
   constexpr size_t kChains = N == 1 ? 2 : 1;  // hide the latency of vpdpbusd
-  Sums<N> s[kChains];
-  for (size_t c = 0; c < kChains; ++c)
-    for (size_t k = 0; k < N; ++k) s[c].low[k] = s[c].high[k] = _mm512_setzero_si512();
+  Sums s[N][kChains];
   size_t g = 0;
   for (; g + 4 * kChains <= groups; g += 4 * kChains)
     for (size_t c = 0; c < kChains; ++c) {
       const size_t at = 16 * (g + 4 * c);
-      add_groups<N>(_mm512_loadu_si512(codes + at), queries, at, s[c]);
+      _mm_prefetch(ahead + at, _MM_HINT_T0);
+      const Places p = places(_mm512_loadu_si512(codes + at));
+      for (size_t k = 0; k < N; ++k) s[k][c].add(p, queries[k].luts + at);
     }
   for (; g < groups; g += 4) {
     const size_t left = 16 * (groups - g);
     const __mmask64 mask = left >= 64 ? ~0ull : (1ull << left) - 1;
-    add_groups<N>(_mm512_maskz_loadu_epi8(mask, codes + 16 * g), queries, 16 * g, s[0]);
+    const Places p = places(_mm512_maskz_loadu_epi8(mask, codes + 16 * g));
+    for (size_t k = 0; k < N; ++k) s[k][0].add(p, queries[k].luts + 16 * g);
   }
   for (size_t k = 0; k < N; ++k) {
-    __m512i low = s[0].low[k], high = s[0].high[k];
-    if (kChains == 2) {
-      low = _mm512_add_epi32(low, s[kChains - 1].low[k]);
-      high = _mm512_add_epi32(high, s[kChains - 1].high[k]);
-    }
-    _mm512_store_si512(sums[k], low);
-    _mm512_store_si512(sums[k] + 16, high);
+    for (size_t c = 1; c < kChains; ++c) s[k][0].add(s[k][c]);
+    sums[k][0] = _mm512_cvtepi32_ps(s[k][0].low);
+    sums[k][1] = _mm512_cvtepi32_ps(s[k][0].high);
   }
 }
 

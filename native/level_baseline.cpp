@@ -8,16 +8,17 @@ constexpr size_t kQueries = 1;
 
 template <size_t N>
 inline void block_sums(const uint8_t* codes, size_t groups,
-                       const bigrain::ScanQuery* queries, int32_t (*sums)[32]) {
+                       const bigrain::ScanQuery* queries, const uint8_t*, V (*sums)[8]) {
   for (size_t k = 0; k < N; ++k) {
-    for (size_t j = 0; j < 32; ++j) sums[k][j] = 0;
+    int32_t s[32] = {};
     for (size_t g = 0; g < groups; ++g) {
       const uint8_t* lut = queries[k].luts + 16 * g;
       for (size_t j = 0; j < 16; ++j) {
-        sums[k][j] += lut[codes[16 * g + j] & 15];
-        sums[k][j + 16] += lut[codes[16 * g + j] >> 4];
+        s[j] += lut[codes[16 * g + j] & 15];
+        s[j + 16] += lut[codes[16 * g + j] >> 4];
       }
     }
+    for (size_t i = 0; i < 8; ++i) sums[k][i] = load_int(s + L * i);
   }
 }
 

@@ -12,6 +12,7 @@ constexpr size_t kPromising = 8;  // rows looked at first for each that is kept
 constexpr size_t kNear = 50;      // the same for each of the best ranks, where these decide
 constexpr std::ptrdiff_t kFirst = 16;  // lists put in order at a time
 constexpr size_t kTileBytes = 65536;  // codes that stay in a close cache while all queries run
+constexpr size_t kAhead = 3;  // blocks scanned while one comes from memory
 
 // Live rows of the block at `first`, but none before `begin` or from `end` on.
 static uint32_t live_mask(const Codes& codes, size_t first, size_t begin, size_t end) {
@@ -33,6 +34,7 @@ struct ListScan {
   const Codes& codes;
   size_t block_bytes, tile_blocks;
   std::vector<uint32_t> live;
+  std::vector<const uint8_t*> ahead;
   Aligned<uint8_t> room;
   bool roomy;
 
@@ -42,15 +44,23 @@ struct ListScan {
         block_bytes(codes.groups * 16),
         tile_blocks(std::max<size_t>(1, kTileBytes / std::max<size_t>(block_bytes, 64))),
         live(tile_blocks),
+        ahead(tile_blocks),
         room(room_bytes),
         roomy(room_bytes > 0) {}
 
-  void list(size_t begin, size_t end, const ScanQuery* queries, size_t count) {
+  // Rows `begin` to `end`; the scan goes on at row `next`.
+  void list(size_t begin, size_t end, size_t next, const ScanQuery* queries, size_t count) {
     const size_t last = (end + kBlock - 1) / kBlock, whole = codes.n_rows / kBlock;
+    const size_t n_blocks = (codes.n_rows + kBlock - 1) / kBlock;
     for (size_t block = begin / kBlock; block < last;) {
       const size_t n = block < whole ? std::min({tile_blocks, last - block, whole - block}) : 1;
-      for (size_t b = 0; b < n; ++b)
+      for (size_t b = 0; b < n; ++b) {
         live[b] = live_mask(codes, (block + b) * kBlock, begin, end);
+        const size_t on = block + b + kAhead;
+        const size_t soon = std::min(on < last ? on : next / kBlock + (on - last), n_blocks - 1);
+        ahead[b] = codes.blocks + soon * block_bytes;
+        __builtin_prefetch(codes.row_scale + soon * kBlock);
+      }
       if (block < whole) {
         tile(block, n, codes.row_scale + block * kBlock,
              codes.row_offset ? codes.row_offset + block * kBlock : nullptr, queries, count);
@@ -68,7 +78,7 @@ struct ListScan {
 
   void tile(size_t block, size_t n, const uint16_t* scale, const float* offset,
             const ScanQuery* queries, size_t count) {
-    level.scan({codes.blocks + block * block_bytes, n, codes.groups, live.data(),
+    level.scan({codes.blocks + block * block_bytes, n, codes.groups, live.data(), ahead.data(),
                 reinterpret_cast<const uint8_t*>(scale), offset,
                 static_cast<uint32_t>(block * kBlock), roomy ? room.data() : nullptr},
                queries, count);
@@ -144,11 +154,12 @@ void scan_together(const Codes& codes, const Queries& queries, const Probes& pro
     wanting[ends[l]] = static_cast<uint32_t>(q);
     bases[ends[l]++] = probes.bases[p];
   });
-  for (size_t l = 0, p = 0; l < codes.n_lists; ++l) {
+  for (size_t l = 0, next, p = 0; l < codes.n_lists; l = next) {
+    for (next = l + 1; next < codes.n_lists && ends[next] == ends[l];) ++next;
     if (p == ends[l]) continue;
     scanned.clear();
     for (; p < ends[l]; ++p) scanned.push_back(at(wanting[p], bases[p]));
-    list(l, scanned.data(), scanned.size());
+    list(l, next, scanned.data(), scanned.size());
   }
 }
 
@@ -193,19 +204,23 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
                      &best[q].selection(), multiplied ? &numbers[q * width] : nullptr, least[q]};
   };
   ListScan scan(level, codes, multiplied ? level.scan_room(codes.groups, queries.count) : 0);
-  const auto list = [&](size_t l, const ScanQuery* some, size_t count) {
-    scan.list(static_cast<size_t>(codes.starts[l]), static_cast<size_t>(codes.starts[l + 1]), some,
-              count);
+  const auto list = [&](size_t l, size_t next, const ScanQuery* some, size_t count) {
+    const auto row = [&](size_t i) { return static_cast<size_t>(codes.starts[i]); };
+    scan.list(row(l), row(l + 1), row(next), some, count);
   };
+  std::vector<int64_t> own;
   for (const bool first : {true, false}) {
     const auto some = [&](int64_t p) { return among[static_cast<size_t>(p)] == first; };
     if (queries.count > 1) {
       scan_together(codes, queries, probes, some, at, list);
     } else {
-      for (int64_t p = probes.offsets[0]; p < probes.offsets[1]; ++p) {
-        if (!some(p)) continue;
-        const ScanQuery query = at(0, probes.bases[p]);
-        list(static_cast<size_t>(probes.lists[p]), &query, 1);
+      own.clear();
+      for (int64_t p = 0; p < probes.offsets[1]; ++p)
+        if (some(p)) own.push_back(p);
+      for (size_t i = 0; i < own.size(); ++i) {
+        const auto next = static_cast<size_t>(probes.lists[own[std::min(i + 1, own.size() - 1)]]);
+        const ScanQuery query = at(0, probes.bases[own[i]]);
+        list(static_cast<size_t>(probes.lists[own[i]]), next, &query, 1);
       }
     }
     for (Best& one : best) one.settle();

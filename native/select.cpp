@@ -15,33 +15,43 @@ static float score_of(uint64_t key) {  // undoes `offer` (level/select.h)
   return score;
 }
 
+static uint64_t bits_of(float score) {  // as in a key
+  uint32_t bits;
+  std::copy_n(reinterpret_cast<const char*>(&score), 4, reinterpret_cast<char*>(&bits));
+  return bits ^ (bits >> 31 ? 0xffffffffu : 0x80000000u);
+}
+
 constexpr size_t kSample = 64;
-constexpr size_t kSlack = 64;  // of a buffer, beyond twice what it keeps
+constexpr size_t kSlack = 48;  // of a buffer, beyond twice what it keeps
 
 // A key that somewhat more than `keep` of `count` keys exceed, by a sample of them.
 static uint64_t pivot_of(const uint64_t* keys, size_t count, size_t keep) {
   uint64_t sample[kSample];
   for (size_t i = 0; i < kSample; ++i) sample[i] = keys[i * count / kSample];
-  const size_t at = std::min(kSample - 1, keep * kSample / count + kSample / 16);
+  const size_t at = std::min(kSample - 1, keep * kSample / count + kSample / 8);
   std::nth_element(sample, sample + at, sample + kSample, std::greater<>());
   return sample[at];
 }
 
+// Moves keys from `least` on to the front; returns how many. No branch that could be guessed wrong.
+static size_t part(uint64_t* keys, size_t count, uint64_t least) {
+  size_t left = 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint64_t key = keys[i];
+    keys[i] = keys[left];
+    keys[left] = key;
+    left += key >= least;
+  }
+  return left;
+}
+
 static void shrink(Selection& s) {
   uint64_t pivot = pivot_of(s.keys, s.count, s.keep);
-  size_t left = 0;
-  for (size_t i = 0; i < s.count; ++i) left += s.keys[i] >= pivot;
+  size_t left = part(s.keys, s.count, pivot);
   if (left < s.keep || left > (s.keep + s.capacity) / 2) {
     std::nth_element(s.keys, s.keys + s.keep - 1, s.keys + s.count, std::greater<>());
     left = s.keep;
     pivot = s.keys[s.keep - 1];
-  } else {
-    left = 0;
-    for (size_t i = 0; i < s.count; ++i) {  // no branch that could be guessed wrong
-      const uint64_t key = s.keys[i];
-      s.keys[left] = key;
-      left += key >= pivot;
-    }
   }
   s.count = left;
   s.threshold = score_of(pivot);
@@ -59,13 +69,7 @@ static float least_within(const Selection& s, float score) { return score - s.do
 static void shrink_within(Selection& s) {
   std::nth_element(s.keys, s.keys + s.rank - 1, s.keys + s.count, std::greater<>());
   const float least = least_within(s, score_of(s.keys[s.rank - 1]));
-  size_t left = s.rank;
-  for (size_t i = s.rank; i < s.count; ++i) {
-    const uint64_t key = s.keys[i];
-    s.keys[left] = key;
-    left += score_of(key) >= least;
-  }
-  s.count = left;
+  s.count = part(s.keys, s.count, bits_of(least) << 32);
   s.threshold =
       std::max(s.threshold, std::nextafter(least, -std::numeric_limits<float>::infinity()));
   if (s.count > s.keep) shrink_unordered(s);
@@ -73,14 +77,14 @@ static void shrink_within(Selection& s) {
 }
 
 Best::Best(size_t keep, float floor, bool rows_rise)
-    : keys_(2 * keep + kSlack),
+    : keys_(2 * keep + kSlack + kOffered),
       selection_{floor,
                  keep,
                  0,
-                 keys_.size(),
+                 2 * keep + kSlack,
                  keys_.data(),
                  rows_rise ? shrink : shrink_unordered,
-                 keys_.size(),
+                 2 * keep + kSlack,
                  keep,
                  std::numeric_limits<float>::infinity()} {}
 

@@ -137,6 +137,27 @@ inline void expand64(const uint8_t* packed, unsigned bits, const uint8_t* weight
   _mm512_storeu_si512(out, _mm512_shuffle_epi8(table, x));
 }
 
+// As `add_keys` of level/select.h.
+inline size_t add_keys(V scores, uint32_t lanes, uint32_t row, uint64_t* keys) {
+  const __m512i lane = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i bits = _mm512_castps_si512(scores);
+  const __m512i flip = _mm512_or_si512(_mm512_srai_epi32(bits, 31), _mm512_set1_epi32(INT32_MIN));
+  const __mmask16 some = static_cast<__mmask16>(lanes);
+  const __m512i high = _mm512_maskz_compress_epi32(some, _mm512_xor_si512(bits, flip));
+  const __m512i low = _mm512_maskz_compress_epi32(
+      some, _mm512_sub_epi32(_mm512_set1_epi32(static_cast<int>(~row)), lane));
+  const auto wide = [](__m256i x) { return _mm512_cvtepu32_epi64(x); };
+  const auto key = [&](__m256i h, __m256i l) {
+    return _mm512_or_si512(_mm512_slli_epi64(wide(h), 32), wide(l));
+  };
+  const size_t n = static_cast<size_t>(__builtin_popcount(lanes));
+  _mm512_storeu_si512(keys, key(_mm512_castsi512_si256(high), _mm512_castsi512_si256(low)));
+  if (n > 8)
+    _mm512_storeu_si512(keys + 8, key(_mm512_extracti64x4_epi64(high, 1),
+                                      _mm512_extracti64x4_epi64(low, 1)));
+  return n;
+}
+
 inline int lowest_bit(uint32_t x) { return __builtin_ctz(x); }
 
 }  // namespace

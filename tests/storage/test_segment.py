@@ -51,6 +51,7 @@ def test_arrays_come_back(tmp_path: Path, sections: Sections, meta: dict[str, in
     for name, array in sections.items():
         assert found[name].dtype == array.dtype and found[name].shape == array.shape
         assert found[name].tobytes() == array.tobytes()
+        assert not array.size or found[name].ctypes.data % segment.ALIGNMENT == 0
     file = SegmentFile(Disk(), path)
     for name, section in file.sections.items():
         assert section.offset % segment.ALIGNMENT == 0

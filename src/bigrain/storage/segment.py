@@ -197,6 +197,14 @@ def _trailer(offset: int, length: int, crc: int, magic: bytes = MAGIC) -> bytes:
     return body + struct.pack("<I", zlib.crc32(body)) + magic
 
 
+def _on_a_line(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+    """An empty array that begins a cache line, as kernels read whole lines of codes."""
+    n_bytes = dtype.itemsize * math.prod(shape)
+    memory = np.empty(n_bytes + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + n_bytes].view(dtype).reshape(shape)
+
+
 class SegmentFile:
     """A finished segment, read section by section. Safe for many threads."""
 
@@ -360,7 +368,7 @@ class SegmentFile:
     ) -> Array:
         """The whole section, its checksum verified; `dtype` and `shape` as in `section`."""
         section = self.section(name, dtype, shape)
-        array = self.read_rows(name, 0, section.shape[0])
+        array = self._fill(_on_a_line(section.shape, section.dtype), section, 0)
         found = zlib.crc32(array.data.cast("B")) if array.size else 0
         if found != section.crc32:
             raise self._damaged(name, f"crc32 {section.crc32:08x}", f"{found:08x}")
@@ -392,11 +400,14 @@ class SegmentFile:
         if not 0 <= start <= stop <= section.shape[0]:
             raise IndexError(f"{self.name}: rows {start}:{stop} of {section.shape[0]} in {name}")
         array = np.empty((stop - start, *section.shape[1:]), section.dtype)
+        return self._fill(array, section, start)
+
+    def _fill(self, array: Array, section: Section, start: int) -> Array:
         if array.size:
             view = array.data.cast("B")
             got = self._file.read_into(section.offset + start * section.row_bytes, view)
             if got != len(view):
-                raise self._damaged(name, f"{len(view)} bytes", got)
+                raise self._damaged(section.name, f"{len(view)} bytes", got)
         return array
 
     def gather_rows(self, name: str, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
