@@ -84,7 +84,7 @@ def test_searches_look_further_where_the_stored_calibration_falls_short(
 ) -> None:
     with bigrain.open(path) as col:
         before = recall_of(col, topics.shifted(200), 0.95)
-        assert before < 0.9
+        assert before < 0.92
         for query in topics.shifted(130):
             col.search(query, recall=0.95)
         report = col.audit()
