@@ -2,7 +2,8 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "drivers.h"
 
@@ -108,25 +109,22 @@ bool numbers_of(const uint8_t* luts, size_t groups, int8_t* numbers, int32_t* le
 // Which probes are of their query's most promising lists: as many as hold `rows` rows.
 std::vector<uint8_t> promising(const Codes& codes, const Queries& queries, const Probes& probes,
                                size_t rows) {
-  const auto base = [&](int64_t p) {
-    return std::isnan(probes.bases[p]) ? -std::numeric_limits<float>::infinity() : probes.bases[p];
-  };
-  const auto better = [&](int64_t a, int64_t b) {
-    return base(a) != base(b) ? base(a) > base(b) : a < b;
-  };
   std::vector<uint8_t> among(static_cast<size_t>(probes.offsets[queries.count]));
-  std::vector<int64_t> own;
+  std::vector<std::pair<float, int64_t>> own;  // the least is the most promising
   for (size_t q = 0; q < queries.count; ++q) {
-    own.resize(static_cast<size_t>(probes.offsets[q + 1] - probes.offsets[q]));
-    std::iota(own.begin(), own.end(), probes.offsets[q]);
+    own.clear();
+    for (int64_t p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p) {
+      const float base = probes.bases[p];
+      own.emplace_back(std::isnan(base) ? std::numeric_limits<float>::infinity() : -base, p);
+    }
     auto at = own.begin();
     for (size_t seen = 0; at != own.end() && seen < rows;) {
       const auto next = own.end() - at > kFirst ? at + kFirst : own.end();
-      std::partial_sort(at, next, own.end(), better);
+      std::partial_sort(at, next, own.end());
       for (; at != next && seen < rows; ++at) {
-        const auto l = static_cast<size_t>(probes.lists[*at]);
+        const auto l = static_cast<size_t>(probes.lists[at->second]);
         seen += static_cast<size_t>(codes.starts[l + 1] - codes.starts[l]);
-        among[static_cast<size_t>(*at)] = 1;
+        among[static_cast<size_t>(at->second)] = 1;
       }
     }
   }
@@ -190,14 +188,15 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
   std::vector<int8_t> numbers(multiplied ? queries.count * width : 0);
   std::vector<int32_t> least(queries.count);
   for (size_t q = 0; multiplied && q < queries.count; ++q)
-    multiplied = numbers_of(queries.luts + q * lut_bytes, codes.groups, &numbers[q * width],
+    multiplied = numbers_of(queries.luts + q * lut_bytes, codes.groups, numbers.data() + q * width,
                             &least[q]);
 
   // The most promising lists of each query first, so that few codes of the others are good enough.
   const std::vector<uint8_t> among = promising(codes, queries, probes, kPromising * keep);
   const auto at = [&](size_t q, float base) {
     return ScanQuery{luts + q * stride, queries.scale[q], queries.bias[q], base,
-                     &best[q].selection(), multiplied ? &numbers[q * width] : nullptr, least[q]};
+                     &best[q].selection(), multiplied ? numbers.data() + q * width : nullptr,
+                     least[q]};
   };
   ListScan scan(level, codes, multiplied ? level.scan_room(codes.groups, queries.count) : 0);
   const auto list = [&](size_t l, size_t next, const ScanQuery* some, size_t count) {
@@ -219,7 +218,8 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
         list(static_cast<size_t>(probes.lists[own[i]]), next, &query, 1);
       }
     }
-    for (Best& one : best) one.settle();
+    if (first)
+      for (Best& one : best) one.settle();
   }
 
   for (size_t q = 0; q < queries.count; ++q)

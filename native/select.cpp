@@ -2,6 +2,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
 
 #include "drivers.h"
 
@@ -16,6 +17,8 @@ static float score_of(uint64_t key) {  // undoes `offer` (level/select.h)
 }
 
 constexpr size_t kSample = 64;
+constexpr size_t kDealt = 64;  // keys: fewer are sorted as they are
+constexpr size_t kBuckets = 1024;
 
 // A key that somewhat more than `keep` of `count` keys exceed, by a sample of them.
 static uint64_t pivot_of(const uint64_t* keys, size_t count, size_t keep) {
@@ -65,12 +68,33 @@ void Best::settle() {
   if (selection_.count >= selection_.keep) selection_.shrink(selection_);
 }
 
+// Brings the best `wanted` keys to the front, in falling order. Many are dealt to buckets first, by
+// how far they are from the best: comparisons of keys in any order are mostly guessed wrong.
+static void sort_best(uint64_t* keys, size_t count, size_t wanted) {
+  if (wanted < kDealt) {
+    std::partial_sort(keys, keys + wanted, keys + count, std::greater<>());
+    return;
+  }
+  const uint64_t most = *std::max_element(keys, keys + count);
+  const uint64_t width = most - *std::min_element(keys, keys + count);
+  unsigned shift = 0;
+  while (width >> shift >= kBuckets) ++shift;
+  const auto bucket = [=](uint64_t key) { return (most - key) >> shift; };
+  size_t ends[kBuckets + 1] = {};
+  for (size_t i = 0; i < count; ++i) ++ends[bucket(keys[i]) + 1];
+  std::partial_sum(ends, ends + kBuckets, ends);
+  std::vector<uint64_t> dealt(count);
+  for (size_t i = 0; i < count; ++i) dealt[ends[bucket(keys[i])]++] = keys[i];
+  for (size_t b = 0, at = 0; at < wanted; at = ends[b++])
+    if (ends[b] - at > 1)
+      std::sort(&dealt[at], dealt.data() + ends[b], std::greater<>());
+  std::copy_n(dealt.data(), wanted, keys);
+}
+
 size_t Best::finish(int64_t* rows, float* scores) {
   const size_t count = std::min(selection_.keep, selection_.count);
   uint64_t* keys = keys_.data();
-  if (count < selection_.count)
-    std::nth_element(keys, keys + count, keys + selection_.count, std::greater<>());
-  std::sort(keys, keys + count, std::greater<>());
+  sort_best(keys, selection_.count, count);
   for (size_t i = 0; i < count; ++i) {
     rows[i] = static_cast<uint32_t>(~keys[i]);
     scores[i] = score_of(keys[i]);
