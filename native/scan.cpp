@@ -12,7 +12,8 @@ namespace bigrain {
 constexpr size_t kPromising = 8;  // rows looked at first for each that is kept
 constexpr std::ptrdiff_t kFirst = 16;  // lists put in order at a time
 constexpr size_t kTileBytes = 65536;  // codes that stay in a close cache while all queries run
-constexpr size_t kAhead = 3;  // blocks scanned while one comes from memory
+constexpr size_t kAhead = 3;  // blocks scanned while another comes from memory
+constexpr size_t kAheadBytes = 4096;  // fewer blocks, where they are larger than this together
 
 // Live rows of the block at `first`, but none before `begin` or from `end` on.
 static uint32_t live_mask(const Codes& codes, size_t first, size_t begin, size_t end) {
@@ -32,7 +33,7 @@ namespace {
 struct ListScan {
   const Level& level;
   const Codes& codes;
-  size_t block_bytes, tile_blocks;
+  size_t block_bytes, tile_blocks, blocks_ahead;
   std::vector<uint32_t> live;
   std::vector<const uint8_t*> ahead;
   Aligned<uint8_t> room;
@@ -43,6 +44,7 @@ struct ListScan {
         codes(codes),
         block_bytes(codes.groups * 16),
         tile_blocks(std::max<size_t>(1, kTileBytes / std::max<size_t>(block_bytes, 64))),
+        blocks_ahead(std::min(kAhead, 1 + kAheadBytes / std::max<size_t>(block_bytes, 64))),
         live(tile_blocks),
         ahead(tile_blocks),
         room(room_bytes),
@@ -56,7 +58,7 @@ struct ListScan {
       const size_t n = block < whole ? std::min({tile_blocks, last - block, whole - block}) : 1;
       for (size_t b = 0; b < n; ++b) {
         live[b] = live_mask(codes, (block + b) * kBlock, begin, end);
-        const size_t on = block + b + kAhead;
+        const size_t on = block + b + blocks_ahead;
         const size_t soon = std::min(on < last ? on : next / kBlock + (on - last), n_blocks - 1);
         ahead[b] = codes.blocks + soon * block_bytes;
         __builtin_prefetch(codes.row_scale + soon * kBlock);
