@@ -2,7 +2,8 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
-#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "drivers.h"
 
@@ -12,7 +13,8 @@ constexpr size_t kPromising = 8;  // rows looked at first for each that is kept
 constexpr size_t kNear = 50;      // the same for each of the best ranks, where these decide
 constexpr std::ptrdiff_t kFirst = 16;  // lists put in order at a time
 constexpr size_t kTileBytes = 65536;  // codes that stay in a close cache while all queries run
-constexpr size_t kAhead = 3;  // blocks scanned while one comes from memory
+constexpr size_t kAhead = 3;  // blocks scanned while another comes from memory
+constexpr size_t kAheadBytes = 4096;  // fewer blocks, where they are larger than this together
 
 // Live rows of the block at `first`, but none before `begin` or from `end` on.
 static uint32_t live_mask(const Codes& codes, size_t first, size_t begin, size_t end) {
@@ -32,7 +34,7 @@ namespace {
 struct ListScan {
   const Level& level;
   const Codes& codes;
-  size_t block_bytes, tile_blocks;
+  size_t block_bytes, tile_blocks, blocks_ahead;
   std::vector<uint32_t> live;
   std::vector<const uint8_t*> ahead;
   Aligned<uint8_t> room;
@@ -43,6 +45,7 @@ struct ListScan {
         codes(codes),
         block_bytes(codes.groups * 16),
         tile_blocks(std::max<size_t>(1, kTileBytes / std::max<size_t>(block_bytes, 64))),
+        blocks_ahead(std::min(kAhead, 1 + kAheadBytes / std::max<size_t>(block_bytes, 64))),
         live(tile_blocks),
         ahead(tile_blocks),
         room(room_bytes),
@@ -56,7 +59,7 @@ struct ListScan {
       const size_t n = block < whole ? std::min({tile_blocks, last - block, whole - block}) : 1;
       for (size_t b = 0; b < n; ++b) {
         live[b] = live_mask(codes, (block + b) * kBlock, begin, end);
-        const size_t on = block + b + kAhead;
+        const size_t on = block + b + blocks_ahead;
         const size_t soon = std::min(on < last ? on : next / kBlock + (on - last), n_blocks - 1);
         ahead[b] = codes.blocks + soon * block_bytes;
         __builtin_prefetch(codes.row_scale + soon * kBlock);
@@ -109,25 +112,22 @@ bool numbers_of(const uint8_t* luts, size_t groups, int8_t* numbers, int32_t* le
 // Which probes are of their query's most promising lists: as many as hold `rows` rows.
 std::vector<uint8_t> promising(const Codes& codes, const Queries& queries, const Probes& probes,
                                size_t rows) {
-  const auto base = [&](int64_t p) {
-    return std::isnan(probes.bases[p]) ? -std::numeric_limits<float>::infinity() : probes.bases[p];
-  };
-  const auto better = [&](int64_t a, int64_t b) {
-    return base(a) != base(b) ? base(a) > base(b) : a < b;
-  };
   std::vector<uint8_t> among(static_cast<size_t>(probes.offsets[queries.count]));
-  std::vector<int64_t> own;
+  std::vector<std::pair<float, int64_t>> own;  // the least is the most promising
   for (size_t q = 0; q < queries.count; ++q) {
-    own.resize(static_cast<size_t>(probes.offsets[q + 1] - probes.offsets[q]));
-    std::iota(own.begin(), own.end(), probes.offsets[q]);
+    own.clear();
+    for (int64_t p = probes.offsets[q]; p < probes.offsets[q + 1]; ++p) {
+      const float base = probes.bases[p];
+      own.emplace_back(std::isnan(base) ? std::numeric_limits<float>::infinity() : -base, p);
+    }
     auto at = own.begin();
     for (size_t seen = 0; at != own.end() && seen < rows;) {
       const auto next = own.end() - at > kFirst ? at + kFirst : own.end();
-      std::partial_sort(at, next, own.end(), better);
+      std::partial_sort(at, next, own.end());
       for (; at != next && seen < rows; ++at) {
-        const auto l = static_cast<size_t>(probes.lists[*at]);
+        const auto l = static_cast<size_t>(probes.lists[at->second]);
         seen += static_cast<size_t>(codes.starts[l + 1] - codes.starts[l]);
-        among[static_cast<size_t>(*at)] = 1;
+        among[static_cast<size_t>(at->second)] = 1;
       }
     }
   }
@@ -193,7 +193,7 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
   std::vector<int8_t> numbers(multiplied ? queries.count * width : 0);
   std::vector<int32_t> least(queries.count);
   for (size_t q = 0; multiplied && q < queries.count; ++q)
-    multiplied = numbers_of(queries.luts + q * lut_bytes, codes.groups, &numbers[q * width],
+    multiplied = numbers_of(queries.luts + q * lut_bytes, codes.groups, numbers.data() + q * width,
                             &least[q]);
 
   // The most promising lists of each query first, so that few codes of the others are good enough.
@@ -201,7 +201,8 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
   const std::vector<uint8_t> among = promising(codes, queries, probes, rows_first);
   const auto at = [&](size_t q, float base) {
     return ScanQuery{luts + q * stride, queries.scale[q], queries.bias[q], base,
-                     &best[q].selection(), multiplied ? &numbers[q * width] : nullptr, least[q]};
+                     &best[q].selection(), multiplied ? numbers.data() + q * width : nullptr,
+                     least[q]};
   };
   ListScan scan(level, codes, multiplied ? level.scan_room(codes.groups, queries.count) : 0);
   const auto list = [&](size_t l, size_t next, const ScanQuery* some, size_t count) {
@@ -223,7 +224,8 @@ void scan_lists(const Level& level, const Codes& codes, const Queries& queries,
         list(static_cast<size_t>(probes.lists[own[i]]), next, &query, 1);
       }
     }
-    for (Best& one : best) one.settle();
+    if (first)
+      for (Best& one : best) one.settle();
   }
 
   for (size_t q = 0; q < queries.count; ++q)

@@ -2,6 +2,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <numeric>
 
 #include "drivers.h"
 
@@ -23,6 +24,8 @@ static uint64_t bits_of(float score) {  // as in a key
 
 constexpr size_t kSample = 64;
 constexpr size_t kSlack = 48;  // of a buffer, beyond twice what it keeps
+constexpr size_t kDealt = 64;  // keys: fewer are sorted as they are
+constexpr size_t kBuckets = 1024;
 
 // A key that somewhat more than `keep` of `count` keys exceed, by a sample of them.
 static uint64_t pivot_of(const uint64_t* keys, size_t count, size_t keep) {
@@ -63,12 +66,10 @@ static void shrink_unordered(Selection& s) {
   s.threshold = std::nextafter(s.threshold, -std::numeric_limits<float>::infinity());
 }
 
-static float least_within(const Selection& s, float score) { return score - s.doubt; }
-
 // What lies further below number `rank` goes first, so that the buffer fits what is left.
 static void shrink_within(Selection& s) {
   std::nth_element(s.keys, s.keys + s.rank - 1, s.keys + s.count, std::greater<>());
-  const float least = least_within(s, score_of(s.keys[s.rank - 1]));
+  const float least = score_of(s.keys[s.rank - 1]) - s.doubt;
   s.count = part(s.keys, s.count, bits_of(least) << 32);
   s.threshold =
       std::max(s.threshold, std::nextafter(least, -std::numeric_limits<float>::infinity()));
@@ -100,20 +101,39 @@ void Best::settle() {
   if (selection_.count >= selection_.rank) selection_.shrink(selection_);
 }
 
+// Brings the best `wanted` keys to the front, in falling order. Many are dealt to buckets first, by
+// how far they are from the best: comparisons of keys in any order are mostly guessed wrong.
+static void sort_best(uint64_t* keys, size_t count, size_t wanted) {
+  if (wanted < kDealt) {
+    std::partial_sort(keys, keys + wanted, keys + count, std::greater<>());
+    return;
+  }
+  const uint64_t most = *std::max_element(keys, keys + count);
+  const uint64_t width = most - *std::min_element(keys, keys + count);
+  unsigned shift = 0;
+  while (width >> shift >= kBuckets) ++shift;
+  const auto bucket = [=](uint64_t key) { return (most - key) >> shift; };
+  size_t ends[kBuckets + 1] = {};
+  for (size_t i = 0; i < count; ++i) ++ends[bucket(keys[i]) + 1];
+  std::partial_sum(ends, ends + kBuckets, ends);
+  std::vector<uint64_t> dealt(count);
+  for (size_t i = 0; i < count; ++i) dealt[ends[bucket(keys[i])]++] = keys[i];
+  for (size_t b = 0, at = 0; at < wanted; at = ends[b++])
+    if (ends[b] - at > 1)
+      std::sort(&dealt[at], dealt.data() + ends[b], std::greater<>());
+  std::copy_n(dealt.data(), wanted, keys);
+}
+
 size_t Best::finish(int64_t* rows, float* scores) {
+  if (selection_.shrink == shrink_within) settle();
   const size_t count = std::min(selection_.keep, selection_.count);
   uint64_t* keys = keys_.data();
-  if (count < selection_.count)
-    std::nth_element(keys, keys + count, keys + selection_.count, std::greater<>());
-  std::sort(keys, keys + count, std::greater<>());
-  size_t n = 0;
-  for (; n < count; ++n) {
-    const float score = score_of(keys[n]);
-    if (n >= selection_.rank && score < least_within(selection_, scores[selection_.rank - 1])) break;
-    rows[n] = static_cast<uint32_t>(~keys[n]);
-    scores[n] = score;
+  sort_best(keys, selection_.count, count);
+  for (size_t i = 0; i < count; ++i) {
+    rows[i] = static_cast<uint32_t>(~keys[i]);
+    scores[i] = score_of(keys[i]);
   }
-  return n;
+  return count;
 }
 
 }  // namespace bigrain
