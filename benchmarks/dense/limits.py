@@ -125,7 +125,7 @@ def main() -> None:
 def machine_limits() -> dict[str, float | None]:
     """GB/s read in order, and ns a code and query of the instructions alone."""
     compiler = shutil.which("cc")
-    if compiler is None or kernels.level() != "avx512":
+    if compiler is None or kernels.level() not in ("avx512", "amx"):
         return {"read GB/s": None, "instructions ns": None}
     with tempfile.TemporaryDirectory() as folder:
         source, program = Path(folder) / "limits.c", Path(folder) / "limits"
@@ -218,11 +218,14 @@ def search(path: Path, queries: Array, known: dict[str, Any]) -> list[dict[str, 
             share = 1.0
             if effort.margin < GRID[-1]:
                 share = float(np.interp(effort.margin, GRID, segment.calibration.probed))
-            units = [ranked.units for ranked in index.candidates(some, effort, None)]
+            found = index.candidates(some, effort, None)
+            units = [ranked.units for ranked in found]
+            asked_by = np.repeat(np.arange(len(some), dtype=np.int32), list(map(len, units)))
+            pairs = np.concatenate(units), asked_by
             told = {
                 "search_many": seconds(ask, col, some, asked),
                 "candidates": seconds(index.candidates, some, effort, None),
-                "rows read, checked and scored": seconds(index.score_many, some, units),
+                "rows read, checked and scored": seconds(index.score_pairs, some, *pairs),
             }
             told = {name: round(1e6 * value / len(some), 1) for name, value in told.items()}
             needed = share * n * per_code["ns a code and query"]
@@ -231,7 +234,7 @@ def search(path: Path, queries: Array, known: dict[str, Any]) -> list[dict[str, 
                 {
                     "asked": asked,
                     "codes looked at": round(share * n),
-                    "rows": effort.n,
+                    "rows": round(len(asked_by) / len(some), 1),
                     "us": told,
                     "us of codes and lists by their kernels": round(needed / 1e3, 1),
                 }

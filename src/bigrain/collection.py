@@ -625,7 +625,12 @@ class Collection:
                 "for as long as it takes"
             )
         if queries is not None:
-            self._ask_all(one_by_one(queries), recall, k)
+            asked = one_by_one(queries)
+            if not asked:
+                raise InvalidInputError(
+                    "queries is empty; leave it out to audit what was asked before"
+                )
+            self._ask_all(asked, recall, k)
         with reporting(progress) as reporter:
             return self._auditor.run(reporter, max_seconds)
 

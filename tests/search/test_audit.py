@@ -333,6 +333,8 @@ def test_bad_arguments_are_refused(path: Path, audit: Any) -> None:
         for seconds in (0, -1, "10", True, float("nan")):
             with pytest.raises(bigrain.errors.InvalidInputError, match="max_seconds"):
                 col.audit(seconds)
+        with pytest.raises(bigrain.errors.InvalidInputError, match="queries is empty"):
+            col.audit(queries=[])
     with pytest.raises(bigrain.ClosedError):
         col.audit()
 

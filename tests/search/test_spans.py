@@ -12,6 +12,7 @@ import pytest
 
 import bigrain
 from bigrain.encoders.static import StaticEncoder
+from bigrain.search.plot import _fonts
 from bigrain.text.chunk import paragraphs, sentences
 from tests.collection import making
 
@@ -179,6 +180,14 @@ def test_heat_maps_are_drawn(col: bigrain.Collection, tmp_path: Path) -> None:
         heat.plot(tmp_path / "many.png")
     with pytest.raises(bigrain.InvalidInputError, match="no picture is written as"):
         heat.plot(tmp_path / "heat.txt")
+
+
+def test_words_are_drawn_in_the_fonts_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = pytest.importorskip("matplotlib.font_manager")
+    assert _fonts()[0] == "DejaVu Sans" and set(_fonts()) <= set(manager.get_font_names())
+    there = ["Yu Gothic", "Serif of Nobody", "DejaVu Sans", "Noto Sans Thai"]
+    monkeypatch.setattr(manager, "get_font_names", lambda: there)
+    assert _fonts() == ["DejaVu Sans", "Yu Gothic", "Noto Sans Thai"]
 
 
 @pytest.mark.parametrize(

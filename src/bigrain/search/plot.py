@@ -17,6 +17,14 @@ A_LINE, MOST_TOKENS, MOST_ASKED = 40, 240, 40  # tokens
 CELL = 0.24  # inches
 LONGEST = 14  # letters of a word
 INK, RING = "#222222", "#D55E00"  # vermilion of Okabe and Ito
+# The first one that has a character draws it, of those that are installed.
+FONTS = (
+    "DejaVu Sans", "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans JP", "Noto Sans SC",
+    "Noto Sans KR", "Source Han Sans", "IPAexGothic", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei",
+    "Droid Sans Fallback", "Hiragino Sans", "PingFang SC", "Yu Gothic", "Microsoft YaHei",
+    "Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai",
+    "Arial Unicode MS",
+)  # fmt: skip
 Rows = npt.NDArray[np.int64]
 
 
@@ -41,15 +49,16 @@ def plot(heat: HeatMap, path: str | os.PathLike[str]) -> None:
         len(lines), 2, squeeze=False, gridspec_kw={"width_ratios": [CELL * longest, 1.5]}
     )
     top = max(float(heat.contributions.max()), 1e-9)
+    in_fonts = {"fontfamily": _fonts(), "parse_math": False}
     picture = None
     for (ax, beside), line in zip(grid, lines, strict=True):
         part = np.full((len(asked), longest), np.nan, np.float32)
         part[:, : len(line)] = heat.scores[np.ix_(line, asked)].T
         picture = ax.imshow(part, cmap="Blues", vmin=0, vmax=top, aspect="auto")
         ax.set_xticks(
-            range(len(line)), [words[at] for at in line], rotation=90, fontsize=8, parse_math=False
+            range(len(line)), [words[at] for at in line], rotation=90, fontsize=8, **in_fonts
         )
-        ax.set_yticks(range(len(asked)), queries, fontsize=8.5, parse_math=False)
+        ax.set_yticks(range(len(asked)), queries, fontsize=8.5, **in_fonts)
         ax.xaxis.tick_top()
         ax.tick_params(length=0, colors=INK)
         ax.spines[:].set_visible(False)
@@ -67,7 +76,7 @@ def plot(heat: HeatMap, path: str | os.PathLike[str]) -> None:
         picture, ax=grid[:, 1], orientation="horizontal", location="bottom", shrink=0.9,
         label="product", aspect=14,
     ).outline.set_visible(False)  # fmt: skip
-    figure.suptitle(_title(heat, len(shown), len(asked)), fontsize=11, color=INK, parse_math=False)
+    figure.suptitle(_title(heat, len(shown), len(asked)), fontsize=11, color=INK, **in_fonts)
     figure.savefig(path)
 
 
@@ -100,6 +109,13 @@ def _shown(heat: HeatMap) -> tuple[Rows, Rows]:
     met = heat.scores[:, asked].max(axis=1)
     met[heat.best[asked]] = np.inf
     return np.sort(np.argsort(-met, kind="stable")[:MOST_TOKENS]), asked
+
+
+def _fonts() -> list[str]:
+    from matplotlib.font_manager import get_font_names
+
+    installed = set(get_font_names())
+    return [name for name in FONTS if name in installed]
 
 
 def _title(heat: HeatMap, n_shown: int, n_asked: int) -> str:
