@@ -154,7 +154,7 @@ def test_queries_of_any_kind_reach_as_far(tmp_path: Path, metric: str) -> None:
         assert 0 < effort.reach < np.inf and effort.rank == 10
         asked = col._view.fields["vec"].family.queries(list(queries))
         found = index.candidates(asked, effort, None)
-        every = index.candidates(asked, replace(effort, reach=np.inf), None)
+        every = index.candidates(asked, effort.endless(), None)
         length = index.prepare(index.views[0].segment, asked).length
         counts = []
         for one, whole, unit in zip(found, every, length, strict=True):
@@ -166,31 +166,34 @@ def test_queries_of_any_kind_reach_as_far(tmp_path: Path, metric: str) -> None:
         assert np.mean(counts) < 0.8 * effort.n
 
 
-def test_segments_that_were_not_measured_keep_their_places(tmp_path: Path) -> None:
-    """And what is merged of several is within reach of the best of all."""
+def test_every_segment_reaches_as_far_as_was_measured_there(tmp_path: Path) -> None:
+    """Below the best of all; one that was not measured has places of its own."""
     vectors, queries = vectors_and_queries()
-    with collection(tmp_path / "docs.grain", vectors[:5000], "cosine") as col:
-        for part in (slice(5000, 5400), slice(5400, 6000)):
+    with collection(tmp_path / "docs.grain", vectors[:4000], "cosine") as col:
+        for part in (slice(4000, 5500), slice(5500, 6000)):
             ids = [str(i) for i in range(part.start, part.stop)]
             col.add_vectors("vec", ids, vectors[part])
             col.commit()
         index = col._view.fields["vec"].index
-        assert len(index.views) == 3
+        segments = [view.segment for view in index.views]
         effort = index.effort(0.9, 10)
-        assert effort.apart and 0 < effort.reach < np.inf
-        places = index._places_apart(effort.apart)
+        reaches = np.array([effort.of(s.file.name).reach for s in segments], np.float32)
+        assert len(set(reaches.tolist())) == 3 and reaches[2] == np.inf
+        assert max(reaches[:2]) == np.float32(effort.reach)
+        ((last, places),) = index._places_apart(effort.apart).items()
+        assert last == 2 and places < effort.n
+        reaches[2] = effort.reach  # what it has beyond its places
         asked = col._view.fields["vec"].family.queries(list(queries[:50]))
+        lengths = index.prepare(segments[0], asked).length
         found = index.candidates(asked, effort, None)
-        every = index.candidates(asked, replace(effort, reach=np.inf), None)
-        for one, whole, unit in zip(
-            found, every, index.prepare(index.views[0].segment, asked).length, strict=True
-        ):
-            for view, own in places.items():
-                units = index.views[view].segment.units
-                assert ((one.units >= units.first) & (one.units <= units.last)).sum() >= own
-            least = whole.scores[9] - np.float32(effort.reach) * unit
-            assert set(whole.units[whole.scores >= least]) <= set(one.units)
-            assert set(one.units) <= set(whole.units)
+        whole = index.candidates(asked, Effort(index.n_rows), None)
+        for one, every, length in zip(found, whole, lengths, strict=True):
+            of = np.searchsorted([s.units.first for s in segments], every.units, "right") - 1
+            near = every.scores >= every.scores[9] - reaches[of] * length
+            own = np.flatnonzero(of == 2)[:places]
+            near[own] = False
+            kept = np.flatnonzero(near)[: effort.n - places]
+            assert set(one.units) == set(every.units[own]) | set(every.units[kept])
         truth, _ = col.search_many(list(queries), recall=1.0, arrays=True)
         reached, _ = col.search_many(list(queries), recall=0.9, arrays=True)
         assert overlap(reached, truth) > 0.87

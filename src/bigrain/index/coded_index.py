@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Generator, Mapping, Sequence
 from math import ceil, sqrt
 from typing import Any, Generic, Self, TypeVar
 from weakref import WeakKeyDictionary
@@ -23,7 +22,7 @@ from bigrain.index.base import (
     merge_ranked,
 )
 from bigrain.index.coded import CodedSegment, Live
-from bigrain.index.effort import DEFAULT_RECALL, Calibration, Effort, LiveQueries
+from bigrain.index.effort import DEFAULT_RECALL, Calibration, Effort, LiveQueries, Own
 
 __all__ = ["CodedIndex"]
 
@@ -91,20 +90,27 @@ class CodedIndex(ABC, Generic[S]):
         """What finds `recall` of the true top k: the most that any segment needs."""
         recall = DEFAULT_RECALL if recall is None else recall
         if (recall, k) not in self._efforts:
-            told = [v.segment.calibration for v in self.views if v.n_live]
+            told = {v.segment.file.name: v.segment.calibration for v in self.views if v.n_live}
             live = self._asked
-            efforts = [c.effort(recall, k, self.n_rows, live) for c in told if c is not None]
+            own = {
+                name: known.effort(recall, k, self.n_rows, live)
+                for name, known in told.items()
+                if known is not None
+            }
+            each = tuple(Own(name, e.margin, e.reach) for name, e in own.items())
+            efforts = list(own.values())
             if not efforts:
                 efforts = [Effort(max(UNCALIBRATED, 2 * k))]
                 if live is not None:
                     efforts.append(Calibration.unknown().effort(recall, k, self.n_rows, live))
             n, margin = max(e.n for e in efforts), max(e.margin for e in efforts)
             n, reach = max(n, k), max(e.reach for e in efforts)
-            apart = n if any(c is not None for c in told) and None in told else 0
+            apart = n if 0 < len(own) < len(told) else 0
             n += sum(self._places_apart(apart).values())
             self._efforts[recall, k] = Effort(
-                min(n, max(self.n_rows, 1)), margin, apart, reach, max(e.rank for e in efforts)
-            )
+                min(n, max(self.n_rows, 1)), margin, apart, reach,
+                max(e.rank for e in efforts), each,
+            )  # fmt: skip
         return self._efforts[recall, k]
 
     def effort_for(self, query: Any, effort: Effort, k: int, most: int) -> Effort:
@@ -137,30 +143,35 @@ class CodedIndex(ABC, Generic[S]):
     ) -> RankedBatch:
         """Per query the best units by the codes in memory, as far as the effort's reach."""
         prepared: dict[str, PreparedQueries] = {}
-        found = []
-        whole = replace(effort, reach=np.inf)
+        found, doubts = [], []
         for i, view in enumerate(self.views):
-            key = view.segment.code_id
-            if key not in prepared:
-                prepared[key] = self.prepare(view.segment, queries)
-            one = whole if view.segment.calibration is None else effort
-            found.append(view.segment.scan(prepared[key], one, self._alive(i, selection)))
+            segment = view.segment
+            if segment.code_id not in prepared:
+                prepared[segment.code_id] = self.prepare(segment, queries)
+            asked, own = prepared[segment.code_id], effort.of(segment.file.name)
+            found.append(segment.scan(asked, own, self._alive(i, selection)))
+            doubts.append((own if own.reach < np.inf else effort).doubt(asked.length))
         if len(found) == 1:
             return found[0]
         apart = self._places_apart(effort.apart)
-        doubt = _doubt(prepared.values(), effort)
         return RankedBatch.of(
             [
-                _merged([p[q] for p in found], apart, None if doubt is None else doubt[q], effort)
+                _merged(
+                    [part[q] for part in found],
+                    [np.inf if doubt is None else float(doubt[q]) for doubt in doubts],
+                    apart,
+                    effort,
+                )
                 for q in range(len(queries))
             ]
         )
 
     def doubt(self, queries: Sequence[Any], effort: Effort) -> Floats | None:
         """(Q,) how far below the estimate number `rank` the effort reaches; None: without end."""
-        if effort.reach == np.inf or effort.apart:
+        if effort.reach == np.inf or effort.apart or not self.views:
             return None
-        return _doubt([self.prepare(view.segment, queries) for view in self.views], effort)
+        lengths = [self.prepare(view.segment, queries).length for view in self.views]
+        return effort.doubt(np.max(lengths, axis=0))
 
     def _alive(self, i: int, selection: Selection | None) -> Live:
         """What is live in a view, and selected."""
@@ -184,25 +195,27 @@ class CodedIndex(ABC, Generic[S]):
         return estimates
 
 
-def _doubt(prepared: Iterable[PreparedQueries], effort: Effort) -> Floats | None:
-    lengths = [one.length for one in prepared]
-    return effort.doubt(np.max(lengths, axis=0)) if lengths else None
-
-
 def _merged(
-    lists: Sequence[Ranked], apart: Mapping[int, int], doubt: float | None, effort: Effort
+    lists: Sequence[Ranked], doubts: Sequence[float], apart: Mapping[int, int], effort: Effort
 ) -> Ranked:
-    """The best n within reach of all lists, among them so many of some as these have `apart`."""
+    """The best n of all lists, each as far below estimate number `rank` as its doubt; among them
+    so many of some as these have `apart`."""
     parts, rest = [], list(lists)
     for i, own in apart.items():
         units, scores = lists[i].units, lists[i].scores
         parts.append(Ranked(units[:own], scores[:own]))
         rest[i] = Ranked(units[own:], scores[own:])
-    taken = sum(len(part.units) for part in parts)
-    best = merge_ranked(rest, max(0, effort.n - taken))
-    if doubt is not None:
-        together = merge_ranked([*parts, best], effort.rank) if parts else best
-        if len(together.scores) >= effort.rank:
-            n = int((best.scores >= together.scores[effort.rank - 1] - doubt).sum())
-            best = Ranked(best.units[:n], best.scores[:n])
-    return merge_ranked([*parts, best], effort.n) if parts else best
+    if effort.reach < np.inf:
+        best = merge_ranked(lists, effort.rank).scores
+        if len(best) == effort.rank:
+            rest = [
+                _down_to(one, best[-1] - doubt) for one, doubt in zip(rest, doubts, strict=True)
+            ]
+    left = effort.n - sum(len(part.units) for part in parts)
+    merged = merge_ranked(rest, max(0, left))
+    return merge_ranked([*parts, merged], effort.n) if parts else merged
+
+
+def _down_to(ranked: Ranked, least: float) -> Ranked:
+    n = int((ranked.scores >= least).sum())
+    return Ranked(ranked.units[:n], ranked.scores[:n])

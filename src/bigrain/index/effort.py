@@ -62,6 +62,14 @@ GRID = np.linspace(0, 2, 81, dtype=np.float32)  # margins
 SCAN_NS, VERIFY_NS = 1.0, 800.0  # of one code, of one row: only their ratio matters
 
 
+class Own(NamedTuple):
+    """How far an effort goes in one segment."""
+
+    segment: str
+    margin: float
+    reach: float
+
+
 @dataclass(frozen=True)
 class Effort:
     """How many candidates to verify, and which lists to look into.
@@ -70,7 +78,8 @@ class Effort:
     best candidates, those are verified whose estimates lie at most `reach` times the length of the
     query below that of number `rank`. `apart` is n less the places that small segments where
     nothing was measured have for themselves: their codes may be coarser than those of the others,
-    which would crowd their neighbours out.
+    which would crowd their neighbours out. `each` segment that was measured has a margin and a
+    reach of its own, of which `margin` and `reach` are the largest.
     """
 
     n: int
@@ -78,6 +87,19 @@ class Effort:
     apart: int = 0  # 0: there are none
     reach: float = np.inf
     rank: int = 1
+    each: tuple[Own, ...] = ()
+
+    def of(self, segment: str) -> Effort:
+        """What it is in one segment."""
+        for own in self.each:
+            if own.segment == segment:
+                return replace(self, margin=own.margin, reach=own.reach, each=())
+        return replace(self, reach=np.inf, each=()) if self.each else self
+
+    def endless(self) -> Effort:
+        """The same with no end to how far it reaches."""
+        each = tuple(own._replace(reach=np.inf) for own in self.each)
+        return replace(self, reach=np.inf, each=each)
 
     def doubt(self, length: Floats) -> Floats | None:
         """(Q,) how far below estimate number `rank` queries of such lengths (Q,) look; None: with

@@ -138,14 +138,15 @@ def in_figures(index: CodedIndex[Any], effort: Effort) -> dict[str, Any]:
     for view in index.views:
         n, known = view.segment.units.n_rows, view.segment.calibration
         share = 1.0
-        if known is not None and effort.margin < GRID[-1]:
-            share = float(np.interp(effort.margin, GRID, known.probed))
+        margin = effort.of(view.segment.file.name).margin
+        if known is not None and margin < GRID[-1]:
+            share = float(np.interp(margin, GRID, known.probed))
         seen, n_rows = seen + share * n, n_rows + n
-    margin = effort.margin if effort.margin < np.inf else None
+    largest = effort.margin if effort.margin < np.inf else None
     reach = effort.reach if effort.reach < np.inf else None
     return {
         "candidates": effort.n,
         "reach": reach,
-        "margin": margin,
+        "margin": largest,
         "share_of_codes": seen / max(n_rows, 1),
     }

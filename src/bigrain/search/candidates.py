@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +73,7 @@ def _alike(view: SnapshotView, plan: Plan, field: FieldPlan) -> Proposals:
     index = field.field.index
     by_passage = field.field.family.per_passage and len(view.long_starts) > 0
     # How far an effort reaches is told from one document's estimate, not from one passage's.
-    effort = replace(field.effort, reach=np.inf) if by_passage else field.effort
+    effort = field.effort.endless() if by_passage else field.effort
 
     def ask(n: int) -> Proposals:
         if plan.exact and not isinstance(index, SparseIndex):  # whose candidates are all there are
