@@ -18,7 +18,7 @@ nanobind::object scan_lists_(const Level& level, nanobind::handle blocks, nanobi
                              nanobind::handle row_scale, nanobind::handle row_offset,
                              nanobind::handle live, nanobind::handle probes,
                              nanobind::handle lists, nanobind::handle bases, int64_t keep,
-                       int64_t rank, nanobind::handle doubt);
+                             int64_t rank, nanobind::handle doubt);
 nanobind::object dot_table_(const Level& level, nanobind::handle panels, int64_t n,
                             nanobind::handle vectors);
 nanobind::object route_lists_(const Level& level, nanobind::handle panels, nanobind::handle sizes,

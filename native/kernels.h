@@ -9,8 +9,8 @@ namespace bigrain {
 // The best `keep` scores seen so far, in a buffer that is cut back when it fills. A key holds the
 // score (order-preserving bits) above the complement of the row, so larger keys are better and a
 // tie goes to the smaller row. Scores must exceed `threshold` to enter. Those more than `doubt`
-// below the score number `rank` are not kept. There is room for `room` keys, `capacity` at most that,
-// and `kOffered` beyond it.
+// below the score number `rank` are not kept. The buffer is cut back when it holds `capacity` keys,
+// which may change up to `room`; the memory is for kOffered more.
 struct Selection {
   float threshold;
   size_t keep, count, capacity;

@@ -82,7 +82,7 @@ def _recall_of(col: Collection, name: str, index: CodedIndex[Any]) -> dict[str, 
     """How far a field with codes looks for the top 10, and what the audit says of it."""
     return {
         "default": DEFAULT_RECALL,
-        "effort": {f"{r:g}": in_figures(index, index.effort(r, 10)) for r in STATED_RECALLS},
+        "effort": {f"{r:g}": in_figures(index, index.effort(r, 10), 10) for r in STATED_RECALLS},
         "looks_further": col._auditor.looks_further(name),
         "audited": [verdict.to_dict() for verdict in col._auditor.known(name)],
         "waiting_for_audit": col._auditor.sampler.n_waiting(name),

@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import bigrain
 from bigrain.codecs import partition
+from bigrain.index.dense import DenseSegment
 from bigrain.index.effort import CUT_OFF, DEEPER, FARTHER, STEEPER, Calibration, Effort
+from bigrain.index.live import measured
+from bigrain.storage.segment import SegmentFile, SegmentWriter
 from bigrain.testing import QuickDisk
 
 N, DIM = 6000, 48
@@ -50,7 +54,7 @@ def test_asked_recall_is_reached(
     vectors, queries = vectors_and_queries()
     with collection(tmp_path / "docs.grain", vectors, metric) as col:
         index = col._view.fields["vec"].index
-        for k in (10, 50):
+        for k in (3, 10, 11, 20, 50):
             truth, _ = col.search_many(list(queries), k=k, recall=1.0, arrays=True)
             for recall in (0.8, 0.9, 0.95, 0.99):
                 found, _ = col.search_many(list(queries), k=k, recall=recall, arrays=True)
@@ -128,7 +132,8 @@ def test_dips_decide_how_far_below_the_best_estimates_an_effort_reaches() -> Non
     assert far.rank == 100
     below = 0.7 + CUT_OFF * 0.3 - 0.1  # the hundredth estimate
     assert -0.01 < far.reach - STEEPER * below < 0.06
-    assert calibration.effort(0.7, 40, 10**6).rank == 40
+    assert calibration.effort(0.7, 11, 10**6).rank == 100  # what the reach was measured from
+    assert calibration.effort(0.7, 140, 10**6).rank == 140
 
 
 def test_what_is_out_of_reach_is_not_counted_as_found() -> None:
@@ -232,3 +237,79 @@ def test_segments_without_dips_are_searched_by_ranks(tmp_path: Path) -> None:
         truth, _ = col.search_many(list(queries), recall=1.0, arrays=True)
         found, _ = col.search_many(list(queries), recall=0.9, arrays=True)
         assert overlap(found, truth) > 0.87
+
+
+def test_a_query_is_answered_alone_as_beside_others(tmp_path: Path) -> None:
+    """Many passages of one document are alike: they count once, whatever else is asked."""
+    rng = np.random.default_rng(0)
+    book = "volcano lava magma eruption ash crater volcanic caldera pyroclastic vent".split()
+    stones = "rock mineral stone quartz granite basalt sediment fault soil crystal".split()
+    others = (
+        "tax football piano recipe court election doctor train dance garden hotel fashion novel "
+        "prison software loan wedding painting horse coffee school army ballet insurance"
+    ).split()
+
+    def text(words: Any, n: int) -> str:
+        return " ".join(rng.choice(words, n))
+
+    texts = [text(book, 10_000), *(text(stones, 1000) for _ in range(4))]
+    texts += [text(rng.choice(others, 4, replace=False), 60) for _ in range(1500)]
+    fields = {"text": bigrain.DenseField(encoder="bigrain/static-v1")}
+    with bigrain.create(tmp_path / "a.grain", fields, files=QuickDisk()) as col:
+        col.add({"id": str(i), "text": text} for i, text in enumerate(texts))
+        col.commit()
+        assert col._view.fields["text"].index.effort(0.9, 10).reach < np.inf
+        first, second = "volcano lava magma eruption", "football piano recipe court"
+        alone, _ = col.search_many([first], recall=0.9, arrays=True)
+        beside, _ = col.search_many([first, second], recall=0.9, arrays=True)
+        assert None not in alone[0] and alone[0].tolist() == beside[0].tolist()
+
+
+def test_more_than_ten_are_found_as_well_by_queries_that_were_measured(tmp_path: Path) -> None:
+    """What is measured from the hundredth estimate is held against no other."""
+    vectors, queries = vectors_and_queries()
+    with collection(tmp_path / "docs.grain", vectors, "cosine") as col:
+        index = col._view.fields["vec"].index
+        noise = np.random.default_rng(3).normal(size=(250, DIM))
+        asked = list(np.float32(vectors[:250] + noise))
+        known = col._view.fields["vec"].family.queries(asked)
+        index.heed(measured(index, known, index.exact(known, 100, None)))
+        for k in (10, 11, 30, 100):
+            truth, _ = col.search_many(list(queries), k=k, recall=1.0, arrays=True)
+            found, _ = col.search_many(list(queries), k=k, recall=0.9, arrays=True)
+            assert overlap(found, truth) > 0.87
+            assert index.effort(0.9, k).rank == (10 if k == 10 else 100)
+
+
+def test_what_a_filter_leaves_is_verified_whole_if_it_is_little(tmp_path: Path) -> None:
+    vectors, queries = vectors_and_queries()
+    fields = {"vec": bigrain.DenseField(dim=DIM)}
+    with bigrain.create(tmp_path / "docs.grain", fields, files=QuickDisk()) as col:
+        for part in (slice(0, 4500), slice(4500, N)):
+            ids = [str(i) for i in range(part.start, part.stop)]
+            col.add({"id": i, "text": "", "metadata": {"n": int(i) % 100}} for i in ids)
+            col.add_vectors("vec", ids, vectors[part])
+            col.commit()
+        effort = col._view.fields["vec"].index.effort(0.9, 10)
+        assert effort.n > N // 100 and effort.reach < np.inf
+        ask = {"k": 10, "arrays": True, "filter": "n = 0"}
+        truth, _ = col.search_many(list(queries), recall=1.0, **ask)
+        found, _ = col.search_many(list(queries), recall=0.9, **ask)
+        assert found.tolist() == truth.tolist()
+
+
+@pytest.mark.parametrize("number", [np.nan, -np.inf, 3e38, -1.0])
+def test_dips_that_cannot_be_are_refused(tmp_path: Path, number: float) -> None:
+    vectors, _ = vectors_and_queries()
+    with collection(tmp_path / "docs.grain", vectors, "cosine") as col:
+        file = col._view.fields["vec"].index.views[0].segment.file
+        arrays = {name: file.read(name) for name in file.sections}
+        meta = file.meta
+        spec = col._view.fields["vec"].index.spec
+    arrays["calibration_dips"][3, -1] = number
+    writer = SegmentWriter(QuickDisk(), tmp_path / "forged.seg")
+    for name, array in arrays.items():
+        writer.add(name, array)
+    writer.finish(meta, sync=False)
+    with pytest.raises(bigrain.DamagedError, match="calibration_dips"):
+        DenseSegment(spec, SegmentFile(QuickDisk(), tmp_path / "forged.seg"))

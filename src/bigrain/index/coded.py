@@ -122,7 +122,9 @@ class CodedSegment:
         if not keep:
             none = np.empty((len(prepared.constant), 0), np.float32)
             return none.astype(np.int64), none
-        probes = self.probes(prepared, Effort(effort.n) if live.n <= keep else effort, live)
+        if live.n <= keep:
+            effort = Effort(effort.n)
+        probes = self.probes(prepared, effort, live)
         found, estimates, counts = self._scan(prepared, probes, live.bits, keep, effort)
         # What a filter leaves may lie in lists that nobody would look into.
         short = counts < (keep if effort.reach == np.inf else min(keep, effort.rank))
@@ -301,8 +303,9 @@ def _read_calibration(file: SegmentFile) -> Calibration | None:
     dips = None
     if "calibration_dips" in file.sections:
         dips = file.read("calibration_dips", "<f4", (len(gaps), depths + 1))
-        if np.isnan(dips).any():
-            raise DamagedError(file.name, "calibration_dips", "numbers", "others")
+        fall = dips[:, -1:]
+        if not ((dips >= -FURTHEST).all() and (fall >= 0).all() and (fall <= FURTHEST).all()):
+            raise DamagedError(file.name, "calibration_dips", "numbers, the last not below 0", "no")
     return Calibration(gaps, ranks, probed, dips=dips)
 
 

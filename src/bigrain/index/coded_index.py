@@ -144,12 +144,15 @@ class CodedIndex(ABC, Generic[S]):
         """Per query the best units by the codes in memory, as far as the effort's reach."""
         prepared: dict[str, PreparedQueries] = {}
         found, doubts = [], []
-        for i, view in enumerate(self.views):
+        alive = [self._alive(i, selection) for i in range(len(self.views))]
+        if sum(live.n for live in alive) <= effort.n:
+            effort = effort.endless()
+        for view, live in zip(self.views, alive, strict=True):
             segment = view.segment
             if segment.code_id not in prepared:
                 prepared[segment.code_id] = self.prepare(segment, queries)
             asked, own = prepared[segment.code_id], effort.of(segment.file.name)
-            found.append(segment.scan(asked, own, self._alive(i, selection)))
+            found.append(segment.scan(asked, own, live))
             doubts.append((own if own.reach < np.inf else effort).doubt(asked.length))
         if len(found) == 1:
             return found[0]
@@ -170,7 +173,8 @@ class CodedIndex(ABC, Generic[S]):
         """(Q,) how far below the estimate number `rank` the effort reaches; None: without end."""
         if effort.reach == np.inf or effort.apart or not self.views:
             return None
-        lengths = [self.prepare(view.segment, queries).length for view in self.views]
+        segments = {view.segment.code_id: view.segment for view in self.views}
+        lengths = [self.prepare(segment, queries).length for segment in segments.values()]
         return effort.doubt(np.max(lengths, axis=0))
 
     def _alive(self, i: int, selection: Selection | None) -> Live:

@@ -7,7 +7,8 @@ documents), serve as queries: their true neighbours are known, and for each neig
 
     gap    how far its list lies below the best list, in units of (best - mean) of all lists
     rank   1 and how many codes are estimated better
-    dip    how far its estimate lies below the k-th best one, in units of the query's length
+    dip    how far its estimate lies below the tenth best one (the hundredth, where more than ten
+           neighbours are wanted), in units of the query's length
 
 `Calibration.effort` picks the cheapest (margin, reach, n) such that the share of neighbours with
 gap <= margin, dip <= reach and rank <= n is the recall asked for, with each kind of sample query.
@@ -76,10 +77,10 @@ class Effort:
 
     Lists are looked into that lie at most `margin` times (best - mean) below the best one. Of the n
     best candidates, those are verified whose estimates lie at most `reach` times the length of the
-    query below that of number `rank`. `apart` is n less the places that small segments where
-    nothing was measured have for themselves: their codes may be coarser than those of the others,
-    which would crowd their neighbours out. `each` segment that was measured has a margin and a
-    reach of its own, of which `margin` and `reach` are the largest.
+    query below that of number `rank`; this distance is the query's `doubt`. `apart` is n less the
+    places that small segments where nothing was measured have for themselves: their codes may be
+    coarser than those of the others, which would crowd their neighbours out. `each` segment that
+    was measured has a margin and a reach of its own, of which `margin` and `reach` are the largest.
     """
 
     n: int
@@ -112,7 +113,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class LiveQueries:
-    """Gaps and ranks of the true neighbours of queries that were asked."""
+    """Gaps, ranks and dips of the true neighbours of queries that were asked."""
 
     gaps: Floats  # (m, 19), inf where there are fewer neighbours
     ranks: npt.NDArray[np.int64]  # (m, 19), from 1, NEVER where no depth was enough
@@ -176,12 +177,20 @@ class Calibration:
             n, reach, verified = found
             cost = share * n_rows * SCAN_NS + verified * factor * VERIFY_NS
             if cost < cheapest:
-                n, rank = int(np.ceil(n * factor)), max(k, TENTH) if reach < np.inf else 1
-                best = Effort(min(max(n, k), n_rows), margin, reach=reach, rank=rank)
+                n = min(max(int(np.ceil(n * factor)), k), n_rows)
+                rank = max(k, _rank(which)) if reach < np.inf else 1
+                best = Effort(n, margin, reach=reach, rank=rank)
                 cheapest = cost
             if share >= 1 and live is None:
                 break
         return best
+
+    def verified(self, effort: Effort, k: int) -> float:
+        """About how many candidates an effort verifies for a sample query."""
+        if self.dips is None or effort.reach == np.inf:
+            return effort.n
+        which = NEAR if k <= 10 else FAR
+        return min(float(effort.n), _within(self.dips[:, -1], effort.reach, which))
 
     def _kinds(self, which: slice) -> list[Kind]:
         """What each kind of sample query tells, taken for larger than it was."""
@@ -224,17 +233,22 @@ def _cheapest(
         if found is None:
             return None
         reach = max(0.0, float(found))
-        within = _within(kinds, reach, which)
+        falls = np.concatenate([kind.fall for kind in kinds if kind.fall is not None])
+        within = _within(falls, reach, which)
         told = [(g, np.where(d <= reach, r, NEVER)) for (g, r), d in zip(told, below, strict=True)]
     n = least_for(told, margin, recall, NEVER)
     return None if n is None else (int(n), reach, min(float(n), within))
 
 
-def _within(kinds: Sequence[Kind], reach: float, which: slice) -> float:
+def _rank(which: slice) -> int:
+    """The estimate that dips of these depths are measured from."""
+    return TENTH if which == NEAR else HUNDREDTH
+
+
+def _within(falls: Floats, reach: float, which: slice) -> float:
     """About how many estimates lie within reach, by how far they fall from rank 10 to 100."""
-    falls = np.concatenate([kind.fall for kind in kinds if kind.fall is not None])
     decades = reach / np.maximum(falls, 1e-9)
-    return float((TENTH if which == NEAR else HUNDREDTH) * np.mean(10 ** np.minimum(decades, 4)))
+    return float(_rank(which) * np.mean(10 ** np.minimum(decades, 4)))
 
 
 def least_for(
@@ -274,7 +288,7 @@ def dips_of(estimates: Floats, best: Floats, length: Floats) -> Floats:
     """
     known = np.isfinite(best).sum(axis=1)
     at = np.arange(len(best)), np.minimum([[TENTH], [HUNDREDTH]], np.maximum(known, 1)) - 1
-    tenth, hundredth = best[at]
+    tenth, hundredth = np.where(known > 0, best[at], 0)
     told = np.concatenate((estimates, hundredth[:, None]), axis=1)
     unit = np.where(length > 0, length, 1)[:, None]
     return np.asarray((tenth[:, None] - told) / unit, np.float32)

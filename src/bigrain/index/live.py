@@ -1,6 +1,6 @@
 """How far a search would have had to look for the true neighbours of queries that were asked.
 
-The same two numbers as `neighbours` takes of sample queries while a segment is written (see
+The same three numbers as `neighbours` takes of sample queries while a segment is written (see
 `effort`), here taken of an index as it is searched, over all its segments.
 """
 
@@ -131,22 +131,22 @@ def _code_places(segment: CodedSegment, rows: Units) -> npt.NDArray[np.int64]:
     return places
 
 
-def in_figures(index: CodedIndex[Any], effort: Effort) -> dict[str, Any]:
-    """The most candidates, reach (None: all of them), margin (None: all lists), and the share of
-    codes looked at."""
-    seen, n_rows = 0.0, 0
+def in_figures(index: CodedIndex[Any], effort: Effort, k: int) -> dict[str, Any]:
+    """The most candidates for the best k, about how many are verified, reach (None: all), margin
+    (None: all lists), and the share of codes looked at."""
+    seen, verified, n_rows = 0.0, 0.0, 0
     for view in index.views:
         n, known = view.segment.units.n_rows, view.segment.calibration
-        share = 1.0
-        margin = effort.of(view.segment.file.name).margin
-        if known is not None and margin < GRID[-1]:
-            share = float(np.interp(margin, GRID, known.probed))
-        seen, n_rows = seen + share * n, n_rows + n
-    largest = effort.margin if effort.margin < np.inf else None
-    reach = effort.reach if effort.reach < np.inf else None
+        own, share, few = effort.of(view.segment.file.name), 1.0, float(effort.n)
+        if known is not None:
+            few = known.verified(own, k)
+            if own.margin < GRID[-1]:
+                share = float(np.interp(own.margin, GRID, known.probed))
+        seen, verified, n_rows = seen + share * n, verified + few * n, n_rows + n
     return {
         "candidates": effort.n,
-        "reach": reach,
-        "margin": largest,
+        "verified": verified / max(n_rows, 1),
+        "reach": effort.reach if effort.reach < np.inf else None,
+        "margin": effort.margin if effort.margin < np.inf else None,
         "share_of_codes": seen / max(n_rows, 1),
     }

@@ -115,6 +115,7 @@ def _grouped(view: SnapshotView, ranked: Sequence[Ranked]) -> Proposals:
     np.put_along_axis(first, order, np.diff(ascending, axis=1, prepend=-1) != 0, axis=1)
     kept = np.argsort(~first, axis=1, kind="stable")[:, : int(first.sum(axis=1).max(initial=0))]
     documents = np.where(first, documents, -1)
+    scores = np.where(first, found.scores, np.float32(-np.inf))
     return Proposals(
-        np.take_along_axis(documents, kept, axis=1), np.take_along_axis(found.scores, kept, axis=1)
+        np.take_along_axis(documents, kept, axis=1), np.take_along_axis(scores, kept, axis=1)
     )

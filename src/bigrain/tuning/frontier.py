@@ -39,9 +39,9 @@ class Whole:
     def grown(self, setting: float, k: int) -> tuple[float, float]:
         """How many times as many (codes looked at, candidates verified) all rows take."""
         grown = []
-        for key in ("share_of_codes", "candidates"):
+        for key in ("share_of_codes", "verified"):
             large, small = (
-                in_figures(index, index.effort(setting, k))[key]
+                in_figures(index, index.effort(setting, k), k)[key]
                 for index in (self.index, self.trial)
             )
             grown.append(large / small if small else 1.0)
@@ -104,7 +104,7 @@ def measure(
                 (shares if half else chosen).append(_share(found, truth, k))
         n = len(chosen) + len(shares)
         codes, candidates = whole.grown(setting, k)
-        figures = in_figures(trial.index, effort)
+        figures = in_figures(trial.index, effort, k)
         mean, low, high = mean_share_interval(shares, k)
         among = np.array(chosen)
         rows.append(
